@@ -1,0 +1,96 @@
+"""What a backend is: eight members that must be given, and generic defaults for the rest.
+
+A backend connects one array library to one device type. It is one Python file and one entry point in the group
+``autograd_fb.backends`` (``name = module:make_backend``). Nothing in it may touch a device at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from autograd_fb.core.dtype import DType, dtype_from_name
+
+Array = Any
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, strides in elements, offset in elements
+
+
+class Traits(NamedTuple):
+    """What a library can do, declared by its backend (a conformance test compares with measurements)."""
+
+    aliasing: bool = True         # a write through a slice is seen by the base; otherwise Functionalize
+    strided: bool = True          # strides can be read and as_strided aliases
+    negative_strides: bool = True
+    lazy_values: bool = False     # bool(x) and data-dependent shapes are unavailable or force a computation
+    asynchronous: bool = False
+    scalar_results: bool = False  # 0-d results leak as scalars (NumPy)
+    checks_bounds: bool = True    # the library validates integer indices
+    has_values: bool = True       # False for meta
+    dtypes: frozenset[str] = frozenset()
+
+
+class Backend:
+    """Base class of backends. Subclasses set the first five members and write the three methods below them."""
+
+    name: str
+    device_type: str
+    xp: Any                        # namespace of the Array API standard
+    array_types: tuple[type, ...]  # for the type(array) -> backend dict
+    traits: Traits
+
+    def is_available(self) -> bool:
+        """Whether arrays can be made here. Never raises and never initialises a device."""
+        raise NotImplementedError
+
+    def from_numpy(self, array: Any, index: int = 0, *, copy: bool = True) -> Array:
+        """The host array on device ``index`` of this backend."""
+        raise NotImplementedError
+
+    def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
+        """The values as a NumPy array: the one place that synchronises."""
+        raise NotImplementedError
+
+    # --- derived from xp, overridden for speed or truth
+
+    def device_count(self) -> int:
+        return 1
+
+    def native_device(self, index: int) -> Any:
+        """What the library's functions take as ``device=``."""
+        return None
+
+    def device_index(self, array: Array) -> int:
+        return 0
+
+    def to_device(self, array: Array, index: int) -> Array:
+        return array
+
+    def native_dtype(self, dtype: DType) -> Any:
+        """What the library's functions take as ``dtype=``."""
+        return getattr(self.xp, dtype.name)
+
+    def dtype_of(self, array: Array) -> DType:
+        return dtype_from_name(str(array.dtype).rpartition(".")[2])
+
+    def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
+        """A 0-d array holding a Python number."""
+        return self.xp.asarray(value, dtype=self.native_dtype(dtype), device=self.native_device(index))
+
+    def geometry(self, array: Array) -> Geometry | None:
+        """Shape, strides and offset within the memory's owner; None where strides do not exist."""
+        return None
+
+    def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
+        """A view of the memory that owns ``array`` with another geometry (strided libraries only)."""
+        raise NotImplementedError(f"{self.name}: no as_strided")
+
+    def item(self, array: Array) -> Any:
+        """The Python number in an array of one element."""
+        return self.to_numpy(array).item()
+
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
+        return {}
+
+    def synchronize(self, index: int = 0) -> None:
+        return None
