@@ -6,8 +6,8 @@ namespace and its derivatives. Nothing here runs anything; `kernels/` and `autog
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -32,41 +32,65 @@ Rule = Callable[..., Any]
 Kernel = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
-    """One operator. Fields as in docs/architecture.md, section Rows."""
+    """One operator. Fields as in docs/architecture.md, section Rows; the schema is parsed when first asked for."""
 
-    schema: FunctionSchema
-    promotion: Promotion
-    kernel: str | Kernel | None
-    family: str
-    slope: Mapping[str, Rule] = field(default_factory=dict)
-    backward: Mapping[str | tuple[str, ...], Rule] = field(default_factory=dict)
-    forward: Rule | None = None
-    linear: tuple[str, ...] = ()
-    composite: Kernel | None = None
-    meta: Kernel | None = None
-    inplace_kernel: Kernel | None = None
-    inplace: bool = False
-    out: bool = True
-    method: bool = True
-    function: bool = True
-    differentiable: bool = True
-    doc: str = ""
+    __slots__ = (
+        "_schema", "backward", "composite", "differentiable", "doc", "family", "forward", "function", "inplace",
+        "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "promotion", "site", "slope", "text",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        text: str,
+        promotion: Promotion,
+        kernel: str | Kernel | None,
+        family: str,
+        *,
+        slope: Mapping[str, Rule],
+        backward: Mapping[str | tuple[str, ...], Rule],
+        forward: Rule | None,
+        linear: tuple[str, ...],
+        composite: Kernel | None,
+        meta: Kernel | None,
+        inplace_kernel: Kernel | None,
+        inplace: bool,
+        out: bool,
+        method: bool,
+        function: bool,
+        differentiable: bool,
+        doc: str,
+        site: tuple[str, int],
+    ):
+        self.text, self.promotion, self.kernel, self.family = text, promotion, kernel, family
+        self.slope, self.backward, self.forward, self.linear = slope, backward, forward, linear
+        self.composite, self.meta, self.inplace_kernel = composite, meta, inplace_kernel
+        self.inplace, self.out, self.method, self.function = inplace, out, method, function
+        self.differentiable, self.doc, self.site = differentiable, doc, site
+        self.key = text.partition("(")[0].strip()
+        self._schema: FunctionSchema | None = None
+
+    def __repr__(self) -> str:
+        return f"Row({self.text!r})"
+
+    @property
+    def schema(self) -> FunctionSchema:
+        if self._schema is None:
+            self._schema = parse_schema(self.text)
+        return self._schema
 
     @property
     def name(self) -> str:
-        return self.schema.name
+        return self.key.partition(".")[0]
 
     @property
     def overload(self) -> str:
-        return self.schema.overload_name
+        return self.key.partition(".")[2]
 
     @property
     def is_view(self) -> bool:
-        """Whether the first return aliases an argument without being written to."""
-        returns = self.schema.returns
-        return bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
+        """Whether a return aliases an argument without being written to."""
+        return any(r.alias_info is not None and not r.alias_info.is_write for r in self.schema.returns)
 
 
 TABLE: dict[str, Row] = {}
@@ -96,37 +120,37 @@ def op(
 
     ``slope``: per argument ``(F, names...) -> local derivative``. ``backward``: per argument, or per tuple of arguments
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
-    with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a tuple).
-    ``inplace`` defaults to True for pointwise rows whose first argument is ``self`` and which are no comparison-free composites;
-    ``out`` to True for functional ops that return tensors.
+    with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
+    tuple). ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
+    return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
     """
-    parsed = parse_schema(schema)
     if (kernel is None) == (composite is None):
         raise ValueError(f"row {schema!r}: give either kernel= or composite=")
-    returns_alias = any(r.alias_info is not None for r in parsed.returns)
-    first_is_self = bool(parsed.arguments) and parsed.arguments[0].name == "self"
+    head, _, returns = schema.partition("->")
+    first_is_self = head.partition("(")[2].startswith(("Tensor self", "Tensor(a) self", "Tensor(a!) self"))
     pointwise = promotion is not PLAIN
+    frame = sys._getframe(1)
     row = Row(
-        schema=parsed,
-        promotion=promotion,
-        kernel=kernel,
-        family=family,
-        slope=dict(slope or {}),
-        backward=dict(backward or {}),
+        schema,
+        promotion,
+        kernel,
+        family,
+        slope=slope or {},
+        backward=backward or {},
         forward=forward,
         linear=tuple(linear),
         composite=composite,
         meta=meta,
         inplace_kernel=inplace_kernel,
-        inplace=(pointwise and first_is_self) if inplace is None else inplace,
-        out=(not returns_alias and bool(parsed.returns)) if out is None else out,
-        method=method and first_is_self,
+        inplace=(pointwise and first_is_self) or inplace_kernel is not None if inplace is None else inplace,
+        out=("Tensor" in returns and "Tensor(" not in returns) if out is None else out,
+        method=method and ("Tensor self" in head or "Tensor(a) self" in head),
         function=function,
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,
+        site=(frame.f_code.co_filename, frame.f_lineno),
     )
-    key = parsed.name + ("." + parsed.overload_name if parsed.overload_name else "")
-    if key in TABLE:
-        raise ValueError(f"row {key!r} is already in the table (family {TABLE[key].family!r})")
-    TABLE[key] = row
+    if row.key in TABLE:
+        raise ValueError(f"row {row.key!r} is already in the table (family {TABLE[row.key].family!r})")
+    TABLE[row.key] = row
     return row

@@ -1,0 +1,14 @@
+"""Switches read from the environment once, at import."""
+
+from __future__ import annotations
+
+import os
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off")
+
+
+SHOW_DISPATCH_TRACE = _flag("AUTOGRAD_FB_SHOW_DISPATCH_TRACE")
+MINIMAL = _flag("AUTOGRAD_FB_MINIMAL")
+SIMULATE = os.environ.get("AUTOGRAD_FB_SIMULATE", "")
