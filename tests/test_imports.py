@@ -1,0 +1,56 @@
+"""The package is light: NumPy and array-api-compat are all it loads, and it is small."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("scipy", "cupy", "jax", "torch", "dask", "matplotlib")
+PACKAGES = ("autograd_fb", "autograd_fb_backends")
+MEGABYTES = 2
+
+
+def loaded_after(fresh_python, code: str) -> set[str]:
+    """Top-level modules in a new interpreter after running ``code``."""
+    report = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    done = fresh_python(f"{code}\n{report}")
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_loads_no_heavy_library(fresh_python):
+    loaded = loaded_after(fresh_python, "import autograd_fb")
+    assert loaded & set(HEAVY) == set()
+    assert "autograd_fb" in loaded
+
+
+def test_the_check_above_would_notice(fresh_python):
+    library = next((name for name in HEAVY if importlib.util.find_spec(name)), None)
+    if library is None:
+        pytest.skip("none of the heavy libraries is installed")
+    assert library in loaded_after(fresh_python, f"import autograd_fb, {library}")
+
+
+def test_the_pytest_plugin_loads_no_heavy_library(fresh_python):
+    assert loaded_after(fresh_python, "import autograd_fb.testing.pytest_plugin") & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_typed(package):
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    assert Path(spec.origin).with_name("py.typed").is_file()
+
+
+def test_the_packages_take_less_than_two_megabytes():
+    sizes = {}
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None
+        files = (f for f in Path(spec.origin).parent.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
+        sizes[package] = sum(f.stat().st_size for f in files)
+    assert sizes["autograd_fb"] > 0
+    assert sum(sizes.values()) < MEGABYTES * 1_000_000, sizes
