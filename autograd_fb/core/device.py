@@ -188,7 +188,7 @@ def _from_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Device:
         raise _invalid_combination(args, kwargs)
     if "index" in given and not isinstance(first, str):
         if "type" not in given:
-            return _from_index(given["index"]) if _is_int(given["index"]) else _reject(args, kwargs)
+            raise _invalid_combination(args, kwargs)
         raise TypeError(f"device(): argument 'type' (position 1) must be str, not {_type_text(first)}")
     if isinstance(first, str):
         index = given.get("index")
@@ -203,7 +203,9 @@ def _from_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Device:
         return _intern(_parse(first).type, int(index))
     if isinstance(first, Device):
         return first
-    return _from_index(first) if _is_int(first) else _reject(args, kwargs)
+    if not _is_int(first):
+        raise _invalid_combination(args, kwargs)
+    return _from_index(first)
 
 
 def _is_int(value: object) -> bool:
@@ -231,10 +233,6 @@ def _invalid_combination(args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeE
         f"device() received an invalid combination of arguments - got ({', '.join(texts)}), but expected one of:\n"
         " * (torch.device device)\n * (str type, int index = -1)\n"
     )
-
-
-def _reject(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-    raise _invalid_combination(args, kwargs)
 
 
 def as_device(value: Any, function: str = "as_device", argument: str = "device") -> Device:

@@ -198,11 +198,11 @@ def dtype_from_name(name: str) -> DType:
     return found
 
 
-def as_dtype(value: Any, function: str = "as_dtype", argument: str = "dtype") -> DType:
+def as_dtype(value: Any, function: str = "as_dtype", argument: str = "'dtype'") -> DType:
     """The dtype that ``value`` means: a `DType`, a Python type, or another library's dtype or scalar class.
 
-    As in PyTorch ``float`` means float64 here (not the default dtype). ``function`` and ``argument`` go into the
-    TypeError raised for everything else.
+    As in PyTorch ``float`` means float64 here (not the default dtype). ``function`` and ``argument`` (quoted,
+    perhaps with its position) go into the TypeError raised for everything else.
 
     >>> as_dtype(float), as_dtype(int)
     (torch.float64, torch.int64)
@@ -215,7 +215,7 @@ def as_dtype(value: Any, function: str = "as_dtype", argument: str = "dtype") ->
     name = _foreign_name(value)
     known = _BY_NAME.get(name) if name is not None else None
     if known is None:
-        raise TypeError(f"{function}(): argument '{argument}' must be torch.dtype, not {_type_text(value)}")
+        raise TypeError(f"{function}(): argument {argument} must be torch.dtype, not {_type_text(value)}")
     return known
 
 
