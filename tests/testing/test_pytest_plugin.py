@@ -126,7 +126,9 @@ def test_a_test_that_fails_anyway_keeps_its_error_and_gets_the_lines(run, pytest
         "--autograd-fallback=error",
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*ValueError: the test's own", "*- Captured autograd fallback call -*", "*mine::f at AutogradCPU*"])
+    result.stdout.fnmatch_lines(
+        ["*ValueError: the test's own", "*- Captured autograd fallback call -*", "*mine::f at AutogradCPU*"]
+    )
 
 
 def test_the_marker_overrides_the_option_and_works_without_it(run, pytester):
