@@ -84,6 +84,10 @@ class Backend:
         """A view of the memory that owns ``array`` with another geometry (strided libraries only)."""
         raise NotImplementedError(f"{self.name}: no as_strided")
 
+    def as_array(self, value: Any) -> Array:
+        """An array from what a library's function returned (libraries with ``scalar_results`` return scalars for 0-d)."""
+        return self.xp.asarray(value)
+
     def item(self, array: Array) -> Any:
         """The Python number in an array of one element."""
         return self.to_numpy(array).item()

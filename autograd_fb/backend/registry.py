@@ -1,0 +1,151 @@
+"""Which backend serves which device type and which array type; backends are loaded when first asked for.
+
+Note [Finding backends]
+    The backends that come with the project are named here, so that finding the CPU does not cost a scan of installed packages.
+    All others are entry points of the group ``autograd_fb.backends``, whose name is the device type they serve.
+    In a bare checkout the folder of the project's own backends is put on the path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.backend.protocol import Array, Backend
+from autograd_fb.core.device import Device
+from autograd_fb.core.dtype import ALL_DTYPES, DType
+from autograd_fb.core.keys import DispatchKey, key_of_device, tensor_signature
+
+_OWN = {"cpu": "autograd_fb_backends.cpu_numpy", "meta": "autograd_fb_backends.meta"}
+GROUP = "autograd_fb.backends"
+
+
+class Binding:
+    """A backend in use: its key, and the signature of its arrays by native dtype."""
+
+    __slots__ = ("array_type", "array_types", "backend", "dtypes", "key", "multi", "signatures", "xp", "devices")
+
+    def __init__(self, backend: Backend):
+        self.backend = backend
+        self.key: DispatchKey = key_of_device(backend.device_type)
+        self.xp = backend.xp
+        self.array_types = backend.array_types
+        self.array_type = backend.array_types[0]
+        self.multi = backend.device_count() > 1
+        self.signatures: dict[Any, int] = _Signatures(self)
+        self.dtypes: dict[Any, DType] = {}
+        self.devices: dict[int, Device] = {}
+
+    def signature(self, array: Array) -> int:
+        return self.signatures[array.dtype]
+
+    def dtype(self, native: Any) -> DType:
+        found = self.dtypes.get(native)
+        if found is None:
+            self.signatures[native]
+            found = self.dtypes[native]
+        return found
+
+    def device(self, array: Array) -> Device:
+        index = self.backend.device_index(array)
+        found = self.devices.get(index)
+        if found is None:
+            name = self.backend.device_type
+            found = self.devices[index] = Device(name) if name in ("cpu", "meta") else Device(name, index)
+        return found
+
+
+class _Signatures(dict[Any, int]):
+    """Native dtype -> signature of a tensor that does not require grad."""
+
+    __slots__ = ("binding",)
+
+    def __init__(self, binding: Binding):
+        super().__init__()
+        self.binding = binding
+
+    def __missing__(self, native: Any) -> int:
+        name = getattr(native, "name", None) or str(native).rpartition(".")[2]
+        for dtype in ALL_DTYPES:
+            if dtype.name == name:
+                self.binding.dtypes[native] = dtype
+                self[native] = tensor_signature(self.binding.key, dtype.index)
+                return self[native]
+        raise TypeError(
+            f"arrays of dtype {native} cannot be tensors (backend {self.binding.backend.name}); the supported ones are: "
+            f"{', '.join(d.name for d in ALL_DTYPES)}."
+        )
+
+
+BY_DEVICE: dict[str, Binding] = {}
+BY_KEY: dict[str, Binding] = {}
+BY_TYPE: dict[type, Binding] = {}
+CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
+
+
+def register(backend: Backend) -> Binding:
+    """Put a backend in charge of its device type and its array types."""
+    binding = Binding(backend)
+    BY_DEVICE[backend.device_type] = binding
+    BY_KEY[binding.key.name] = binding
+    for kind in backend.array_types:
+        BY_TYPE[kind] = binding
+    for tell in CHANGED:
+        tell()
+    return binding
+
+
+def unregister(backend: Backend) -> None:
+    """Take a backend out again."""
+    for table in (BY_DEVICE, BY_KEY, BY_TYPE):
+        for name in [n for n, b in table.items() if b.backend is backend]:  # type: ignore[attr-defined]
+            del table[name]  # type: ignore[attr-defined]
+    for tell in CHANGED:
+        tell()
+
+
+def _find_own_folder() -> None:
+    """In a bare checkout: make the project's own backends importable."""
+    root = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "backends")
+    if os.path.isdir(os.path.join(root, "autograd_fb_backends")) and root not in sys.path:
+        sys.path.append(root)
+
+
+def load(device_type: str) -> Binding:
+    """The binding of a device type, loaded now if need be. RuntimeError that says why when there is none."""
+    binding = BY_DEVICE.get(device_type)
+    if binding is not None:
+        return binding
+    module = _OWN.get(device_type)
+    if module is not None:
+        try:
+            make = importlib.import_module(module).make_backend
+        except ModuleNotFoundError:
+            _find_own_folder()
+            make = importlib.import_module(module).make_backend
+        return register(make())
+    for entry in importlib.import_module("importlib.metadata").entry_points(group=GROUP):
+        if entry.name == device_type:
+            backend: Backend = entry.load()()
+            if not backend.is_available():
+                raise RuntimeError(
+                    f"The device type '{device_type}' has a backend ({backend.name}), but it found no such device here."
+                )
+            return register(backend)
+    raise RuntimeError(
+        f"No backend serves the device type '{device_type}'. Installed: {', '.join(sorted({*_OWN, *BY_DEVICE}))}. "
+        f"A backend is found through the entry-point group '{GROUP}', under the device type's name."
+    )
+
+
+def binding_of(array: Array) -> Binding | None:
+    """The binding in charge of an array's type; None for what is no array of any loaded backend."""
+    binding = BY_TYPE.get(type(array))
+    if binding is None:
+        for kind, candidate in list(BY_TYPE.items()):
+            if isinstance(array, kind):
+                return candidate
+    return binding

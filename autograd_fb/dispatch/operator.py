@@ -1,0 +1,284 @@
+"""One operator overload: its kernels by key, the computed table over them, its plans and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autograd_fb.core.keys import (
+    BACKEND_SELECT,
+    DTYPE_MASK,
+    FUNCTIONALITY_MASK,
+    STATE_MASK,
+    DispatchKey,
+    DispatchKeySet,
+    alias_includes,
+    backend_keys_of,
+    below,
+    highest_key,
+    parse_key,
+)
+from autograd_fb.core.schema import FunctionSchema
+from autograd_fb.dispatch import arguments, fallbacks
+from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.state import state
+
+Plan = Callable[..., Any]
+
+
+class Plans(dict[int, Plan]):
+    """Signature -> the callable that serves it; a missing one is composed from the signature alone."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, op: OpOverload):
+        super().__init__()
+        self.op = op
+
+    def __missing__(self, signature: int) -> Plan:
+        plan = self.op.compose(signature) if signature else self.op.general
+        self[signature] = plan
+        return plan
+
+
+class OpOverload:
+    """A callable operator overload, e.g. ``ops.aten.add.Tensor``.
+
+    Calls take the schema's arguments, positional or by name, check them and dispatch.
+    """
+
+    def __init__(self, schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), row: Any = None):
+        self._schema = schema
+        self._name = schema.name
+        self._overloadname = schema.overload_name or "default"
+        self.namespace = schema.namespace
+        self._opname = schema.base_name
+        self.__name__ = f"{schema.base_name}.{self._overloadname}"
+        self.__qualname__ = self.__name__
+        self.__module__ = f"autograd_fb.ops.{schema.namespace}"
+        self.defined_at = defined_at
+        self.tags = list(tags)
+        self.row = row
+        self.alive = True
+        self.kernels: dict[DispatchKey, list[Kernel]] = {}
+        self.plans = Plans(self)
+        self.arity = len(schema.arguments)
+        self._computed: dict[DispatchKey, Kernel | None] = {}
+        self._entry: Plan | None = None
+        self.__doc__ = getattr(row, "doc", "") or f"{schema}"
+
+    # --- identity
+
+    @property
+    def key(self) -> str:
+        """``ns::name`` or ``ns::name.overload``, as errors and reports write it."""
+        return self._name + (f".{self._schema.overload_name}" if self._schema.overload_name else "")
+
+    def name(self) -> str:
+        return self.key
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self._opname}.{self._overloadname}"
+
+    def __repr__(self) -> str:
+        return f"<OpOverload(op='{self.namespace}.{self._opname}', overload='{self._overloadname}')>"
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __deepcopy__(self, memo: object) -> OpOverload:
+        return self
+
+    @property
+    def overloadpacket(self) -> Any:
+        from autograd_fb.dispatch.registry import ops  # lazy: the registry is built on this module
+
+        return getattr(getattr(ops, self.namespace), self._opname)
+
+    @property
+    def is_view(self) -> bool:
+        return any(r.alias_info is not None and not r.alias_info.is_write for r in self._schema.returns)
+
+    # --- registration
+
+    def add(self, kernel: Kernel) -> None:
+        self.kernels.setdefault(kernel.key, []).append(kernel)
+        self.invalidate()
+
+    def remove(self, kernel: Kernel) -> None:
+        """Take one registration back; what it had replaced is in force again."""
+        stack = self.kernels.get(kernel.key, [])
+        if kernel in stack:
+            stack.remove(kernel)
+        if not stack:
+            self.kernels.pop(kernel.key, None)
+        self.invalidate()
+
+    def direct(self, key: DispatchKey) -> Kernel | None:
+        stack = self.kernels.get(key)
+        return stack[-1] if stack else None
+
+    def invalidate(self) -> None:
+        """Forget everything computed from the registrations."""
+        self._computed.clear()
+        self.plans.clear()
+
+    def has_kernel_for_dispatch_key(self, key: DispatchKey | str) -> bool:
+        """Whether a kernel was registered to this very key (built-in kernels count for every backend)."""
+        k = parse_key(key)
+        if self.direct(k) is not None:
+            return True
+        return self.row is not None and not k.is_alias and (k.is_backend or k.is_autograd) and self.lookup(k) is not None
+
+    def has_kernel_for_any_dispatch_key(self, keys: DispatchKeySet) -> bool:
+        return any(self.has_kernel_for_dispatch_key(k) for k in keys)
+
+    # --- the computed table
+
+    def lookup(self, key: DispatchKey) -> Kernel | None:
+        """The kernel the computed table holds for a run-time key.
+
+        Note [Precedence of the computed table]
+            1. the kernel registered to the key itself;
+            2. alias keys, for the run-time keys each stands for:
+               2.1 CompositeExplicitAutograd, for backends: never in the way of autograd keys;
+               2.2 CompositeImplicitAutograd, for backends, and for autograd keys unless the backend below has a kernel of
+                   its own (its author then owes a derivative: the fallback says so). For AutogradOther, which stands above
+                   several backends, a kernel for any of them makes the composite ambiguous: an error;
+               2.3 Autograd, for autograd keys;
+            3. the backend fallback of the key (namespace "_");
+            4. nothing: the call is an error.
+        The order is PyTorch's (`OperatorEntry::computeDispatchTableEntryWithDebug`). Registrations only ever feed this
+        function, so their order cannot matter.
+        """
+        if key not in self._computed:
+            self._computed[key] = self._compute(key)
+        return self._computed[key]
+
+    def _compute(self, key: DispatchKey) -> Kernel | None:
+        direct = self.direct(key)
+        if direct is not None:
+            return direct
+        explicit = self.direct(parse_key("CompositeExplicitAutograd"))
+        if explicit is not None and alias_includes(explicit.key, key):
+            return explicit
+        implicit = self.direct(parse_key("CompositeImplicitAutograd"))
+        if implicit is not None and alias_includes(implicit.key, key):
+            below_has = any(self.direct(k) for k in backend_keys_of(key)) or (explicit is not None and key.is_autograd)
+            if key.name == "AutogradOther" and any(self.direct(k) for k in backend_keys_of(key)):
+                return self._ambiguous(implicit)
+            if not (key.is_autograd and below_has):
+                return implicit
+        autograd = self.direct(parse_key("Autograd"))
+        if autograd is not None and alias_includes(autograd.key, key):
+            return autograd
+        return fallbacks.lookup(key)
+
+    def _ambiguous(self, implicit: Kernel) -> Kernel:
+        def ambiguous_autogradother_kernel(*args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError(
+                f"'{self.key}' has a CompositeImplicitAutograd kernel (registered at {implicit.site}) and a kernel for a backend that "
+                "shares AutogradOther. This makes the backend kernel unreachable: the dispatcher will always prefer the "
+                "CompositeImplicitAutograd lowering. Register the kernel to AutogradOther, or give the composite up."
+            )
+
+        return Kernel(ambiguous_autogradother_kernel, implicit.key, implicit.site)
+
+    def considered(self, key: DispatchKey) -> Iterator[tuple[str, Kernel | None]]:
+        """Every place the computed table looks for a key, in order, with what stands there (for `explain`)."""
+        yield key.name, self.direct(key)
+        for alias in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "Autograd"):
+            k = parse_key(alias)
+            if alias_includes(k, key):
+                yield alias, self.direct(k)
+        yield "backend fallback", fallbacks.lookup(key)
+
+    # --- plans
+
+    def route(self, bits: int) -> Iterator[tuple[DispatchKey, Kernel | None]]:
+        """The keys a call with this key set visits, fallthroughs included, down to the first kernel that does not pass on."""
+        while True:
+            key = highest_key(bits)
+            kernel = self.lookup(key)
+            yield key, kernel
+            if kernel is None or kernel.kind != "fallthrough":
+                return
+            bits = below(bits, key)
+
+    def compose(self, signature: int) -> Plan:
+        """The plan of a signature: walk down to the first kernel that is no fallthrough and let it answer."""
+        if not self.alive:
+            raise RuntimeError(
+                f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive as long as its "
+                "operators are used (a module-level variable does)."
+            )
+        key, kernel = DispatchKey.Undefined, None
+        for key, kernel in self.route(signature):  # noqa: B007 (the last pair is what is wanted)
+            pass
+        while signature & FUNCTIONALITY_MASK and highest_key(signature) is not key:
+            signature = below(signature, highest_key(signature))
+        if kernel is None:
+            raise self.missing(key)
+        if kernel.specialize is not None:
+            return kernel.specialize(self, signature, key)
+        return arguments.user_plan(self, kernel, signature)
+
+    def compose_below(self, signature: int, key: DispatchKey) -> Plan:
+        """The plan for what stands below a key."""
+        return self.plans[self.settle(below(signature, key))]
+
+    @staticmethod
+    def settle(signature: int) -> int:
+        """A signature that can be looked up: with no functionality left, Undefined's, marked so that it is not 0."""
+        return signature if signature & FUNCTIONALITY_MASK else signature | STATE_MASK
+
+    def general(self, *args: Any) -> Any:
+        """The path that decides at each call: unusual arguments, included keys, tracing, calls without tensors."""
+        args, signature = arguments.inspect(self, args)
+        signature = state.clear(signature) | state.included
+        if not signature & FUNCTIONALITY_MASK:
+            signature |= BACKEND_SELECT
+        if state.general or state.trace is not None:
+            fallbacks.trace_call(self, signature, "call")
+        plan = self.plans[signature]
+        return plan(*args)
+
+    @property
+    def entry(self) -> Plan:
+        """The op as a function of all its arguments by position: ORs the signatures, looks the plan up, calls it."""
+        if self._entry is None:
+            self._entry = arguments.make_entry(self)
+        return self._entry
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != self.arity:
+            args = tuple(self._schema.bind(args, kwargs))
+        return (self._entry or self.entry)(*args)
+
+    def redispatch(self, keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
+        """Call the kernel of the highest key in ``keyset``, whatever the arguments carry and the thread excludes."""
+        if kwargs or len(args) != self.arity:
+            args = tuple(self._schema.bind(args, kwargs))
+        args, signature = arguments.inspect(self, args)
+        signature = self.settle((signature & (STATE_MASK | DTYPE_MASK)) | keyset.bits)
+        signature = signature if state.grad_mode else state.clear(signature)
+        if state.trace is not None or state.general:
+            fallbacks.trace_call(self, signature, "redispatch")
+        return self.plans[signature](*args)
+
+    def missing(self, key: DispatchKey) -> NotImplementedError:
+        """The error of a call for which no kernel stands: what, where, who has one, what to do; at most ten lines."""
+        device = f"from the '{key.name}' backend" if key.name != "Undefined" else "that carry no device (no tensors)"
+        lines = [f"Could not run '{self.key}' with arguments {device}: no kernel is registered for {key.name}."]
+        have = [f"{k.name} (registered at {stack[-1].site})" for k, stack in sorted(self.kernels.items())]
+        lines.append("Kernels exist for: " + (", ".join(have[:5]) + (f" and {len(have) - 5} more" if len(have) > 5 else "") or "no key") + ".")
+        name = self.key
+        if key.name == "Meta":
+            lines.append("There was no fake impl or Meta kernel registered, which meta tensors need to run shapes without data.")
+        lines.append("To add one: a kernel for this key alone, or one that is made of other ops and serves every key:")
+        lines.append(f'    lib.impl("{name}", fn, "{key.name}")')
+        lines.append(f'    lib.impl("{name}", fn, "CompositeImplicitAutograd")')
+        return NotImplementedError("\n".join(lines))

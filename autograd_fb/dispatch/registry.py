@@ -1,0 +1,168 @@
+"""All operators by name, and `ops`, the namespace through which they are called."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autograd_fb.core.schema import FunctionSchema
+from autograd_fb.dispatch import fallbacks
+from autograd_fb.dispatch.operator import OpOverload
+
+OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
+# Makes the operators of a name that is known but not built yet (the table's rows are built when first used).
+PROVIDERS: list[Callable[[str, str], None]] = []
+NAMES: list[Callable[[str], list[str]]] = []  # the names a provider could build, for dir()
+
+
+def find(namespace: str, name: str) -> dict[str, OpOverload] | None:
+    """The overloads of an operator, built now if a provider has them."""
+    found = OPERATORS.get((namespace, name))
+    if found is None:
+        for provide in PROVIDERS:
+            provide(namespace, name)
+        found = OPERATORS.get((namespace, name))
+    return found
+
+
+def define(schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), row: Any = None) -> OpOverload:
+    """Add an operator; a second definition is an error that quotes both places."""
+    overloads = OPERATORS.setdefault((schema.namespace, schema.base_name), {})
+    name = schema.overload_name or "default"
+    if name in overloads:
+        raise RuntimeError(
+            f"Tried to register an operator ({schema}) with the same name and overload name multiple times. Each overload's schema "
+            f"should only be registered with a single call to def(). Duplicate registration: {defined_at}. "
+            f"Original registration: {overloads[name].defined_at}"
+        )
+    op = OpOverload(schema, defined_at, tags, row)
+    overloads[name] = op
+    return op
+
+
+def undefine(op: OpOverload) -> None:
+    """Take an operator out; calls through references that are still around say so."""
+    overloads = OPERATORS.get((op.namespace, op._opname), {})
+    if overloads.get(op._overloadname) is op:
+        del overloads[op._overloadname]
+        if not overloads:
+            del OPERATORS[(op.namespace, op._opname)]
+    op.alive = False
+    op.kernels.clear()
+    op.invalidate()
+
+
+def all_operators() -> Iterator[OpOverload]:
+    for overloads in list(OPERATORS.values()):
+        yield from list(overloads.values())
+
+
+def invalidate_all() -> None:
+    for op in all_operators():
+        op.invalidate()
+
+
+fallbacks.CHANGED.append(invalidate_all)
+
+
+class OpOverloadPacket:
+    """All overloads of one name; a call takes the first overload whose schema fits the arguments."""
+
+    def __init__(self, namespace: str, name: str):
+        self.namespace = namespace
+        self._qualified_op_name = f"{namespace}::{name}"
+        self.__name__ = name
+        self._chosen: dict[Any, tuple[OpOverload, ...]] = {}
+
+    def _overloads(self) -> dict[str, OpOverload]:
+        return find(self.namespace, self.__name__) or {}
+
+    def overloads(self) -> list[str]:
+        return list(self._overloads())
+
+    @property
+    def _overload_names(self) -> list[str]:
+        return self.overloads()
+
+    def __getattr__(self, name: str) -> OpOverload:
+        found = self._overloads().get(name)
+        if found is None:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            raise AttributeError(
+                f"The underlying op of '{self.namespace}.{self.__name__}' has no overload name '{name}'. It has: {', '.join(self.overloads())}"
+            )
+        return found
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.overloads()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.overloads())
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.__name__}"
+
+    def __repr__(self) -> str:
+        return f"<OpOverloadPacket(op='{self.namespace}.{self.__name__}')>"
+
+    def resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
+        """The first overload that takes these arguments; which ones fit by name and number is remembered by types."""
+        overloads = self._overloads()
+        if len(overloads) == 1:
+            return next(iter(overloads.values()))
+        errors = []
+        for op in overloads.values():
+            try:
+                values = op._schema.bind(args, kwargs)
+                op._schema.check_types(values, lambda v: hasattr(v, "signature"))
+            except (TypeError, RuntimeError) as error:
+                errors.append(f"  {op._schema}\n    {str(error).splitlines()[0]}")
+                continue
+            return op
+        if not overloads:
+            raise AttributeError(f"'{self}' has no overloads any more: the library that defined it is gone")
+        raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n" + "\n".join(errors))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.resolve(args, kwargs)(*args, **kwargs)
+
+
+class OpNamespace(types.ModuleType):
+    """``ops.<namespace>``: its attributes are the operators registered there."""
+
+    def __init__(self, name: str):
+        super().__init__(f"autograd_fb.ops.{name}")
+        self.__dict__["_namespace"] = name
+
+    def __getattr__(self, name: str) -> OpOverloadPacket:
+        namespace = self.__dict__["_namespace"]
+        if name.startswith("__") or find(namespace, name) is None:
+            raise AttributeError(f"'_OpNamespace' '{namespace}' object has no attribute '{name}'")
+        return OpOverloadPacket(namespace, name)
+
+    def __dir__(self) -> list[str]:
+        namespace = self.__dict__["_namespace"]
+        provided = [n for names in NAMES for n in names(namespace)]
+        return sorted({name for ns, name in OPERATORS if ns == namespace} | set(provided))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dir(self))
+
+
+class Ops(types.ModuleType):
+    """``autograd_fb.ops``: every operator, as ``ops.<namespace>.<name>.<overload>``."""
+
+    def __getattr__(self, name: str) -> OpNamespace:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        namespace = OpNamespace(name)
+        self.__dict__[name] = namespace
+        return namespace
+
+    def __dir__(self) -> list[str]:
+        return sorted({namespace for namespace, _ in OPERATORS} | {"aten"})
+
+
+ops = Ops("autograd_fb.ops")

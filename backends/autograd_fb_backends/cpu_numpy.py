@@ -1,0 +1,108 @@
+"""NumPy on the CPU: the embedded backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
+from autograd_fb.core.dtype import DType
+
+_NATIVE = {
+    name: np.dtype(name)
+    for name in (
+        "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32",
+        "float64", "complex64", "complex128",
+    )
+}  # fmt: skip
+
+
+class NumpyBackend(Backend):
+    """Arrays of NumPy on device ``cpu``."""
+
+    name = "numpy"
+    device_type = "cpu"
+    xp = xp
+    array_types = (np.ndarray,)
+    traits = Traits(scalar_results=True, dtypes=frozenset([*_NATIVE, "bfloat16"]))
+
+    def is_available(self) -> bool:
+        return True
+
+    def from_numpy(self, array: Any, index: int = 0, *, copy: bool = True) -> Array:
+        return np.array(array, copy=True) if copy else np.asarray(array)
+
+    def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
+        return array.copy() if copy else array
+
+    def as_array(self, value: Any) -> Array:
+        return np.asarray(value)
+
+    def native_device(self, index: int) -> Any:
+        return "cpu"
+
+    def native_dtype(self, dtype: DType) -> Any:
+        native = _NATIVE.get(dtype.name)
+        if native is None:
+            native = _NATIVE[dtype.name] = _bfloat16()
+        return native
+
+    def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
+        native = self.native_dtype(dtype)
+        if dtype.kind in "ui" and isinstance(value, int):
+            bits = 8 * dtype.itemsize
+            value &= (1 << bits) - 1  # numbers too large wrap, as in C
+            if dtype.kind == "i" and value >> (bits - 1):
+                value -= 1 << bits
+        return np.array(value, dtype=native)
+
+    def geometry(self, array: Array) -> Geometry | None:
+        owner = _owner(array)
+        size = array.itemsize
+        offset = (_address(array) - _address(owner)) // size if size else 0
+        return array.shape, tuple(s // size for s in array.strides), offset
+
+    def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
+        owner = _owner(array)
+        step = array.itemsize
+        view = np.ndarray(tuple(size), array.dtype, owner, offset * step, tuple(s * step for s in stride))
+        view.flags.writeable = array.flags.writeable
+        return view
+
+    def item(self, array: Array) -> Any:
+        value = array.item()
+        return value if array.dtype.kind != "V" else float(value)
+
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        found: dict[str, Callable[..., Any]] = {}
+        from autograd_fb_backends import numpy_indexing, numpy_kernels
+
+        found.update(numpy_kernels.KERNELS)
+        found.update(numpy_indexing.KERNELS)
+        return found
+
+
+def _owner(array: Any) -> Any:
+    """The array that owns the memory: views of views point at it directly or through others."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _bfloat16() -> Any:
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise RuntimeError("NumPy has no bfloat16 of its own: pip install ml_dtypes") from error
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def make_backend() -> Backend:
+    return NumpyBackend()
