@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 HEAVY = ("scipy", "cupy", "jax", "torch", "dask", "matplotlib")
 PACKAGES = ("autograd_fb", "autograd_fb_backends")
 MEGABYTES = 2
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def loaded_after(fresh_python, code: str) -> set[str]:
@@ -54,3 +57,17 @@ def test_the_packages_take_less_than_two_megabytes():
         sizes[package] = sum(f.stat().st_size for f in files)
     assert sizes["autograd_fb"] > 0
     assert sum(sizes.values()) < MEGABYTES * 1_000_000, sizes
+
+
+ENTRY_POINTS = {
+    f"{group}: {name}": value
+    for group, entries in tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["entry-points"].items()
+    for name, value in entries.items()
+}
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
+def test_every_entry_point_leads_to_something(entry):
+    module, _, name = ENTRY_POINTS[entry].partition(":")
+    loaded = importlib.import_module(module)
+    assert not name or callable(getattr(loaded, name))
