@@ -81,7 +81,7 @@ def test_attributes() -> None:
 
 
 def test_an_index_alone_is_the_accelerators() -> None:
-    with pytest.raises(RuntimeError, match="Cannot access accelerator device when none is available"):
+    with pytest.raises(RuntimeError, match=r"Cannot access accelerator device when none is available"):
         Device(1)
     set_accelerator_query(lambda: "xpu")
     assert Device(1) is Device("xpu:1")
@@ -99,9 +99,9 @@ def test_equality_and_hash() -> None:
 
 def test_immutable() -> None:
     target: Any = Device("cpu")
-    with pytest.raises(AttributeError, match="attribute 'type' of 'torch.device' objects is not writable"):
+    with pytest.raises(AttributeError, match=r"attribute 'type' of 'torch.device' objects is not writable"):
         target.type = "cuda"
-    with pytest.raises(AttributeError, match="no attribute 'other'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'other'"):
         target.other = 1
     with pytest.raises(AttributeError):
         del target.index
@@ -116,7 +116,7 @@ def test_one_object_per_value() -> None:
 
 
 def test_registered_types() -> None:
-    with pytest.raises(RuntimeError, match="Expected one of cpu, cuda, .* device type at start of device string: npu"):
+    with pytest.raises(RuntimeError, match=r"Expected one of cpu, cuda, .* device type at start of device string: npu"):
         Device("npu")
     register_device_type("npu")
     register_device_type("npu")
@@ -125,10 +125,10 @@ def test_registered_types() -> None:
     assert repr(Device("npu:1")) == "device(type='npu', index=1)"
     register_device_type("privateuse2")
     assert Device("privateuse2").type == "privateuse2"
-    with pytest.raises(RuntimeError, match="privateuseone, npu, privateuse2 device type at start"):
+    with pytest.raises(RuntimeError, match=r"privateuseone, npu, privateuse2 device type at start"):
         Device("foo")
     for wrong in ("", "2x", "a b", "a:1"):
-        with pytest.raises(ValueError, match="expected a name of letters"):
+        with pytest.raises(ValueError, match=r"expected a name of letters"):
             register_device_type(wrong)
 
 
@@ -158,7 +158,7 @@ def test_set_default_device_lies_below_with_blocks() -> None:
         set_default_device("meta")
         assert current_default_device() == "cpu"
     assert current_default_device() == "meta"
-    with pytest.raises(RuntimeError, match="device string: foo"):
+    with pytest.raises(RuntimeError, match=r"device string: foo"):
         set_default_device("foo")
     assert current_default_device() == "meta"
     set_default_device(None)

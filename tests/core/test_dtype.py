@@ -36,7 +36,7 @@ def test_attributes_agree_with_pytorch(dtype: DType) -> None:
 
 def test_to_complex() -> None:
     assert dt.float16.to_complex() is dt.complex64  # PyTorch: complex32
-    with pytest.raises(RuntimeError, match="^Unknown Complex ScalarType for Long$"):
+    with pytest.raises(RuntimeError, match=r"^Unknown Complex ScalarType for Long$"):
         dt.int64.to_complex()
 
 
@@ -57,7 +57,7 @@ def test_one_object_per_type(dtype: DType) -> None:
 
 def test_immutable_and_not_constructible() -> None:
     constructor: Any = DType
-    with pytest.raises(TypeError, match="cannot create 'torch.dtype' instances"):
+    with pytest.raises(TypeError, match=r"cannot create 'torch.dtype' instances"):
         constructor()
     target: Any = dt.float32
     with pytest.raises(AttributeError):
@@ -106,7 +106,7 @@ def test_bfloat16_in_numpy_needs_ml_dtypes() -> None:
 
 def test_bfloat16_without_ml_dtypes_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(AttributeError, match="import ml_dtypes"):
+    with pytest.raises(AttributeError, match=r"import ml_dtypes"):
         _ = dt.bfloat16.__numpy_dtype__
 
 
@@ -131,7 +131,7 @@ def test_names_and_aliases() -> None:
         assert repr(getattr(torch, name)) == repr(dtype)
         assert dtype_from_name(name) is dtype
     assert dtype_from_name("torch.int8") is dt.int8
-    with pytest.raises(TypeError, match="'float8' is not supported; expected one of bool, uint8"):
+    with pytest.raises(TypeError, match=r"'float8' is not supported; expected one of bool, uint8"):
         dtype_from_name("float8")
 
 
@@ -155,9 +155,9 @@ def test_default_dtype() -> None:
     finally:
         dt.set_default_dtype(dt.float32)
     for wrong in (dt.int64, dt.complex64):
-        with pytest.raises(TypeError, match="^only floating-point types are supported as the default type$"):
+        with pytest.raises(TypeError, match=r"^only floating-point types are supported as the default type$"):
             dt.set_default_dtype(wrong)
     text: Any = "float32"
-    with pytest.raises(TypeError, match="^invalid dtype object: only floating-point types"):
+    with pytest.raises(TypeError, match=r"^invalid dtype object: only floating-point types"):
         dt.set_default_dtype(text)
     assert dt.get_default_dtype() is dt.float32

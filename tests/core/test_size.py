@@ -69,7 +69,7 @@ def test_errors_agree_with_pytorch(bad: str) -> None:
 def test_concatenation_rejects_other_elements_and_sequences() -> None:
     with pytest.raises(TypeError, match=r"item 1 is 'str'"):
         Size([2]) + ("a",)
-    with pytest.raises(TypeError, match='can only concatenate list \\(not "torch.Size"\\) to list'):
+    with pytest.raises(TypeError, match=r'can only concatenate list \(not "torch.Size"\) to list'):
         [3] + Size([2])
     with pytest.raises(TypeError, match=r"takes an iterable of 'int' \(item 0 is 'float'\)"):
         (1.5,) + Size([2])
@@ -99,20 +99,20 @@ def test_info_equality_and_immutability() -> None:
     assert finfo(float) == finfo(dt.float64) != finfo(dt.float32)
     assert iinfo(int) == iinfo(dt.int64)
     assert iinfo(dt.int8) != finfo(dt.float16)
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match=r"unhashable"):
         hash(finfo())
     target: Any = finfo()
-    with pytest.raises(AttributeError, match="attribute 'eps' of 'torch.finfo' objects is not writable"):
+    with pytest.raises(AttributeError, match=r"attribute 'eps' of 'torch.finfo' objects is not writable"):
         target.eps = 1.0
 
 
 def test_info_errors() -> None:
-    with pytest.raises(TypeError, match="requires a floating point input type. Use torch.iinfo to handle"):
+    with pytest.raises(TypeError, match=r"requires a floating point input type. Use torch.iinfo to handle"):
         finfo(dt.int32)
     for wrong in (dt.float32, dt.complex64):
-        with pytest.raises(TypeError, match="requires an integer input type. Use torch.finfo to handle"):
+        with pytest.raises(TypeError, match=r"requires an integer input type. Use torch.finfo to handle"):
             iinfo(wrong)
-    with pytest.raises(TypeError, match="^torch.bool is not supported by torch.iinfo$"):
+    with pytest.raises(TypeError, match=r"^torch.bool is not supported by torch.iinfo$"):
         iinfo(dt.bool_)
     with pytest.raises(TypeError, match=r"^finfo\(\): argument 'type' \(position 1\) must be torch.dtype, not str$"):
         finfo("float32")
