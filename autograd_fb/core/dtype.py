@@ -173,13 +173,13 @@ def _foreign_name(value: object) -> str | None:
         numpy = sys.modules.get("numpy")
         if numpy is not None and issubclass(value, numpy.generic):  # longlong and intc are named by their size
             return str(numpy.dtype(value))
-        return value.__name__
+        return value.__name__.rstrip("_")
     kind = type(value).__name__.lower()
     if "dtype" in kind:
+        if not getattr(value, "isnative", True):  # NumPy's, in the other byte order: no DType describes it
+            return None
         own = getattr(value, "name", None)
         return own if isinstance(own, str) else str(value).rpartition(".")[2]
-    if "scalarmeta" in kind:  # jax.numpy's dtype names are callables with a dtype
-        return getattr(getattr(value, "dtype", None), "name", None)
     return None
 
 

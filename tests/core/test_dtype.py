@@ -96,6 +96,15 @@ def test_equal_to_numpys_dtypes_of_the_same_name() -> None:
     assert numpy.zeros(2, dtype=dt.int16).dtype == numpy.int16
 
 
+def test_other_byte_order_is_another_dtype() -> None:
+    numpy = pytest.importorskip("numpy")
+    swapped = numpy.dtype("float32").newbyteorder()
+    assert dt.float32 != swapped
+    assert swapped != dt.float32
+    with pytest.raises(TypeError, match=r"must be torch.dtype, not numpy.dtypes.Float32DType"):
+        as_dtype(swapped)
+
+
 def test_bfloat16_in_numpy_needs_ml_dtypes() -> None:
     numpy = pytest.importorskip("numpy")
     ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -44,8 +44,8 @@ def ours(tensor: Any, *, edges: bool = True, **kwargs: Any) -> str:
 
     return tensor_str(
         tuple(tensor.shape), plain.tolist,
-        dtype=dt.dtype_from_name(str(tensor.dtype)), device=Device(str(tensor.device)), requires_grad=tensor.requires_grad,
-        edge_items=edge_items if edges else None,
+        dtype=dt.dtype_from_name(str(tensor.dtype)), device=Device(str(tensor.device)),
+        requires_grad=tensor.requires_grad, edge_items=edge_items if edges else None,
         grad_fn_name=type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
         is_meta=tensor.is_meta, is_parameter=isinstance(tensor, torch.nn.Parameter), **kwargs,
     )
