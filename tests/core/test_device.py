@@ -24,14 +24,14 @@ from autograd_fb.core.device import (
 
 
 @pytest.fixture(autouse=True)
-def restore() -> Iterator[None]:
-    types, known = list(dv._TYPES), set(dv._KNOWN)
+def only_pytorchs_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A registry as at import, whatever else was registered in this process."""
+    names = dv._TYPES[: dv._TYPES.index("privateuseone") + 1]
+    monkeypatch.setattr(dv, "_TYPES", names)
+    monkeypatch.setattr(dv, "_KNOWN", set(names))
+    monkeypatch.setattr(dv, "_PARSED", {})
+    monkeypatch.setattr(dv, "_accelerator", lambda: None)
     yield
-    dv._TYPES[:] = types
-    dv._KNOWN.clear()
-    dv._KNOWN.update(known)
-    dv._PARSED.clear()
-    set_accelerator_query(lambda: None)
     set_default_device(None)
 
 
