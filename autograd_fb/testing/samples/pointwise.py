@@ -1,0 +1,346 @@
+"""Samples of the pointwise, special-function and activation rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.testing.samples import (
+    Sample,
+    array,
+    away_from,
+    broadcast_arrays,
+    is_complex,
+    is_integral,
+    samples,
+    unary_arrays,
+)
+
+Range = tuple[float, float]
+WIDE: Range = (-2.0, 2.0)
+
+
+def special_values(dtype: str, *more: float) -> list[Sample]:
+    """Zero of both signs, infinities and NaN, for values only: their gradients are checked by name where they matter."""
+    import numpy as np
+
+    if is_integral(dtype) or is_complex(dtype):
+        return []
+    values = np.asarray([0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, *more], dtype=dtype)
+    return [Sample((values,), name="special values", grad=False)]
+
+
+def unary(
+    *keys: str, inside: Range = WIDE, takes: str = "fc", edges: bool = True, avoid: tuple[float, ...] = (), **kwargs: Any
+) -> None:
+    """Register samples for ops of one tensor. ``takes``: f, c, i, b for floating, complex, integer, bool dtypes."""
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in takes:
+            return []
+        made = []
+        for name, values in unary_arrays(rng, dtype, *inside):
+            made.append(Sample((away_from(values, *avoid) if avoid else values,), dict(kwargs), name))
+        return made + ([Sample(s.args, dict(kwargs), s.name, s.grad) for s in special_values(dtype)] if edges else [])
+
+    samples(*keys)(make)
+
+
+def kind_of(dtype: str) -> str:
+    return "b" if dtype == "bool" else "i" if is_integral(dtype) else "c" if is_complex(dtype) else "f"
+
+
+def binary(
+    *keys: str, first: Range = WIDE, second: Range = WIDE, takes: str = "fc", scalars: tuple[float, ...] = (),
+    kwargs: tuple[dict[str, Any], ...] = ({},), extra: Callable[[Any, str], list[Sample]] | None = None,
+    avoid: tuple[float, ...] = (),
+) -> None:  # fmt: skip
+    """Register samples for ops of two tensors, for every set of keyword arguments."""
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in takes:
+            return []
+        made = []
+        for options in kwargs:
+            for name, a, b in broadcast_arrays(rng, dtype, first, second):
+                b = away_from(b, *avoid) if avoid else b
+                made.append(Sample((a, b), dict(options), f"{name} {options or ''}".strip()))
+        return made + (extra(rng, dtype) if extra else [])
+
+    samples(*keys)(make)
+
+
+def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tuple[Any, ...] = (0.75, 2), flip: bool = False,
+                kwargs: tuple[dict[str, Any], ...] = ({},)) -> None:  # fmt: skip
+    """Register samples for ops of a tensor and a Python number (the number first with ``flip``)."""
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in takes:
+            return []
+        made = []
+        for scalar in scalars:
+            if is_integral(dtype) and not isinstance(scalar, int):
+                continue
+            for options in kwargs:
+                for name, values in unary_arrays(rng, dtype, *inside)[:3]:
+                    args = (scalar, values) if flip else (values, scalar)
+                    made.append(Sample(args, dict(options), f"{name} with {scalar} {options or ''}".strip()))
+        return made
+
+    samples(*keys)(make)
+
+
+# --- arithmetic
+
+for _name in ("add", "sub", "rsub", "subtract"):
+    binary(f"{_name}.Tensor", takes="fci", kwargs=({}, {"alpha": 2}))
+    with_scalar(f"{_name}.Scalar", takes="fci")
+for _name in ("mul", "multiply"):
+    binary(f"{_name}.Tensor", takes="fci")
+    with_scalar(f"{_name}.Scalar", takes="fci")
+for _name in ("div", "divide", "true_divide"):
+    binary(f"{_name}.Tensor", takes="fci", second=(0.5, 3.0))
+    with_scalar(f"{_name}.Scalar", takes="fci")
+MODES: tuple[dict[str, Any], ...] = ({"rounding_mode": None}, {"rounding_mode": "trunc"}, {"rounding_mode": "floor"})
+for _name in ("div", "divide"):
+    binary(f"{_name}.Tensor_mode", takes="fi", first=(-9.0, 9.0), second=(1.0, 4.0), kwargs=MODES)
+    with_scalar(f"{_name}.Scalar_mode", takes="fi", inside=(-9.0, 9.0), scalars=(2.5, 3, -2), kwargs=MODES)
+
+
+def _signs(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    values = [7, -7, 7, -7, 6, -6] if "uint" not in dtype else [7, 7, 6]
+    divisors = [2, 2, -2, -2, 3, 3] if "uint" not in dtype else [2, 3, 6]
+    return [Sample((np.asarray(values, dtype), np.asarray(divisors, dtype)), name="all signs")]
+
+
+def _by_zero(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    if is_integral(dtype):
+        return _signs(rng, dtype)
+    values = [1.0, -1.0, 0.0, 2.5, -2.5, math.inf, 1.0, -1.0]
+    divisors = [0.0, 0.0, 0.0, math.nan, 2.0, 2.0, math.inf, math.inf]
+    return [*_signs(rng, dtype), Sample((np.asarray(values, dtype), np.asarray(divisors, dtype)), name="zeros", grad=False)]
+
+
+for _name in ("remainder", "fmod"):
+    binary(f"{_name}.Tensor", first=(-9.0, 9.0), second=(1.0, 4.0), takes="fi", extra=_by_zero)
+    with_scalar(f"{_name}.Scalar", inside=(-9.0, 9.0), takes="fi", scalars=(2.5, 3, -2))
+binary("floor_divide", first=(-9.0, 9.0), second=(1.0, 4.0), takes="fi", extra=_by_zero)
+with_scalar("floor_divide.Scalar", inside=(-9.0, 9.0), takes="fi", scalars=(2.5, 3, -2))
+with_scalar("remainder.Scalar_Tensor", inside=(1.0, 4.0), takes="fi", scalars=(7.5, 7, -7), flip=True)
+unary("abs", "absolute", "neg", "negative", "positive", "sgn", "square", takes="fci")
+unary("sign", takes="fi")
+unary("reciprocal", takes="fci", inside=(0.5, 3.0), edges=True)
+binary("gcd", "lcm", first=(-40, 60), second=(-40, 60), takes="i")
+
+
+def _ternary(first: Range, second: Range, third: Range, *options: dict[str, Any]) -> Callable[[Any, str], list[Sample]]:
+    shapes: tuple[tuple[tuple[int, ...], ...], ...] = (((3, 4), (3, 4), (3, 4)), ((), (2, 1), (3,)), ((2, 3), (3,), ()))
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in "fc":
+            return []
+        ranges = (first, second, third)
+        return [
+            Sample(tuple(array(rng, dtype, s, *r) for s, r in zip(group, ranges, strict=True)), dict(o), f"{group} {o or ''}")
+            for group in shapes
+            for o in options
+        ]
+
+    return make
+
+
+samples("addcmul")(_ternary(WIDE, WIDE, WIDE, {}, {"value": 0.5}))
+samples("addcdiv")(_ternary(WIDE, WIDE, (0.5, 2.0), {}, {"value": 0.5}))
+samples("lerp.Tensor")(_ternary(WIDE, WIDE, (0.0, 1.0), {}))
+
+
+@samples("lerp.Scalar")
+def _lerp(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) not in "fc":
+        return []
+    return [Sample((a, b, w), name=f"{n} weight {w}") for n, a, b in broadcast_arrays(rng, dtype) for w in (0.25, 0.75)]
+
+
+# --- powers, exponentials, logarithms
+
+
+def _pow_edges(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    if is_complex(dtype):
+        return []
+    if is_integral(dtype):
+        return [Sample((np.asarray([2, 1, -1, -1, 0], dtype), np.asarray([-1, -3, -3, -2, 3], dtype)), name="negative powers")]
+    base, power = [0.0, 0.0, 0.0, 2.0, 1.0], [0.0, 1.0, 2.0, 0.0, 3.0]
+    return [Sample((np.asarray(base, dtype), np.asarray(power, dtype)), name="zeros")]
+
+
+binary("pow.Tensor_Tensor", first=(0.2, 3.0), second=(-2.0, 3.0), takes="fc", extra=_pow_edges)
+binary("float_power.Tensor_Tensor", first=(0.2, 3.0), second=(-2.0, 3.0), takes="fc", extra=_pow_edges)
+for _name in ("pow", "float_power"):
+    with_scalar(f"{_name}.Tensor_Scalar", inside=(0.2, 3.0), takes="fci", scalars=(0, 1, 2, 3, 0.5, -1.0, -2.0, 2.5))
+    with_scalar(f"{_name}.Scalar", inside=(0.0, 3.0), takes="fc", scalars=(2, 0.5, 1.0, 0), flip=True)
+unary("exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", takes="fci")
+unary("exp2", "atan", "asinh", takes="fci")
+unary("arctan", "arcsinh", takes="fci")
+unary("sqrt", "rsqrt", takes="fci", inside=(0.1, 4.0))
+unary("log", "log2", "log10", takes="fci", inside=(0.1, 4.0))
+unary("log1p", takes="fci", inside=(-0.9, 4.0))
+unary("asin", "acos", "atanh", "arcsin", "arccos", "arctanh", takes="fci", inside=(-0.9, 0.9))
+unary("acosh", "arccosh", takes="fci", inside=(1.1, 4.0))
+unary("deg2rad", "rad2deg", takes="fi", inside=(-200.0, 200.0))
+binary("logaddexp", "logaddexp2", takes="f", extra=lambda rng, dtype: _pairs(dtype, ((math.inf, math.inf), (-math.inf, -math.inf))))
+binary("ldexp.Tensor", takes="f")
+unary("frexp.Tensor", takes="f", edges=False, inside=(-90.0, 90.0))
+binary("atan2", "arctan2", takes="fi", extra=lambda rng, dtype: _pairs(dtype, ((0.0, 0.0), (0.0, -1.0)), grad=True))
+binary("hypot", takes="f")
+
+
+def _pairs(dtype: str, pairs: tuple[tuple[float, float], ...], grad: bool = False) -> list[Sample]:
+    import numpy as np
+
+    first, second = zip(*pairs, strict=True)
+    return [Sample((np.asarray(first, dtype), np.asarray(second, dtype)), name="special pairs", grad=grad)]
+
+
+# --- rounding, limits, selection
+
+unary("floor", "ceil", "round", "trunc", "fix", takes="fi", inside=(-5.0, 5.0))
+unary("frac", takes="f", inside=(-5.0, 5.0))
+
+
+@samples("round.decimals")
+def _round_decimals(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    return [Sample((array(rng, dtype, (3, 4), -50.0, 50.0),), {"decimals": d}, f"decimals {d}") for d in (0, 1, 3, -1)]
+
+
+@samples("clamp", "clip")
+def _clamp(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    if kind_of(dtype) not in "fi":
+        return []
+    limits: tuple[tuple[Any, Any], ...] = ((-1, 1), (None, 1), (-1, None), (1, -1))
+    ties = np.asarray([-2, -1, 0, 1, 2] if "uint" not in dtype else [0, 1, 2, 3], dtype)
+    made = [Sample((v, *l), name=f"{n} to {l}") for n, v in unary_arrays(rng, dtype) for l in limits]  # noqa: E741
+    return made + [Sample((ties, *l), name=f"ties to {l}") for l in limits]  # noqa: E741
+
+
+@samples("clamp.Tensor", "clip.Tensor")
+def _clamp_tensor(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) not in "fi":
+        return []
+    made = []
+    for name, a, b in broadcast_arrays(rng, dtype):
+        c = array(rng, dtype, (), 0.0, 2.0)
+        made += [Sample((a, b, c), name=name), Sample((a, b), name=name), Sample((a, None, b), name=f"max {name}")]
+    return made
+
+
+with_scalar("clamp_min", "clamp_max", takes="fi", scalars=(0.5, 1))
+
+
+def _ties(rng: Any, dtype: str) -> list[Sample]:
+    return _pairs(dtype, ((0.0, 0.0), (1.0, 1.0), (2.0, 1.0), (1.0, 2.0)), grad=True) + (
+        _pairs(dtype, ((math.nan, 1.0), (1.0, math.nan), (math.nan, math.nan), (math.inf, -math.inf)), grad=True)
+        if kind_of(dtype) == "f" else []
+    )  # fmt: skip
+
+
+binary("maximum", "minimum", "fmax", "fmin", takes="fi", extra=_ties)
+binary("clamp_min.Tensor", "clamp_max.Tensor", takes="fi", extra=lambda rng, dtype: _ties(rng, dtype)[:1])
+binary("heaviside", takes="fi", extra=_ties)
+binary("nextafter", takes="f")
+binary("copysign.Tensor", takes="fi", extra=lambda rng, dtype: _pairs(dtype, ((0.0, -1.0), (1.0, 0.0), (-1.0, 2.0)), grad=True))
+with_scalar("copysign.Scalar", takes="fi", scalars=(1, -1.5))
+
+
+@samples("nan_to_num")
+def _nan_to_num(rng: Any, dtype: str) -> list[Sample]:
+    made = [Sample((v,), name=n) for n, v in unary_arrays(rng, dtype)] + [
+        Sample(s.args, s.kwargs, s.name) for s in special_values(dtype)
+    ]
+    return made + [Sample((*s.args, 1.0, 2.0, 3.0), {}, f"{s.name} replaced") for s in special_values(dtype)]
+
+
+def _where(first: bool, second: bool) -> Callable[[Any, str], list[Sample]]:
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        made = []
+        for name, a, b in broadcast_arrays(rng, dtype):
+            condition = array(rng, "bool", a.shape)
+            made.append(Sample((condition, a if first else 0, b if second else 1), name=name))
+        return made
+
+    return make
+
+
+samples("where.self")(_where(True, True))
+samples("where.ScalarOther")(_where(True, False))
+samples("where.ScalarSelf")(_where(False, True))
+samples("where.Scalar")(lambda rng, dtype: [Sample((array(rng, "bool", (3,)), 1.5, 2), name="numbers only")])
+
+# --- comparisons and logic
+
+for _name in ("eq", "ne", "not_equal"):
+    binary(f"{_name}.Tensor", takes="fcib", extra=_ties)
+    with_scalar(f"{_name}.Scalar", takes="fci", scalars=(0.5, 1))
+for _name in ("lt", "le", "gt", "ge", "less", "less_equal", "greater", "greater_equal"):
+    binary(f"{_name}.Tensor", takes="fib", extra=_ties)
+    with_scalar(f"{_name}.Scalar", takes="fi", scalars=(0.5, 1))
+binary("logical_and", "logical_or", "logical_xor", takes="fcib")
+unary("logical_not", takes="fcib")
+for _name in ("bitwise_and", "bitwise_or", "bitwise_xor", "__and__", "__or__", "__xor__"):
+    binary(f"{_name}.Tensor", takes="ib", first=(0, 60), second=(0, 60))
+    with_scalar(f"{_name}.Scalar", takes="i", inside=(0, 60), scalars=(5,))
+for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    with_scalar(f"{_name}.Scalar_Tensor", takes="i", inside=(0, 60), scalars=(5,), flip=True)
+for _name in ("bitwise_left_shift", "bitwise_right_shift", "__lshift__", "__rshift__"):
+    binary(f"{_name}.Tensor", takes="i", first=(0, 60), second=(0, 3))
+    with_scalar(f"{_name}.{'Scalar' if _name.startswith('__') else 'Tensor_Scalar'}", takes="i", inside=(0, 60), scalars=(2,))
+for _name in ("bitwise_left_shift", "bitwise_right_shift"):
+    with_scalar(f"{_name}.Scalar_Tensor", takes="i", inside=(0, 3), scalars=(40,), flip=True)
+unary("bitwise_not", takes="ib")
+unary("isnan", "isinf", "isfinite", "isreal", takes="fcib")
+unary("isposinf", "isneginf", "signbit", takes="fib")
+
+
+@samples("isclose")
+def _isclose(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    made = [Sample((a, b), name=n) for n, a, b in broadcast_arrays(rng, dtype)]
+    if kind_of(dtype) == "f":
+        a = np.asarray([1.0, 1.0, math.nan, math.inf, math.inf, 0.0], dtype)
+        b = np.asarray([1.000001, 1.1, math.nan, math.inf, -math.inf, 1e-9], dtype)
+        made += [Sample((a, b), name="near"), Sample((a, b, 0.2, 0.0, True), name="near, NaN equal")]
+    return made
+
+
+# --- complex numbers
+
+unary("real", "conj", "conj_physical", "resolve_conj", takes="fc")
+unary("imag", takes="c")
+unary("angle", takes="fci")
+
+
+def _two_real(low: float) -> Callable[[Any, str], list[Sample]]:
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if dtype not in ("float32", "float64"):
+            return []
+        return [
+            Sample((array(rng, dtype, shape, low, 2.0), array(rng, dtype, shape)), name=str(shape))
+            for shape in ((3, 4), (), (0, 2))
+        ]
+
+    return make
+
+
+samples("complex")(_two_real(-2.0))
+samples("polar")(_two_real(0.1))
