@@ -89,7 +89,7 @@ def layers(options: Options) -> list[str]:
 
 
 def ruff(options: Options) -> list[str]:
-    return ["-m", "ruff", "check", "."]
+    return ["-m", "ruff", "check", "--output-format=concise", "."]
 
 
 def mypy(options: Options) -> list[str]:

@@ -2,7 +2,8 @@
 
 `pytest --autograd-fallback=error` sets the fallback's mode for the session; a test in which any operator went through
 the fallback with inputs that require grad fails at its end, even if it never called backward or caught the error. The
-marker ``autograd_fallback(mode)`` sets the mode of one test. Without the option and the marker the plugin does nothing.
+marker ``autograd_fallback(mode)`` sets the mode of one test. Without the option and the marker the plugin does nothing
+but load with its package; `-p no:autograd_fb` keeps pytest from that too.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def package() -> Any:
-    """autograd_fb itself; imported on first need, so that other projects' runs do not pay for it."""
+    """autograd_fb itself, once it is known to have what the plugin calls.
+
+    Looked up on first need: pytest loads plugins early, when the package may still be on its way in.
+    """
     import autograd_fb
 
     missing = [name for name in NEEDED if not hasattr(autograd_fb, name)]
