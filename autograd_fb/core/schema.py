@@ -54,7 +54,7 @@ _TOKENS = re.compile(
     |(?P<ident>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<number>(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][+-]?\d+)?j?)
     |(?P<string>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
-    |(?P<punct>\.\.\.|->|::|[()\[\]*,=!?|.:-])""",
+    |(?P<punct>\.\.\.|->|::|[()\[\]*,=!?|.:+-])""",
     re.VERBOSE,
 )
 # Reserved words of TorchScript: PyTorch refuses them as names, so code that moves there would break.
@@ -331,6 +331,8 @@ class _Parser:
             if not integral:
                 self.fail(f"expected an integer (the default of {name}) but found '{text}'", token)
             return int(text)
+        if self.token.kind in ("+", "-") and self.tokens[self.at + 1].text.endswith("j"):
+            text += self.next().text + self.next().text  # PyTorch prints complex defaults as a sum
         if text.endswith("j"):
             if name == "float":
                 self.fail(f"expected a real number (the default of float) but found '{text}'", token)

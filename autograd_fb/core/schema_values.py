@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NoReturn
 
 # ---------------------------------------------------------------------------------------------------- types
@@ -168,7 +169,7 @@ def _print_default(value: Any, type_: Type) -> str:
         type_ = type_.element
     if isinstance(value, tuple):
         element = type_.element if isinstance(type_, ListType) else type_
-        uniform = isinstance(type_, ListType) and type_.size is not None and len(set(value)) == 1
+        uniform = isinstance(type_, ListType) and type_.size == len(value) and len(set(value)) == 1
         if uniform and (optional or (element == BASE_TYPES["int"] and len(value) > 1)):
             return _print_default(value[0], element)
         return f"[{', '.join(_print_default(v, element) for v in value)}]"
@@ -187,14 +188,11 @@ def _print_default(value: Any, type_: Type) -> str:
 # ---------------------------------------------------------------------------------------------------- arguments
 
 
-class _NoDefault:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<no default>"
+class _Missing(Enum):  # an Enum, because its member is still itself after copying and pickling
+    NO_DEFAULT = "no default"
 
 
-NO_DEFAULT: Any = _NoDefault()
+NO_DEFAULT: Any = _Missing.NO_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +265,9 @@ class Argument:
 # ---------------------------------------------------------------------------------------------------- schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FunctionSchema:
-    """An operator's name, arguments and returns.
+    """An operator's name, arguments and returns; two are equal when they print alike.
 
     >>> from autograd_fb.core.schema import parse_schema
     >>> schema = parse_schema("aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor")
@@ -285,10 +283,10 @@ class FunctionSchema:
     returns: tuple[Argument, ...]
     is_vararg: bool = False
     is_varret: bool = False
-    is_mutable: bool = field(init=False, compare=False, repr=False)
-    n_positional: int = field(init=False, compare=False, repr=False)
-    _index: Mapping[str, int] = field(init=False, compare=False, repr=False)
-    _text: str = field(init=False, compare=False, repr=False)
+    is_mutable: bool = field(init=False, repr=False)
+    n_positional: int = field(init=False, repr=False)
+    _index: Mapping[str, int] = field(init=False, repr=False)
+    _text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -296,6 +294,9 @@ class FunctionSchema:
         put(self, "n_positional", sum(not a.kwarg_only for a in self.arguments))
         put(self, "_index", {a.name: i for i, a in enumerate(self.arguments)})
         put(self, "_text", _print_schema(self))
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, FunctionSchema) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._text)
