@@ -31,6 +31,7 @@ __all__ = [
     "is_non_overlapping_and_dense",
     "layout_strides",
     "matmul_shape",
+    "memory_order",
     "normalize_dim",
     "normalize_dims",
     "numel",
@@ -400,7 +401,7 @@ def _ordered_before(outer: int, inner: int, rows: Sequence[Strides]) -> int:
     return told
 
 
-def _memory_order(ndim: int, rows: Sequence[Strides]) -> list[int]:
+def memory_order(ndim: int, rows: Sequence[Strides]) -> list[int]:
     """Axes from the outermost to the innermost, by insertion; axes no operand can compare keep their places."""
     inwards = list(range(ndim - 1, -1, -1))
     for start in range(1, ndim):
@@ -431,7 +432,7 @@ def elementwise_strides(operands: tuple[Operand, ...], out_shape: Shape) -> Stri
     if ndim < 2 or all(is_contiguous(shape, strides) and shape == out_shape for shape, strides in operands):
         return contiguous_strides(out_shape)
     rows = [broadcast_strides(shape, strides, out_shape) for shape, strides in operands]
-    return permuted_strides(out_shape, _memory_order(ndim, rows))
+    return permuted_strides(out_shape, memory_order(ndim, rows))
 
 
 @lru_cache(maxsize=8192)
