@@ -145,7 +145,9 @@ _SCALAR_TYPES = (
 )
 ENUMS: dict[str, dict[str, int]] = {
     "ScalarType": {name: code for code, name in enumerate(_SCALAR_TYPES)}
-    | {"int32": 3, "int64": 4, "float16": 5, "float32": 6, "float64": 7, "short": 2, "cfloat": 9, "cdouble": 10},
+    | {"int32": 3, "int64": 4, "float16": 5, "float32": 6, "float64": 7, "short": 2, "cfloat": 9, "cdouble": 10}
+    | {"chalf": 8, "uint16": 27, "uint32": 28, "uint64": 29}
+    | {"float8_e5m2": 23, "float8_e4m3fn": 24, "float8_e5m2fnuz": 25, "float8_e4m3fnuz": 26},
     "MemoryFormat": {"contiguous_format": 0, "preserve_format": 1, "channels_last": 2, "channels_last_3d": 3},
     "Layout": {"strided": 0, "sparse_coo": 1, "sparse_csr": 2},
 }
@@ -248,6 +250,11 @@ class Argument:
     @property
     def is_write(self) -> bool:
         return self.alias_info is not None and self.alias_info.is_write
+
+    @property
+    def is_out(self) -> bool:
+        """Whether this is an ``out`` argument: written to and keyword-only."""
+        return self.kwarg_only and self.is_write
 
     def __str__(self) -> str:
         type_ = self.real_type
@@ -409,7 +416,7 @@ def _print_schema(schema: FunctionSchema) -> str:
 def _is_number(value: Any, protocols: tuple[str, ...]) -> bool:
     if isinstance(value, (str, bytes, list, tuple, dict)) or getattr(value, "ndim", 0) != 0:
         return False
-    return any(hasattr(value, p) for p in protocols)
+    return any(hasattr(type(value), p) for p in protocols)
 
 
 NUMBER_PROTOCOLS = {

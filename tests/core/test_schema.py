@@ -223,6 +223,7 @@ def test_schema_fields() -> None:
     assert (schema.namespace, schema.base_name) == ("aten", "max")
     assert [a.name for a in schema.arguments] == ["self", "dim", "max", "i"]
     assert [a.kwarg_only for a in schema.arguments] == [False, False, True, True]
+    assert [(a.is_write, a.is_out) for a in schema.arguments] == [(False, False)] * 2 + [(True, True)] * 2
     assert [r.name for r in schema.returns] == ["v", ""]
     assert schema.is_mutable and not schema.is_vararg
     assert schema.n_positional == 2
@@ -531,7 +532,7 @@ def is_tensor(value: Any) -> bool:
         ("Tensor?", [T, None], [3]),
         ("Tensor[]", [[T], (T, T), []], [T, [1], [T, 1], "x"]),
         ("Tensor?[]", [[None, T]], [[1], 0]),
-        ("int", [1, True, np.int64(3), T], [1.5, "x", None, np.float32(1), 1j, [1]]),
+        ("int", [1, True, np.int64(3), T], [1.5, "x", None, np.float32(1), 1j, [1], int]),
         ("SymInt", [1], ["x"]),
         ("float", [1.5, 1, True, np.float32(1), T], ["0", 1j, None, [1.0]]),
         ("bool", [True, 1, np.bool_(True), T], ["x", None, []]),
