@@ -6,6 +6,7 @@ PyTorch's canonical form. What a schema holds, and matching a call against it, i
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from functools import cache
@@ -401,8 +402,6 @@ def check_signature(schema: FunctionSchema, fn: Callable[..., Any]) -> None:
 
     Silent for functions whose signature cannot be inspected or that take ``*args`` or ``**kwargs``.
     """
-    import inspect  # only needed at registration, and slow to import
-
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
