@@ -72,11 +72,29 @@ def element_strides(array: Array) -> Shape | None:
     """Strides counted in elements, or None where the library has none."""
     strides = getattr(array, "strides", None)
     if isinstance(strides, tuple):
-        return tuple(s // array.itemsize for s in strides)
+        counted = isinstance(getattr(array, "offset", None), int)  # meta arrays count elements already
+        return strides if counted else tuple(s // array.itemsize for s in strides)
     stride = getattr(array, "stride", None)
     if callable(stride):
         return tuple(stride())
     return None
+
+
+def element_offset(array: Array) -> int:
+    """Where the array starts within the memory's owner, in elements; 0 where the library does not tell."""
+    offset = getattr(array, "offset", None)
+    if isinstance(offset, int):
+        return offset
+    storage_offset = getattr(array, "storage_offset", None)
+    if callable(storage_offset):
+        return int(storage_offset())
+    owner = array
+    while getattr(getattr(owner, "base", None), "dtype", None) == array.dtype:
+        owner = owner.base
+    if owner is array or not hasattr(array, "__array_interface__"):
+        return 0
+    distance = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return int(distance // array.itemsize)
 
 
 def strided_table(xp: Any, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
@@ -93,8 +111,8 @@ def strided_table(xp: Any, array: Array, size: Sequence[int], stride: Sequence[i
 def restride(xp: Any, array: Array, size: Sequence[int], factors: Sequence[tuple[int, int]], offset: tuple[int, int]) -> Array:
     """A strided view (a gather where strides do not exist).
 
-    ``factors`` gives each new dimension as ``(old dimension, step)`` and, for a diagonal, ``(-1, 0)`` stands for nothing;
-    ``offset`` is the ``(old dimension, position)`` at which the view starts.
+    ``factors`` gives each new dimension as ``(old dimension, step)``, ``offset`` is the ``(old dimension, position)`` at
+    which the view starts.
     """
     strides = element_strides(array)
     library = getattr(xp, "as_strided", None)
@@ -103,8 +121,7 @@ def restride(xp: Any, array: Array, size: Sequence[int], factors: Sequence[tuple
     new = [base[d] * step for d, step in factors]
     start = base[offset[0]] * offset[1] if array.ndim else 0
     if native and library is not None:
-        storage_offset = getattr(array, "storage_offset", None)
-        return library(array, tuple(size), tuple(new), start + (storage_offset() if callable(storage_offset) else 0))
+        return library(array, tuple(size), tuple(new), start + element_offset(array))
     return gather_strided(xp, array, size, new, start)
 
 
@@ -464,8 +481,7 @@ def _diagonal(xp: Any, self: Array, offset: int = 0, dim1: int = 0, dim2: int = 
         return gather_strided(xp, moved, size, (*base[:-2], base[-2] + base[-1]), first)
     begin = self[along(start[0], slice(start[1], None))]
     stride = (*(strides[d] for d in rest), strides[d1] + strides[d2])
-    storage_offset = getattr(begin, "storage_offset", None)
-    return library(begin, size, stride, storage_offset() if callable(storage_offset) else 0)
+    return library(begin, size, stride, element_offset(begin))
 
 
 def _diagonal_backward(
@@ -557,16 +573,7 @@ def _geometry_of(array: Any) -> tuple[Shape, int]:
     strides = element_strides(array)
     if strides is None:
         return contiguous_strides(array.shape), 0
-    storage_offset = getattr(array, "storage_offset", None)
-    if callable(storage_offset):
-        return strides, storage_offset()
-    owner = array
-    while getattr(getattr(owner, "base", None), "dtype", None) == array.dtype:
-        owner = owner.base
-    interface = getattr(array, "__array_interface__", None)
-    if interface is None or owner is array:
-        return strides, 0
-    return strides, (interface["data"][0] - owner.__array_interface__["data"][0]) // array.itemsize
+    return strides, element_offset(array)
 
 
 def _as_strided_grad(F: Any, grad: Any, self: Any, size: Any, stride: Any, storage_offset: int | None) -> Any:
