@@ -20,7 +20,7 @@ _FAMILY = "reduction"
 # ------------------------------------------------------------------------------------------------ helpers
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)
 def described(dtype: Any) -> DType:
     """What a library's own dtype is called here."""
     return as_dtype(dtype)

@@ -1,0 +1,344 @@
+"""Samples of the neural-network rows: convolution, pooling, losses, normalisation, embedding and attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb.testing.samples import Sample, array, is_complex, is_integral, samples
+
+Samples = list[Sample]
+
+
+def _floating(dtype: str) -> bool:
+    return not is_integral(dtype) and not is_complex(dtype)
+
+
+# ------------------------------------------------------------------------------------------------ convolution
+
+#: name, input, weight, bias, stride, padding, dilation, transposed, output padding, groups
+_CONVOLUTIONS: tuple[tuple[str, tuple[int, ...], tuple[int, ...], bool, Any, Any, Any, bool, Any, int], ...] = (
+    ("plain", (2, 3, 6, 5), (4, 3, 3, 3), True, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
+    ("strided and padded", (2, 3, 7, 6), (4, 3, 3, 2), True, [2, 3], [1, 1], [1, 1], False, [0, 0], 1),
+    ("dilated", (1, 2, 8, 8), (3, 2, 2, 3), False, [1, 2], [1, 2], [2, 3], False, [0, 0], 1),
+    ("two groups", (2, 4, 5, 5), (6, 2, 3, 3), True, [1, 1], [1, 1], [1, 1], False, [0, 0], 2),
+    ("depthwise", (2, 3, 5, 5), (6, 1, 3, 3), True, [2, 2], [1, 1], [1, 1], False, [0, 0], 3),
+    ("pointwise", (2, 3, 4, 4), (5, 3, 1, 1), True, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
+    ("wide padding", (1, 2, 3, 3), (2, 2, 2, 2), False, [1, 1], [3, 3], [1, 1], False, [0, 0], 1),
+    ("one dimension", (2, 3, 9), (4, 3, 3), True, [2], [1], [2], False, [0], 1),
+    ("three dimensions", (1, 2, 4, 4, 3), (3, 2, 2, 2, 2), True, [1, 1, 1], [0, 1, 0], [1, 1, 1], False, [0, 0, 0], 1),
+    ("transposed", (2, 3, 4, 3), (3, 4, 3, 2), True, [2, 3], [1, 0], [1, 1], True, [1, 2], 1),
+    ("transposed in groups", (1, 4, 3, 3), (4, 3, 3, 3), True, [2, 1], [2, 1], [1, 2], True, [0, 0], 2),
+    ("empty batch", (0, 3, 5, 5), (4, 3, 3, 3), True, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
+)
+
+
+@samples("convolution")
+def _convolution(rng: Any, dtype: str) -> Samples:
+    if dtype == "bool" or is_complex(dtype) or dtype == "float16" or is_integral(dtype):
+        return []
+    made = []
+    for name, x, w, has_bias, stride, padding, dilation, transposed, extra, groups in _CONVOLUTIONS:
+        outputs = w[1] * groups if transposed else w[0]
+        bias = array(rng, dtype, (outputs,)) if has_bias else None
+        args = (array(rng, dtype, x), array(rng, dtype, w), bias, stride, padding, dilation, transposed, extra, groups)
+        made.append(Sample(args, name=name))
+    return made
+
+
+@samples("convolution_backward")
+def _convolution_backward(rng: Any, dtype: str) -> Samples:
+    from autograd_fb.aten.nn_conv import convolution_check
+
+    made = []
+    for sample in _convolution(rng, dtype):
+        x, w, bias, *rest = sample.args
+        size = convolution_check(x, w, bias, *rest)[-1]
+        outputs = w.shape[1] * rest[-1] if rest[3] else w.shape[0]
+        grad = array(rng, dtype, (x.shape[0], outputs, *size))
+        made.append(Sample((grad, x, w, [outputs], *rest, [True, True, True]), name=sample.name))
+    return made
+
+
+def _conv(dims: int) -> Any:
+    def maker(rng: Any, dtype: str) -> Samples:
+        if not _floating(dtype) or dtype == "float16":
+            return []
+        x, w = (2, 3, *(6, 5, 4)[:dims]), (4, 3, *(3, 2, 2)[:dims])
+        single = array(rng, dtype, x[1:])
+        return [
+            Sample((array(rng, dtype, x), array(rng, dtype, w), array(rng, dtype, (4,))), name="default"),
+            Sample((single, array(rng, dtype, w), None, [1] * dims, [1] * dims), name="unbatched"),
+        ]
+
+    return maker
+
+
+def _conv_padding(dims: int) -> Any:
+    def maker(rng: Any, dtype: str) -> Samples:
+        if not _floating(dtype) or dtype == "float16":
+            return []
+        x, w = (2, 3, *(6, 5, 4)[:dims]), (4, 3, *(3, 2, 2)[:dims])
+        return [
+            Sample((array(rng, dtype, x), array(rng, dtype, w), array(rng, dtype, (4,)), [1] * dims, word), name=word)
+            for word in ("valid", "same")
+        ]
+
+    return maker
+
+
+def _conv_transpose(dims: int) -> Any:
+    def maker(rng: Any, dtype: str) -> Samples:
+        if not _floating(dtype) or dtype == "float16":
+            return []
+        x, w = (2, 3, *(4, 3, 2)[:dims]), (3, 4, *(3, 2, 2)[:dims])
+        return [
+            Sample((array(rng, dtype, x), array(rng, dtype, w), array(rng, dtype, (4,))), name="default"),
+            Sample(
+                (array(rng, dtype, x), array(rng, dtype, w), None, [2] * dims, [1] * dims, [1] * dims), name="strided"
+            ),
+        ]
+
+    return maker
+
+
+for _dims in (1, 2, 3):
+    samples(f"conv{_dims}d")(_conv(_dims))
+    samples(f"conv{_dims}d.padding")(_conv_padding(_dims))
+    samples(f"conv_transpose{_dims}d" + ("" if _dims == 1 else ".input"))(_conv_transpose(_dims))
+
+
+# ------------------------------------------------------------------------------------------------ pooling
+
+
+def _distinct(rng: Any, dtype: str, shape: tuple[int, ...]) -> Any:
+    """Different numbers in random order, so that every window has one largest element."""
+    import numpy as np
+
+    count = int(np.prod(shape))
+    order = rng.permutation(count).reshape(shape)
+    return (order % 120).astype(dtype) if is_integral(dtype) else (order / 4 - count / 8).astype(dtype)
+
+
+_POOLS: tuple[tuple[str, tuple[int, ...], tuple[Any, ...]], ...] = (
+    ("two by two", (2, 3, 6, 4), ([2, 2],)),
+    ("unbatched", (3, 5, 5), ([2, 2],)),
+    ("overlapping", (1, 2, 7, 6), ([3, 2], [2, 1], [1, 1])),
+    ("dilated", (1, 2, 8, 7), ([2, 3], [1, 2], [1, 1], [2, 2])),
+    ("ceil", (2, 1, 6, 5), ([3, 2], [2, 2], [1, 0], [1, 1], True)),
+    ("gaps", (1, 1, 7, 7), ([2, 2], [3, 3])),
+)
+
+
+@samples("max_pool2d_with_indices", "max_pool2d")
+def _max_pool(rng: Any, dtype: str) -> Samples:
+    if dtype == "bool" or is_complex(dtype):
+        return []
+    return [Sample((_distinct(rng, dtype, shape), *rest), name=name) for name, shape, rest in _POOLS]
+
+
+@samples("max_pool2d_with_indices_backward")
+def _max_pool_backward(rng: Any, dtype: str) -> Samples:
+    import array_api_compat.numpy as xp
+
+    from autograd_fb.aten.row import TABLE
+
+    if not _floating(dtype):
+        return []
+    made = []
+    for name, shape, rest in _POOLS:
+        kernel, stride, padding, dilation, ceil = (*rest, *(rest[0], [0, 0], [1, 1], False)[len(rest) - 1 :])
+        x = _distinct(rng, dtype, shape)
+        kernel_of: Any = TABLE["max_pool2d_with_indices"].kernel
+        out, indices = kernel_of(xp, x, kernel, stride, padding, dilation, ceil)
+        grad = array(rng, dtype, out.shape)
+        made.append(Sample((grad, x, kernel, stride, padding, dilation, ceil, indices), name=name))
+    return made
+
+
+@samples("max_pool1d", "max_pool1d_with_indices")
+def _max_pool1d(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [
+        Sample((_distinct(rng, dtype, (2, 3, 8)), [2]), name="pairs"),
+        Sample((_distinct(rng, dtype, (3, 9)), [3], [2], [1]), name="unbatched"),
+    ]
+
+
+_AVERAGES: tuple[tuple[str, tuple[int, ...], tuple[Any, ...]], ...] = (
+    ("two by two", (2, 3, 6, 4), ([2, 2],)),
+    ("unbatched", (3, 5, 5), ([2, 2],)),
+    ("padded", (1, 2, 7, 6), ([3, 2], [2, 1], [1, 1])),
+    ("padding not counted", (1, 2, 7, 6), ([3, 2], [2, 1], [1, 1], False, False)),
+    ("ceil", (2, 1, 6, 5), ([3, 2], [2, 2], [1, 0], True)),
+    ("ceil, padding not counted", (2, 1, 6, 5), ([3, 2], [2, 2], [1, 0], True, False)),
+    ("own divisor", (2, 1, 6, 5), ([3, 2], [2, 2], [1, 0], True, True, 3)),
+)
+
+
+@samples("avg_pool2d")
+def _avg_pool(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [Sample((array(rng, dtype, shape), *rest), name=name) for name, shape, rest in _AVERAGES]
+
+
+@samples("avg_pool2d_backward")
+def _avg_pool_backward(rng: Any, dtype: str) -> Samples:
+    from autograd_fb.aten.nn_pool import pool_geometry
+
+    if not _floating(dtype):
+        return []
+    made = []
+    for name, shape, rest in _AVERAGES:
+        full = (*rest, *(rest[0], [0, 0], False, True, None)[len(rest) - 1 :])
+        size = pool_geometry("avg_pool2d", shape, full[0], full[1], full[2], 1, full[3])[-1]
+        made.append(Sample((array(rng, dtype, (*shape[:-2], *size)), array(rng, dtype, shape), *full), name=name))
+    return made
+
+
+@samples("avg_pool1d")
+def _avg_pool1d(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [
+        Sample((array(rng, dtype, (2, 3, 8)), [2]), name="pairs"),
+        Sample((array(rng, dtype, (3, 9)), [3], [2], [1], False, False), name="unbatched"),
+    ]
+
+
+@samples("adaptive_avg_pool2d", "_adaptive_avg_pool2d")
+def _adaptive(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [
+        Sample((array(rng, dtype, (2, 3, 6, 5)), [3, 2]), name="uneven"),
+        Sample((array(rng, dtype, (3, 4, 4)), [1, 1]), name="global"),
+        Sample((array(rng, dtype, (1, 2, 3, 3)), [5, 3]), name="larger than the input"),
+    ]
+
+
+@samples("_adaptive_avg_pool2d_backward")
+def _adaptive_backward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [
+        Sample((array(rng, dtype, (2, 3, 3, 2)), array(rng, dtype, (2, 3, 6, 5))), name="uneven"),
+        Sample((array(rng, dtype, (3, 1, 1)), array(rng, dtype, (3, 4, 4))), name="global"),
+    ]
+
+
+@samples("adaptive_avg_pool1d")
+def _adaptive1d(rng: Any, dtype: str) -> Samples:
+    return [Sample((array(rng, dtype, (2, 3, 7)), [3]), name="uneven")] if _floating(dtype) else []
+
+
+@samples("adaptive_max_pool2d")
+def _adaptive_max(rng: Any, dtype: str) -> Samples:
+    return [Sample((_distinct(rng, dtype, (2, 3, 6, 5)), [3, 2]), name="uneven")] if _floating(dtype) else []
+
+
+# ------------------------------------------------------------------------------------------------ losses of classes
+
+
+def _nll_cases(rng: Any, dtype: str) -> list[tuple[str, Any, Any, Any, int, int]]:
+    import numpy as np
+
+    target = np.array([1, 0, 3, 1, -100])
+    x, w = array(rng, dtype, (5, 4)), array(rng, dtype, (4,), 0.5, 2.0)
+    return [
+        ("mean", x, target, None, 1, -100),
+        ("sum, weighted", x, target, w, 2, -100),
+        ("mean, weighted", x, target, w, 1, 1),
+        ("elements", x, target, w, 0, -100),
+        ("one input", x[0], np.array(2), w, 1, -100),
+    ]
+
+
+@samples("nll_loss_forward")
+def _nll_forward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    cases = _nll_cases(rng, dtype)
+    cases[2] = (*cases[2][:2], abs(cases[2][2]) % 4, *cases[2][3:])  # ignore_index is a class there
+    return [Sample(case[1:], name=case[0]) for case in cases]
+
+
+@samples("nll_loss_backward")
+def _nll_backward(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    made = []
+    for sample in _nll_forward(rng, dtype):
+        x, target, w, reduction, ignored = sample.args
+        kept = target != ignored
+        weights = np.where(kept, (np.ones(4) if w is None else w)[np.where(kept, target, 0)], 0)
+        shape = target.shape if reduction == 0 else ()
+        total = np.asarray(weights.sum()).astype(dtype)
+        made.append(Sample((array(rng, dtype, shape), x, target, w, reduction, ignored, total), name=sample.name))
+    return made
+
+
+@samples("nll_loss2d_forward")
+def _nll2d_forward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    target = rng.integers(0, 3, size=(2, 2, 3))
+    x, w = array(rng, dtype, (2, 3, 2, 3)), array(rng, dtype, (3,), 0.5, 2.0)
+    return [
+        Sample((x, target, None, 1, -100), name="mean"),
+        Sample((x, target, w, 1, 0), name="mean, weighted"),
+        Sample((x, target, w, 0, -100), name="elements"),
+    ]
+
+
+@samples("nll_loss2d_backward")
+def _nll2d_backward(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    made = []
+    for sample in _nll2d_forward(rng, dtype):
+        x, target, w, reduction, ignored = sample.args
+        weights = np.where(target != ignored, (np.ones(3) if w is None else w)[target], 0)
+        shape = target.shape if reduction == 0 else ()
+        total = np.asarray(weights.sum()).astype(dtype)
+        made.append(Sample((array(rng, dtype, shape), x, target, w, reduction, ignored, total), name=sample.name))
+    return made
+
+
+@samples("nll_loss")
+def _nll(rng: Any, dtype: str) -> Samples:
+    return [Sample(s.args, name=s.name) for s in _nll_forward(rng, dtype)]
+
+
+@samples("nll_loss2d")
+def _nll2d(rng: Any, dtype: str) -> Samples:
+    return [Sample(s.args, name=s.name) for s in _nll2d_forward(rng, dtype)]
+
+
+@samples("nll_loss_nd")
+def _nll_nd(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    target = rng.integers(0, 3, size=(2, 4))
+    deep = Sample((array(rng, dtype, (2, 3, 4)), target, None, 0), name="three dims")
+    return [*_nll(rng, dtype), *_nll2d(rng, dtype), deep]
+
+
+@samples("cross_entropy_loss")
+def _cross_entropy(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w = array(rng, dtype, (5, 4)), array(rng, dtype, (4,), 0.5, 2.0)
+    target = rng.integers(0, 4, size=(5,))
+    soft = array(rng, dtype, (5, 4), 0.0, 1.0)
+    made = [Sample((x, target), name="classes"), Sample((x[0], rng.integers(0, 4, size=())), name="one input")]
+    for reduction in (0, 1, 2):
+        made += [
+            Sample((x, target, w, reduction, 2), name=f"weighted, ignoring, reduction {reduction}"),
+            Sample((x, target, w, reduction, 2, 0.2), name=f"smoothed, weighted, reduction {reduction}"),
+            Sample((x, soft, w, reduction, -100, 0.1), name=f"probabilities, reduction {reduction}"),
+        ]
+    image = array(rng, dtype, (2, 3, 2, 2))
+    made.append(Sample((image, rng.integers(0, 3, size=(2, 2, 2)), None, 1, -100, 0.1), name="image"))
+    return made
