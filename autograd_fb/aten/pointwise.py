@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from autograd_fb.aten.row import COMPARISON, PLAIN, POINTWISE, POINTWISE_FLOAT, op
+from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, op
+from autograd_fb.core.dtype import get_default_dtype
 
 row = partial(op, family="pointwise")
 
@@ -152,14 +153,17 @@ def _floor_divide(xp: Any, self: Any, other: Any) -> Any:
     if is_integral(xp, array_of(self, other)):
         _refuse_zero_divisor(xp, other)
         return xp.floor_divide(self, other)
-    quotient = xp.floor_divide(self, other)
-    return xp.where(other == 0, xp.divide(self, other), quotient)  # x // 0 is x / 0 in PyTorch
+    if is_number(other):
+        return xp.floor_divide(self, other) if other != 0 else xp.divide(self, 0.0)
+    # x // 0 is x / 0 in PyTorch
+    return xp.where(other == 0, xp.divide(self, other), xp.floor_divide(self, other))
 
 
 def _div_mode(xp: Any, self: Any, other: Any, *, rounding_mode: str | None) -> Any:
     if rounding_mode is None:
         if is_integral(xp, array_of(self, other)):
-            self, other = (v if is_number(v) else xp.astype(v, xp.float32) for v in (self, other))
+            dtype = getattr(xp, get_default_dtype().name)
+            self, other = (v if is_number(v) else xp.astype(v, dtype) for v in (self, other))
         return xp.divide(self, other)
     if rounding_mode == "trunc":
         return _div_trunc(xp, self, other)
@@ -343,12 +347,12 @@ def _where(xp: Any, condition: Any, self: Any, other: Any) -> Any:
 def _number_dtype(xp: Any, *values: Any) -> Any:
     """The dtype of an array made of Python numbers only, by PyTorch's defaults."""
     kind = max((bool, int, float, complex).index(type(v)) for v in values)
-    return (xp.bool, xp.int64, xp.float32, xp.complex64)[kind]
+    default = get_default_dtype()
+    return getattr(xp, ("bool", "int64", default.name, default.to_complex().name)[kind])
 
 
 def _heaviside(xp: Any, self: Any, values: Any) -> Any:
-    one = xp.ones_like(self)
-    return xp.where(self == 0, values, xp.where(self < 0, xp.zeros_like(self), xp.where(self > 0, one, self * one)))
+    return xp.where(self == 0, values, xp.astype(self > 0, self.dtype))
 
 
 def _nan_to_num(xp: Any, self: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -446,7 +450,9 @@ def _isclose(
 
 
 def _sgn(xp: Any, self: Any) -> Any:
-    return xp.asarray(self, copy=True) if self.dtype == xp.bool else xp.sign(self)
+    if self.dtype == xp.bool:
+        return xp.asarray(self, copy=True)
+    return xp.where(self != self, 0, xp.sign(self))  # PyTorch's sign of NaN is 0
 
 
 def _real(xp: Any, self: Any) -> Any:
@@ -589,6 +595,14 @@ def _clamp_tensor_forward(F: Any, self_t: Any, min_t: Any, max_t: Any, self: Any
     return out
 
 
+def _clamp_min_forward(F: Any, self_t: Any, min_t: Any, self: Any, min: Any) -> Any:
+    return F.where(self >= min, 0 if self_t is None else self_t, 0 if min_t is None else min_t)
+
+
+def _clamp_max_forward(F: Any, self_t: Any, max_t: Any, self: Any, max: Any) -> Any:
+    return F.where(self <= max, 0 if self_t is None else self_t, 0 if max_t is None else max_t)
+
+
 def _larger_self(F: Any, grad: Any, self: Any, other: Any) -> Any:
     return F.where(self == other, grad * 0.5, F.where(self < other, 0, grad))
 
@@ -668,7 +682,8 @@ def _frexp_backward(F: Any, grads: Any, exponent: Any, self_dtype: Any) -> Any:
     return F.ldexp(grads[0], -exponent)
 
 
-def _alias(target: str) -> Callable[..., Any]:
+def alias(target: str) -> Callable[..., Any]:
+    """A composite that calls the op `target` with the same arguments."""
     def call(F: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(F, target)(*args, **kwargs)
 
@@ -801,11 +816,11 @@ for _overload, _kind in (("", "Scalar"), (".Tensor", "Tensor")):
     row(f"clamp_min{_overload}(Tensor self, {_kind} min) -> Tensor", POINTWISE, kernel=_clamp_min,
         backward={"self": lambda F, grad, self, min: F.where(self >= min, grad, 0)}
         | ({"min": lambda F, grad, self, min: F.where(self < min, grad, 0)} if _overload else {}),
-        forward=None if _overload else lambda F, self_t, self, min: F.where(self >= min, self_t, 0))
+        forward=_clamp_min_forward if _overload else lambda F, self_t, self, min: F.where(self >= min, self_t, 0))
     row(f"clamp_max{_overload}(Tensor self, {_kind} max) -> Tensor", POINTWISE, kernel=_clamp_max,
         backward={"self": lambda F, grad, self, max: F.where(self <= max, grad, 0)}
         | ({"max": lambda F, grad, self, max: F.where(self > max, grad, 0)} if _overload else {}),
-        forward=None if _overload else lambda F, self_t, self, max: F.where(self <= max, self_t, 0))
+        forward=_clamp_max_forward if _overload else lambda F, self_t, self, max: F.where(self <= max, self_t, 0))
 row("maximum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="maximum", inplace=False,
     backward={"self": _larger_self, "other": _larger_other}, forward=_two_tangents(_larger_self, _larger_other))
 row("minimum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="minimum", inplace=False,
@@ -813,11 +828,13 @@ row("minimum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="minimum",
 row("fmax(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmax, inplace=False,
     backward={"self": lambda F, grad, self, other: F.where(_prefer_larger(F, self, other), grad, 0),
               "other": lambda F, grad, self, other: F.where(_prefer_larger(F, self, other), 0, grad)},
-    forward=lambda F, self_t, other_t, self, other: F.where(_prefer_larger(F, self, other), self_t, other_t))
+    forward=lambda F, self_t, other_t, self, other: F.where(
+        _prefer_larger(F, self, other), 0 if self_t is None else self_t, 0 if other_t is None else other_t))
 row("fmin(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmin, inplace=False,
     backward={"self": lambda F, grad, self, other: F.where(_prefer_smaller(F, self, other), grad, 0),
               "other": lambda F, grad, self, other: F.where(_prefer_smaller(F, self, other), 0, grad)},
-    forward=lambda F, self_t, other_t, self, other: F.where(_prefer_smaller(F, self, other), self_t, other_t))
+    forward=lambda F, self_t, other_t, self, other: F.where(
+        _prefer_smaller(F, self, other), 0 if self_t is None else self_t, 0 if other_t is None else other_t))
 row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=_heaviside)
 row("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor", POINTWISE,
     kernel=_nan_to_num, backward={"self": lambda F, grad, self: F.where(F.isfinite(self), grad, 0)},
@@ -828,7 +845,9 @@ for _overload, _first, _second in (("self", "Tensor", "Tensor"), ("ScalarOther",
         out=_overload == "self",
         backward=({"self": lambda F, grad, condition: F.where(condition, grad, 0)} if _first == "Tensor" else {})
         | ({"other": lambda F, grad, condition: F.where(condition, 0, grad)} if _second == "Tensor" else {}),
-        linear=tuple(name for name, kind in (("self", _first), ("other", _second)) if kind == "Tensor"))
+        linear=("self", "other") if (_first, _second) == ("Tensor", "Tensor") else (),
+        forward={"ScalarOther": lambda F, self_t, condition: F.where(condition, self_t, 0),
+                 "ScalarSelf": lambda F, other_t, condition: F.where(condition, 0, other_t)}.get(_overload))
 for _kind in ("Tensor", "Scalar"):
     row(f"copysign.{_kind}(Tensor self, {_kind} other) -> Tensor", POINTWISE_FLOAT, kernel="copysign",
         slope={"self": _copysign_slope_self} | ({"other": lambda F: 0} if _kind == "Tensor" else {}))
@@ -887,14 +906,14 @@ for _name, _target in (
     ("absolute", "abs"), ("negative", "neg"), ("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan"),
     ("arcsinh", "asinh"), ("arccosh", "acosh"), ("arctanh", "atanh"), ("fix", "trunc"),
 ):
-    row(f"{_name}(Tensor self) -> Tensor", composite=_alias(_target), inplace=True)
-row("arctan2(Tensor self, Tensor other) -> Tensor", composite=_alias("atan2"), inplace=True)
+    row(f"{_name}(Tensor self) -> Tensor", composite=alias(_target), inplace=True)
+row("arctan2(Tensor self, Tensor other) -> Tensor", composite=alias("atan2"), inplace=True)
 for _name, _target in (
     ("multiply", "mul"), ("divide", "div"), ("true_divide", "div"), ("greater", "gt"), ("greater_equal", "ge"),
     ("less", "lt"), ("less_equal", "le"), ("not_equal", "ne"),
 ):
     for _kind in ("Tensor", "Scalar"):
-        row(f"{_name}.{_kind}(Tensor self, {_kind} other) -> Tensor", composite=_alias(_target), inplace=True,
+        row(f"{_name}.{_kind}(Tensor self, {_kind} other) -> Tensor", composite=alias(_target), inplace=True,
             differentiable=_target in ("mul", "div"))
 for _kind, _rest in (("Tensor", "Tensor other, *, Scalar alpha=1"), ("Scalar", "Scalar other, Scalar alpha=1")):
     row(f"subtract.{_kind}(Tensor self, {_rest}) -> Tensor", inplace=True,
@@ -902,10 +921,10 @@ for _kind, _rest in (("Tensor", "Tensor other, *, Scalar alpha=1"), ("Scalar", "
 for _kind in ("Tensor", "Scalar"):
     row(f"divide.{_kind}_mode(Tensor self, {_kind} other, *, str? rounding_mode) -> Tensor", inplace=True,
         composite=lambda F, self, other, *, rounding_mode: F.div(self, other, rounding_mode=rounding_mode))
-row("clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", composite=_alias("clamp"), inplace=True)
-row("clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", composite=_alias("clamp"), inplace=True)
+row("clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", composite=alias("clamp"), inplace=True)
+row("clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", composite=alias("clamp"), inplace=True)
 for _name, _target in (("__and__", "bitwise_and"), ("__or__", "bitwise_or"), ("__xor__", "bitwise_xor"),
                        ("__lshift__", "bitwise_left_shift"), ("__rshift__", "bitwise_right_shift")):
     for _kind in ("Tensor", "Scalar"):
-        row(f"{_name}.{_kind}(Tensor self, {_kind} other) -> Tensor", composite=_alias(_target), function=False,
+        row(f"{_name}.{_kind}(Tensor self, {_kind} other) -> Tensor", composite=alias(_target), function=False,
             inplace=False, out=False, differentiable=False)

@@ -72,7 +72,7 @@ def binary(
 
 
 def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tuple[Any, ...] = (0.75, 2), flip: bool = False,
-                kwargs: tuple[dict[str, Any], ...] = ({},)) -> None:  # fmt: skip
+                kwargs: tuple[dict[str, Any], ...] = ({},), grad: bool = True) -> None:  # fmt: skip
     """Register samples for ops of a tensor and a Python number (the number first with ``flip``)."""
 
     def make(rng: Any, dtype: str) -> list[Sample]:
@@ -85,7 +85,7 @@ def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tu
             for options in kwargs:
                 for name, values in unary_arrays(rng, dtype, *inside)[:3]:
                     args = (scalar, values) if flip else (values, scalar)
-                    made.append(Sample(args, dict(options), f"{name} with {scalar} {options or ''}".strip()))
+                    made.append(Sample(args, dict(options), f"{name} with {scalar} {options or ''}".strip(), grad))
         return made
 
     samples(*keys)(make)
@@ -131,7 +131,7 @@ for _name in ("remainder", "fmod"):
     with_scalar(f"{_name}.Scalar", inside=(-9.0, 9.0), takes="fi", scalars=(2.5, 3, -2))
 binary("floor_divide", first=(-9.0, 9.0), second=(1.0, 4.0), takes="fi", extra=_by_zero)
 with_scalar("floor_divide.Scalar", inside=(-9.0, 9.0), takes="fi", scalars=(2.5, 3, -2))
-with_scalar("remainder.Scalar_Tensor", inside=(1.0, 4.0), takes="fi", scalars=(7.5, 7, -7), flip=True)
+with_scalar("remainder.Scalar_Tensor", inside=(1.0, 4.0), takes="fi", scalars=(7.5, 7, -7), flip=True, grad=False)
 unary("abs", "absolute", "neg", "negative", "positive", "sgn", "square", takes="fci")
 unary("sign", takes="fi")
 unary("reciprocal", takes="fci", inside=(0.5, 3.0), edges=True)
@@ -184,8 +184,8 @@ binary("pow.Tensor_Tensor", first=(0.2, 3.0), second=(-2.0, 3.0), takes="fc", ex
 binary("float_power.Tensor_Tensor", first=(0.2, 3.0), second=(-2.0, 3.0), takes="fc", extra=_pow_edges)
 for _name in ("pow", "float_power"):
     with_scalar(f"{_name}.Tensor_Scalar", inside=(0.2, 3.0), takes="fci", scalars=(0, 1, 2, 3, 0.5, -1.0, -2.0, 2.5))
-    with_scalar(f"{_name}.Scalar", inside=(0.0, 3.0), takes="fc", scalars=(2, 0.5, 1.0, 0), flip=True)
-unary("exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", takes="fci")
+    with_scalar(f"{_name}.Scalar", inside=(0.0, 3.0), takes="f", scalars=(2, 0.5, 1.0, 0), flip=True)
+unary("exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", takes="fci")
 unary("exp2", "atan", "asinh", takes="fci")
 unary("arctan", "arcsinh", takes="fci")
 unary("sqrt", "rsqrt", takes="fci", inside=(0.1, 4.0))
@@ -214,7 +214,7 @@ unary("floor", "ceil", "round", "trunc", "fix", takes="fi", inside=(-5.0, 5.0))
 unary("frac", takes="f", inside=(-5.0, 5.0))
 
 
-@samples("round.decimals")
+@samples("round.decimals", "special_round")
 def _round_decimals(rng: Any, dtype: str) -> list[Sample]:
     if kind_of(dtype) != "f":
         return []
@@ -240,7 +240,10 @@ def _clamp_tensor(rng: Any, dtype: str) -> list[Sample]:
     made = []
     for name, a, b in broadcast_arrays(rng, dtype):
         c = array(rng, dtype, (), 0.0, 2.0)
-        made += [Sample((a, b, c), name=name), Sample((a, b), name=name), Sample((a, None, b), name=f"max {name}")]
+        # PyTorch's gradients of clamp fail where a limit alone expands self.
+        grad = a.shape == (a + b).shape
+        made += [Sample((a, b, c), name=name, grad=grad), Sample((a, b), name=name, grad=grad)]
+        made.append(Sample((a, None, b), name=f"max {name}", grad=grad))
     return made
 
 
@@ -264,7 +267,8 @@ with_scalar("copysign.Scalar", takes="fi", scalars=(1, -1.5))
 
 @samples("nan_to_num")
 def _nan_to_num(rng: Any, dtype: str) -> list[Sample]:
-    made = [Sample((v,), name=n) for n, v in unary_arrays(rng, dtype)] + [
+    grad = not is_complex(dtype)
+    made = [Sample((v,), name=n, grad=grad) for n, v in unary_arrays(rng, dtype)] + [
         Sample(s.args, s.kwargs, s.name) for s in special_values(dtype)
     ]
     return made + [Sample((*s.args, 1.0, 2.0, 3.0), {}, f"{s.name} replaced") for s in special_values(dtype)]
@@ -344,3 +348,177 @@ def _two_real(low: float) -> Callable[[Any, str], list[Sample]]:
 
 samples("complex")(_two_real(-2.0))
 samples("polar")(_two_real(0.1))
+
+# --- special functions
+
+for _prefix in ("", "special_"):
+    unary(f"{_prefix}erf", f"{_prefix}erfc", takes="fi", inside=(-5.0, 5.0))
+    unary(f"{_prefix}erfinv", takes="f", inside=(-0.999, 0.999))
+    unary(f"{_prefix}digamma", takes="f", inside=(-4.8, 12.0), avoid=(-4.0, -3.0, -2.0, -1.0, 0.0))
+    unary(f"{_prefix}i0", takes="fi", inside=(-30.0, 30.0), edges=False)  # PyTorch has NaN for infinities
+    unary(f"{_prefix}sinc", takes="fci", inside=(-3.0, 3.0))
+unary("lgamma", "special_gammaln", takes="f", inside=(-4.8, 25.0), avoid=(-4.0, -3.0, -2.0, -1.0, 0.0))
+unary("special_psi", takes="f", inside=(0.2, 5.0))
+unary("special_expit", "special_exp2", "special_expm1", takes="fi")
+unary("special_log1p", takes="f", inside=(-0.9, 4.0))
+unary("special_i0e", "special_i1", "special_i1e", takes="f", inside=(-30.0, 30.0), edges=False)
+unary("special_erfcx", takes="f", inside=(-3.0, 60.0))
+unary("special_ndtr", takes="f", inside=(-5.0, 5.0))
+unary("special_log_ndtr", takes="f", inside=(-20.0, 5.0))
+unary("special_ndtri", takes="f", inside=(0.001, 0.999))
+unary("special_entr", takes="f", inside=(0.1, 3.0))
+for _name in ("xlogy.Tensor", "special_xlogy", "special_xlog1py"):
+    binary(_name, takes="fi", second=(0.1, 3.0), extra=lambda rng, dtype: _xlogy_edges(dtype))
+for _name, _other, _self in (("xlogy", "Scalar_Other", "Scalar_Self"), ("special_xlogy", "other_scalar", "self_scalar"),
+                             ("special_xlog1py", "other_scalar", "self_scalar")):
+    with_scalar(f"{_name}.{_other}", takes="f", scalars=(0.5, 2, 0))
+    with_scalar(f"{_name}.{_self}", takes="f", inside=(0.1, 3.0), scalars=(0.5, 2, 0), flip=True)
+
+
+def _xlogy_edges(dtype: str) -> list[Sample]:
+    if is_integral(dtype):
+        return []
+    return [
+        *_pairs(dtype, ((0.0, 0.5), (0.0, 2.0)), grad=True),
+        *_pairs(dtype, ((0.0, 0.0), (0.0, math.nan), (1.0, 0.0), (0.0, math.inf))),
+    ]
+
+
+@samples("logit", "special_logit")
+def _logit(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    made = [Sample((v,), name=n) for n, v in unary_arrays(rng, dtype, 0.05, 0.95)]
+    return made + [Sample((array(rng, dtype, (5,), -0.2, 1.2), 0.1), name="eps 0.1")]
+
+
+@samples("logit_backward")
+def _logit_backward(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    grad, inner = array(rng, dtype, (9,)), array(rng, dtype, (9,), -0.2, 1.2)
+    return [Sample((grad, inner), name="no eps"), Sample((grad, inner, 0.1), name="eps 0.1")]
+
+
+@samples("polygamma", "special_polygamma")
+def _polygamma(rng: Any, dtype: str) -> list[Sample]:
+    if dtype != "float64":
+        return []
+    made = [Sample((n, v), name=f"order {n} {k}") for n in (0, 1, 2, 4) for k, v in unary_arrays(rng, dtype, 0.3, 20.0)]
+    return [*made, Sample((1, away_from(array(rng, dtype, (9,), -3.0, 0.0), -3.0, -2.0, -1.0, 0.0)), name="trigamma left")]
+
+
+@samples("mvlgamma", "special_multigammaln")
+def _mvlgamma(rng: Any, dtype: str) -> list[Sample]:
+    if dtype != "float64":
+        return []
+    return [Sample((array(rng, dtype, (3, 4), 1.2, 8.0), p), name=f"p {p}") for p in (1, 2, 3)]
+
+
+binary("special_zeta", takes="f", first=(1.2, 5.0), second=(0.3, 20.0))
+with_scalar("special_zeta.other_scalar", takes="f", inside=(1.2, 5.0), scalars=(0.5, 3.0))
+with_scalar("special_zeta.self_scalar", takes="f", inside=(0.3, 20.0), scalars=(1.5, 3.0), flip=True)
+
+# --- activations
+
+
+def activation(key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},)) -> None:
+    """Register samples of an activation for each set of further arguments: values off its kinks, and on them."""
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in takes:
+            return []
+        import numpy as np
+
+        made = []
+        kinks = np.asarray([-6, -3, -1, 0, 1, 2, 3, 6], dtype)
+        halves = [] if is_integral(dtype) else [("halves", np.asarray([-0.5, 0.5, 30.0, -30.0], dtype))]
+        for args in options or ((),):
+            for more in kwargs:
+                for name, values in [*unary_arrays(rng, dtype, -5.0, 5.0), ("kinks", kinks), *halves]:
+                    made.append(Sample((values, *args), dict(more), f"{name} {args or ''} {more or ''}".strip()))
+        return made
+
+    samples(key)(make)
+
+
+activation("relu", takes="fi")
+activation("relu6", takes="fi")
+activation("sigmoid", takes="fci")
+activation("log_sigmoid")
+activation("threshold", (0.5, 1.5), (0, 0), takes="f")
+activation("leaky_relu", (), (0.2,))
+activation("elu", (), (1.5, 2.0, 0.5))
+activation("selu")
+activation("celu", (), (0.5,))
+activation("gelu", kwargs=({}, {"approximate": "tanh"}))
+activation("silu")
+activation("mish")
+activation("softplus", (), (2.0, 3.0))
+activation("hardtanh", (), (-2, 0.5))
+activation("hardsigmoid")
+activation("hardswish")
+activation("hardshrink", (), (1.0,))
+activation("softshrink", (), (1.0,))
+
+
+@samples("prelu")
+def _prelu(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (((2, 3, 4), (3,)), ((2, 3), (1,)), ((4,), (1,)), ((), (1,)))
+    return [Sample((array(rng, dtype, a), array(rng, dtype, b)), name=f"{a} weight {b}") for a, b in shapes]
+
+
+binary("_prelu_kernel", takes="f")
+
+
+def gradient_of(key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},),
+                first: int = 0) -> None:  # fmt: skip
+    """Register samples of a ``*_backward`` op: two arrays, and further arguments of which ``first`` stand between them."""
+
+    def make(rng: Any, dtype: str) -> list[Sample]:
+        if kind_of(dtype) not in takes:
+            return []
+        pairs = [(array(rng, dtype, s), array(rng, dtype, s, -5.0, 5.0)) for s in ((3, 4), (), (0, 2))]
+        return [
+            Sample((g, *args[:first], x, *args[first:]), dict(more), f"{x.shape} {args or ''} {more or ''}".strip())
+            for g, x in pairs
+            for args in options or ((),)
+            for more in kwargs
+        ]
+
+    samples(key)(make)
+
+
+gradient_of("threshold_backward", (0,), (1.5,))
+gradient_of("leaky_relu_backward", (0.2, False))
+gradient_of("elu_backward", (1.5, 2.0, 0.5, False), (1.5, 2.0, 0.5, True), first=4)
+gradient_of("gelu_backward", kwargs=({}, {"approximate": "tanh"}))
+gradient_of("silu_backward")
+gradient_of("mish_backward")
+gradient_of("softplus_backward", (2.0, 3.0))
+gradient_of("hardtanh_backward", (-2.0, 0.5))
+gradient_of("hardsigmoid_backward")
+gradient_of("hardswish_backward")
+gradient_of("softshrink_backward", (1.0,))
+gradient_of("hardshrink_backward", (1.0,))
+gradient_of("sigmoid_backward", takes="fc")
+gradient_of("tanh_backward", takes="fc")
+
+
+@samples("log_sigmoid_backward")
+def _log_sigmoid_backward(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    import numpy as np
+
+    g, x = array(rng, dtype, (3, 4)), array(rng, dtype, (3, 4))
+    return [Sample((g, x, np.exp(-np.abs(x))))]
+
+
+@samples("_prelu_kernel_backward")
+def _prelu_kernel_backward(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    return [Sample(tuple(array(rng, dtype, (3, 4)) for _ in range(3)))]
