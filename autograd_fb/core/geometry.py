@@ -473,11 +473,11 @@ def _matmul_mismatch(a: Shape, b: Shape) -> str:
             f"inconsistent tensor size, expected tensor [{a[0]}] and src [{b[0]}] to have the same number of elements, "
             f"but got {a[0]} and {b[0]} elements respectively"
         )
-    if len(a) == 2 and len(b) == 1:
-        return f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})"
+    if len(a) >= 2 and len(b) == 1:
+        rows = prod(a[:-1])
+        return f"size mismatch, got input ({rows}), mat ({rows}x{a[-1]}), vec ({b[0]})"
     if len(a) > 2 and len(b) > 2:
         batch = prod(a[:-2])
         return f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {a[-1]}] but got: [{batch}, {b[-2]}]."
     rows = prod(a[:-1])
-    columns = b[-1] if len(b) > 1 else 1
-    return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[0] if len(b) < 3 else b[-2]}x{columns})"
+    return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[-2]}x{b[-1]})"

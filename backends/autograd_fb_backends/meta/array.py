@@ -12,15 +12,18 @@ from typing import Any, NoReturn
 
 from autograd_fb.core.dtype import DType, as_dtype, bool_
 from autograd_fb.core.geometry import (
+    Operand,
     Shape,
     Strides,
     broadcast_shapes,
     contiguous_strides,
     element_range,
     elementwise_strides,
+    is_contiguous,
     matmul_shape,
     normalize_dims,
     numel,
+    permuted_strides,
     sorted_strides,
 )
 from autograd_fb.core.indexing_geometry import IndexItem, IndexPlan, advanced_result, plan_index
@@ -81,6 +84,19 @@ def common_shape(*shapes: Shape) -> Shape:
 def _joined(a: Shape, a_strides: Strides, b: Shape, b_strides: Strides) -> tuple[Shape, Strides]:
     shape = common_shape(a, b)
     return shape, elementwise_strides(((a, a_strides), (b, b_strides)), shape)
+
+
+def like_strides(x: MetaArray, shape: Shape, order: str = "CFK") -> Strides:
+    """Strides NumPy gives a new array of ``shape`` "like" ``x``: row-major, column-major or sorted as ``x`` is.
+
+    ``order``: the layouts of ``x`` that are looked for; row-major where none is found.
+    """
+    ndim = len(shape)
+    if is_contiguous(x.shape, x.strides):
+        return contiguous_strides(shape)
+    if "F" in order and is_contiguous(x.shape[::-1], x.strides[::-1]):
+        return permuted_strides(shape, range(ndim - 1, -1, -1))
+    return sorted_strides(shape, x.strides) if "K" in order else contiguous_strides(shape)
 
 
 class Memory:
@@ -445,6 +461,13 @@ def _nested(value: Any) -> tuple[Shape, DType | None]:
     return (len(value), *(shapes[0] if shapes else ())), dtype
 
 
+def _is_index_array(item: Any) -> bool:
+    """Whether ``item`` picks by array; NumPy's integer scalars have a shape too, but are hashable as arrays are not."""
+    if isinstance(item, (MetaArray, list, bool)):
+        return True
+    return hasattr(item, "shape") and (len(item.shape) > 0 or item.__hash__ is None)
+
+
 def _index_items(key: Any) -> tuple[list[IndexItem], list[Strides], bool]:
     """The key as `plan_index` wants it, the strides of its integer arrays, and whether it holds masks."""
     items: list[IndexItem] = []
@@ -455,7 +478,7 @@ def _index_items(key: Any) -> tuple[list[IndexItem], list[Strides], bool]:
             items.append(item)
         elif isinstance(item, int) and not isinstance(item, bool):
             items.append(item)
-        elif isinstance(item, (MetaArray, list, bool)) or getattr(item, "ndim", 0):
+        elif _is_index_array(item):
             array = as_meta(item)
             if array.dtype.kind not in "bui" and array.size:
                 raise IndexError("arrays used as indices must be of integer (or boolean) type")
@@ -608,16 +631,44 @@ _abs = unary("abs", "magnitude")
 _invert = unary("bitwise_invert", "bits")
 
 
+@lru_cache(maxsize=4096)
+def _stacked(core: Shape, operands: tuple[Operand, ...]) -> tuple[Shape, Strides]:
+    batch = common_shape(*(shape for shape, _ in operands))
+    size = max(numel(core), 1)
+    outer = elementwise_strides(operands, batch)
+    return batch + core, tuple(size * stride for stride in outer) + contiguous_strides(core)
+
+
+def stacked(core: Shape, dtype: DType, device: str, *operands: Operand) -> MetaArray:
+    """A stack of row-major matrices (or other ``core`` results) whose batch dims are ordered as the operands' are.
+
+    ``operands``: shape and strides of the operands' batch dims. The layout of NumPy's generalized ufuncs.
+    """
+    shape, strides = _stacked(core, operands)
+    return MetaArray(shape, strides, dtype, device)
+
+
 def matmul(x1: MetaArray, x2: MetaArray, /, *, out: MetaArray | None = None) -> MetaArray:
-    """Matrix product with broadcast batch dims; row-major result."""
-    dtype = binary_table("same")[x1.dtype.index][x2.dtype.index]
+    """Matrix product with broadcast batch dims."""
+    dtype = _PROMOTED[x1.dtype.index][x2.dtype.index]
     assert dtype is not None
     check_devices(x1, x2)
-    try:
-        shape = matmul_shape(x1.shape, x2.shape)
-    except RuntimeError as error:
-        raise ValueError(f"matmul: {error}") from None
+    shape, strides = _product(x1.shape, x1.strides, x2.shape, x2.strides)
     if out is not None:
         check_out(out, shape, dtype)
         return out
-    return MetaArray(shape, contiguous_strides(shape), dtype, x1.device)
+    return MetaArray(shape, strides, dtype, x1.device)
+
+
+_PROMOTED = binary_table("same")
+
+
+@lru_cache(maxsize=4096)
+def _product(a: Shape, a_strides: Strides, b: Shape, b_strides: Strides) -> tuple[Shape, Strides]:
+    try:
+        shape = matmul_shape(a, b)
+    except RuntimeError as error:
+        raise ValueError(f"matmul: {error}") from None
+    core = (a[-2:-1] if len(a) > 1 else ()) + (b[-1:] if len(b) > 1 else ())
+    operands = ((a[:-2], a_strides[:-2]), (b[:-2], b_strides[:-2]))
+    return shape, _stacked(core, operands)[1]

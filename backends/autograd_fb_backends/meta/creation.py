@@ -143,15 +143,7 @@ def meshgrid(*arrays: MetaArray, indexing: str = "xy") -> tuple[MetaArray, ...]:
     sizes = [array.size for array in arrays]
     if indexing == "xy" and len(sizes) > 1:
         sizes[0], sizes[1] = sizes[1], sizes[0]
-    places = list(range(len(arrays)))
-    if indexing == "xy" and len(places) > 1:
-        places[0], places[1] = 1, 0
-    results = []
-    shape = tuple(sizes)
-    for array, place in zip(arrays, places, strict=True):
-        strides = tuple(1 if dim == place else 0 for dim in range(len(shape)))
-        results.append(MetaArray(shape, sorted_strides(shape, strides), array.dtype, array.device))
-    return tuple(results)
+    return tuple(_fresh(tuple(sizes), array.dtype, array.device) for array in arrays)
 
 
 def _triangle(x: MetaArray) -> MetaArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.core.geometry import contiguous_strides, elementwise_strides
-from autograd_fb_backends.meta.array import MetaArray, as_meta, binary, check_out, common_shape, unary
+from autograd_fb_backends.meta.array import MetaArray, as_meta, binary, check_out, common_shape, like_strides, unary
 
 acos = unary("acos", "floating")
 acosh = unary("acosh", "floating")
@@ -93,7 +93,7 @@ def imag(x: MetaArray, /) -> MetaArray:
     """The imaginary part: a view of complex memory, new zeros for a real array."""
     if x.dtype.is_complex:
         return _part(x, 1)
-    return MetaArray(x.shape, contiguous_strides(x.shape), x.dtype, x.device)
+    return MetaArray(x.shape, like_strides(x, x.shape, "CF"), x.dtype, x.device)
 
 
 def _part(x: MetaArray, place: int) -> MetaArray:

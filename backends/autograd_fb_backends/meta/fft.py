@@ -7,8 +7,8 @@ from typing import Any
 
 from autograd_fb.core import dtype as _d
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb.core.geometry import sorted_strides
-from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, axes_of, axis_of
+from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, axes_of, axis_of, like_strides
+from autograd_fb_backends.meta.elementwise import conj
 from autograd_fb_backends.meta.manipulation import fresh, roll
 
 __all__ = [
@@ -21,19 +21,19 @@ def _complex_of(dtype: DType) -> DType:
     return dtype.to_complex() if dtype.kind in "fc" else _d.complex128
 
 
-def _along(x: MetaArray, n: int | None, axis: int, length: int | None, dtype: DType, name: str) -> MetaArray:
+def _along(x: MetaArray, n: int | None, axis: int, length: int | None, dtype: DType) -> MetaArray:
     """The transform along one dim: ``n`` points in, ``length`` out (``n`` for None), dims ordered as in ``x``."""
     dim = axis_of(axis, x.ndim)
     points = x.shape[dim] if n is None else n
     if points < 1:
         raise ValueError(f"Invalid number of FFT data points ({points}) specified.")
     shape = (*x.shape[:dim], points if length is None else length, *x.shape[dim + 1 :])
-    return MetaArray(shape, sorted_strides(shape, x.strides), dtype, x.device)
+    return MetaArray(shape, like_strides(x, shape), dtype, x.device)
 
 
 def fft(x: MetaArray, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> MetaArray:
     """Transform along ``axis``."""
-    return _along(x, n, axis, None, _complex_of(x.dtype), "fft")
+    return _along(x, n, axis, None, _complex_of(x.dtype))
 
 
 ifft = fft
@@ -44,7 +44,7 @@ def rfft(x: MetaArray, /, *, n: int | None = None, axis: int = -1, norm: str = "
     if x.dtype.is_complex:
         raise TypeError(f"rfft: expected a real dtype, got {x.dtype.name}")
     points = x.shape[axis_of(axis, x.ndim)] if n is None else n
-    return _along(x, n, axis, points // 2 + 1, _complex_of(x.dtype), "rfft")
+    return _along(x, n, axis, points // 2 + 1, _complex_of(x.dtype))
 
 
 ihfft = rfft
@@ -53,10 +53,12 @@ ihfft = rfft
 def irfft(x: MetaArray, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> MetaArray:
     """Inverse of `rfft`: real values."""
     points = 2 * (x.shape[axis_of(axis, x.ndim)] - 1) if n is None else n
-    return _along(x, points, axis, None, _complex_of(x.dtype).to_real(), "irfft")
+    return _along(x, points, axis, None, _complex_of(x.dtype).to_real())
 
 
-hfft = irfft
+def hfft(x: MetaArray, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> MetaArray:
+    """Transform of Hermitian-symmetric values: `irfft` of the conjugate."""
+    return irfft(conj(x), n=n, axis=axis)
 
 
 def _cook(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from autograd_fb.core import dtype as _d
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb.core.geometry import Shape
+from autograd_fb.core.geometry import Operand, Shape, sorted_strides
 from autograd_fb_backends.meta.array import (
     MetaArray,
     axes_of,
@@ -16,9 +16,11 @@ from autograd_fb_backends.meta.array import (
     check_devices,
     common_shape,
     matmul,
+    stacked,
 )
+from autograd_fb_backends.meta.creation import triu
 from autograd_fb_backends.meta.dtypes import accumulation_dtype, promote
-from autograd_fb_backends.meta.elementwise import abs, multiply
+from autograd_fb_backends.meta.elementwise import abs, conj, multiply
 from autograd_fb_backends.meta.manipulation import fresh, matrix_transpose, moveaxis, permute_dims, reshape
 from autograd_fb_backends.meta.reductions import reduced
 
@@ -68,18 +70,19 @@ def _floating(x: MetaArray) -> DType:
     return _d.float64
 
 
-def _stacked(x: MetaArray) -> tuple[Shape, int, int]:
-    """Batch dims, rows and columns; LinAlgError for fewer than two dims."""
+def _matrix(x: MetaArray) -> tuple[int, int]:
+    """Rows and columns; LinAlgError for fewer than two dims."""
     if x.ndim < 2:
         raise LinAlgError(f"{x.ndim}-dimensional array given. Array must be at least two-dimensional")
-    return x.shape[:-2], x.shape[-2], x.shape[-1]
+    return x.shape[-2], x.shape[-1]
 
 
-def _square(x: MetaArray) -> tuple[Shape, int]:
-    batch, rows, columns = _stacked(x)
+def _square(x: MetaArray) -> int:
+    """The size of square matrices; LinAlgError for others."""
+    rows, columns = _matrix(x)
     if rows != columns:
         raise LinAlgError("Last 2 dimensions of the array must be square")
-    return batch, rows
+    return rows
 
 
 def vecdot(x1: MetaArray, x2: MetaArray, /, *, axis: int = -1) -> MetaArray:
@@ -92,7 +95,7 @@ def vecdot(x1: MetaArray, x2: MetaArray, /, *, axis: int = -1) -> MetaArray:
         )
     check_devices(x1, x2)
     a, b = moveaxis(x1, first, -1), moveaxis(x2, second, -1)
-    return fresh(common_shape(a.shape[:-1], b.shape[:-1]), promote(x1.dtype, x2.dtype), x1.device)
+    return stacked((), promote(x1.dtype, x2.dtype), x1.device, _batch(a, 1), _batch(b, 1))
 
 
 def tensordot(x1: MetaArray, x2: MetaArray, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> MetaArray:
@@ -154,54 +157,62 @@ def trace(x: MetaArray, /, *, offset: int = 0, dtype: Any = None) -> MetaArray:
     return reduced(diagonal(x, offset=offset), -1, False, found)
 
 
+def _batch(x: MetaArray, dims: int = 2) -> Operand:
+    return x.shape[:-dims], x.strides[:-dims]
+
+
 def det(x: MetaArray, /) -> MetaArray:
     """Determinants."""
-    batch, _ = _square(x)
-    return fresh(batch, _floating(x), x.device)
+    _square(x)
+    return stacked((), _floating(x), x.device, _batch(x))
 
 
 def slogdet(x: MetaArray, /) -> SlogdetResult:
     """Signs and logarithms of determinants."""
-    batch, _ = _square(x)
+    _square(x)
     dtype = _floating(x)
-    return SlogdetResult(fresh(batch, dtype, x.device), fresh(batch, dtype.to_real(), x.device))
+    return SlogdetResult(
+        stacked((), dtype, x.device, _batch(x)), stacked((), dtype.to_real(), x.device, _batch(x))
+    )
 
 
 def inv(x: MetaArray, /) -> MetaArray:
     """Inverses."""
     _square(x)
-    return fresh(x.shape, _floating(x), x.device)
+    return stacked(x.shape[-2:], _floating(x), x.device, _batch(x))
 
 
 def cholesky(x: MetaArray, /, *, upper: bool = False) -> MetaArray:
-    """Cholesky factors."""
-    _square(x)
-    return _layout_of_gufunc(x.shape, _floating(x), x.device, upper)
-
-
-def _layout_of_gufunc(shape: Shape, dtype: DType, device: str, transposed: bool) -> MetaArray:
-    result = fresh(shape, dtype, device)
-    return matrix_transpose(result) if transposed else result
+    """Cholesky factors; the upper one is the lower one's transpose."""
+    factor = inv(x)
+    if not upper:
+        return factor
+    turned = matrix_transpose(factor)
+    return conj(turned) if turned.dtype.is_complex else turned
 
 
 def solve(x1: MetaArray, x2: MetaArray, /) -> MetaArray:
     """Solutions of ``x1 @ result = x2``; a vector only where ``x2`` is 1-D."""
-    batch, size = _square(x1)
+    size = _square(x1)
     check_devices(x1, x2)
     dtype = promote(_floating(x1), _floating(x2))
-    rows = x2.shape[0] if x2.ndim == 1 else x2.shape[-2] if x2.ndim else 0
+    rows = x2.shape[-2] if x2.ndim > 1 else x2.size
     if rows != size:
-        raise ValueError(f"solve: Input operand 1 has a mismatch in its core dimension 0 (size {rows} is different from {size})")
+        raise ValueError(
+            f"solve: Input operand 1 has a mismatch in its core dimension 0 (size {rows} is different from {size})"
+        )
     if x2.ndim == 1:
-        return fresh((*batch, size), dtype, x1.device)
-    return fresh((*common_shape(batch, x2.shape[:-2]), *x2.shape[-2:]), dtype, x1.device)
+        return stacked((size,), dtype, x1.device, _batch(x1))
+    return stacked(x2.shape[-2:], dtype, x1.device, _batch(x1), _batch(x2))
 
 
 def eigh(x: MetaArray, /) -> EighResult:
     """Eigenvalues (real) and eigenvectors of Hermitian matrices."""
-    batch, size = _square(x)
+    size = _square(x)
     dtype = _floating(x)
-    return EighResult(fresh((*batch, size), dtype.to_real(), x.device), fresh(x.shape, dtype, x.device))
+    return EighResult(
+        stacked((size,), dtype.to_real(), x.device, _batch(x)), stacked((size, size), dtype, x.device, _batch(x))
+    )
 
 
 def eigvalsh(x: MetaArray, /) -> MetaArray:
@@ -211,9 +222,11 @@ def eigvalsh(x: MetaArray, /) -> MetaArray:
 
 def eig(x: MetaArray, /) -> EigResult:
     """Eigenvalues and eigenvectors, always complex."""
-    batch, size = _square(x)
+    size = _square(x)
     dtype = _floating(x).to_complex()
-    return EigResult(fresh((*batch, size), dtype, x.device), fresh(x.shape, dtype, x.device))
+    return EigResult(
+        stacked((size,), dtype, x.device, _batch(x)), stacked((size, size), dtype, x.device, _batch(x))
+    )
 
 
 def eigvals(x: MetaArray, /) -> MetaArray:
@@ -223,14 +236,14 @@ def eigvals(x: MetaArray, /) -> MetaArray:
 
 def svd(x: MetaArray, /, *, full_matrices: bool = True) -> SVDResult:
     """Singular value decomposition."""
-    batch, rows, columns = _stacked(x)
+    rows, columns = _matrix(x)
     dtype = _floating(x)
     inner = min(rows, columns)
     left, right = (rows, columns) if full_matrices else (inner, inner)
     return SVDResult(
-        fresh((*batch, rows, left), dtype, x.device),
-        fresh((*batch, inner), dtype.to_real(), x.device),
-        fresh((*batch, right, columns), dtype, x.device),
+        stacked((rows, left), dtype, x.device, _batch(x)),
+        stacked((inner,), dtype.to_real(), x.device, _batch(x)),
+        stacked((right, columns), dtype, x.device, _batch(x)),
     )
 
 
@@ -241,33 +254,34 @@ def svdvals(x: MetaArray, /) -> MetaArray:
 
 def qr(x: MetaArray, /, *, mode: str = "reduced") -> QRResult:
     """QR decomposition, ``reduced`` or ``complete``."""
-    batch, rows, columns = _stacked(x)
+    rows, columns = _matrix(x)
     if mode not in ("reduced", "complete"):
         raise ValueError(f"Unrecognized mode '{mode}'")
     dtype = _floating(x)
     inner = rows if mode == "complete" and rows > columns else min(rows, columns)
-    return QRResult(fresh((*batch, rows, inner), dtype, x.device), fresh((*batch, inner, columns), dtype, x.device))
+    work = x.astype(dtype)  # NumPy factors a copy, and its layout shows in R
+    return QRResult(stacked((rows, inner), dtype, x.device, _batch(work)), triu(work[..., :inner, :]))
 
 
 def pinv(x: MetaArray, /, *, rtol: Any = None) -> MetaArray:
     """Pseudo-inverses."""
-    batch, rows, columns = _stacked(x)
-    return fresh((*batch, columns, rows), _floating(x), x.device)
+    _matrix(x)
+    left, values, right = svd(conj(x), full_matrices=False)
+    return matmul(right.mT, multiply(values[..., None], left.mT))
 
 
 def matrix_rank(x: MetaArray, /, *, rtol: Any = None) -> MetaArray:
     """Ranks."""
-    batch, _, _ = _stacked(x)
-    return fresh(batch, _d.int64, x.device)
+    return reduced(svdvals(x), -1, False, _d.int64)
 
 
 def matrix_power(x: MetaArray, n: int, /) -> MetaArray:
     """``x`` times itself; ``x`` for ``n == 1``."""
     _square(x)
-    if n == 1:
-        return x
-    dtype = x.dtype if n >= 0 else _floating(x)
-    return fresh(x.shape, dtype, x.device)
+    if n == 0:
+        return MetaArray(x.shape, sorted_strides(x.shape, x.strides), x.dtype, x.device)
+    base = x if n > 0 else inv(x)
+    return base if n in (1, -1) else matmul(base, base)
 
 
 def _norm_dtype(x: MetaArray) -> DType:
@@ -290,7 +304,7 @@ def vector_norm(
 
 def matrix_norm(x: MetaArray, /, *, keepdims: bool = False, ord: Any = "fro") -> MetaArray:
     """Matrix norms over the last two dims, real."""
-    batch, _, _ = _stacked(x)
+    _matrix(x)
     result = reduced(abs(x), (-2, -1), False, _norm_dtype(x))
     return _with_ones(result, x.shape, (x.ndim - 2, x.ndim - 1)) if keepdims else result
 

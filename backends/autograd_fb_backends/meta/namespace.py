@@ -10,19 +10,19 @@ import math
 
 from autograd_fb.core.dtype import (
     bfloat16,
-    complex128,
     complex64,
+    complex128,
     float16,
     float32,
     float64,
+    int8,
     int16,
     int32,
     int64,
-    int8,
+    uint8,
     uint16,
     uint32,
     uint64,
-    uint8,
 )
 from autograd_fb.core.dtype import bool_ as bool
 from autograd_fb_backends.meta import fft, linalg
@@ -98,9 +98,9 @@ from autograd_fb_backends.meta.elementwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logical_and,
     logical_not,

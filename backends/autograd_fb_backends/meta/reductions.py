@@ -10,7 +10,6 @@ from autograd_fb.core.dtype import DType, as_dtype
 from autograd_fb.core.geometry import (
     Shape,
     Strides,
-    contiguous_strides,
     elementwise_strides,
     memory_order,
     permuted_strides,
@@ -18,7 +17,6 @@ from autograd_fb.core.geometry import (
 )
 from autograd_fb_backends.meta.array import MetaArray, axes_of, axis_of, check_devices, data_dependent
 from autograd_fb_backends.meta.dtypes import accumulation_dtype
-from autograd_fb_backends.meta.elementwise import subtract
 from autograd_fb_backends.meta.manipulation import concat, flip, fresh
 
 Axis = int | tuple[int, ...] | None
