@@ -119,8 +119,9 @@ def as_strided(
         )
     if not prod(size):
         return np.empty(tuple(size), self.dtype)
-    first = owner.reshape(-1, order="A").view(np.uint8)[offset * step : offset * step + step].view(self.dtype)
-    return _restride(first, tuple(size), tuple(s * step for s in stride), writeable=self.flags.writeable)
+    # The owner may be dense in any order of its dims, so its memory is walked from the first element.
+    memory = _restride(owner[(0,) * owner.ndim + (...,)], (owner.size,), (owner.itemsize,)).view(self.dtype)
+    return _restride(memory[offset:], tuple(size), tuple(s * step for s in stride), writeable=self.flags.writeable)
 
 
 # --- index and index_put
@@ -172,7 +173,7 @@ def index(xp: Any, self: Array, indices: Sequence[Array | None]) -> Array:
         raise _index_error(error, indices) from None
     if type(result) is not np.ndarray:
         return np.asarray(result)
-    # A mask or None alone may give a view; index never does. Picked blocks come back row-major, as PyTorch's do.
+    # Without any index NumPy answers with a view; the operator never does.
     return result.copy() if result.base is not None and np.may_share_memory(result, self) else result
 
 
