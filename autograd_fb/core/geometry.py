@@ -119,7 +119,8 @@ def _broadcast_pair(a: Shape, b: Shape) -> Shape:
             continue
         if size != 1:
             raise RuntimeError(
-                f"The size of tensor a ({size}) must match the size of tensor b ({other}) at non-singleton dimension {dim}"
+                f"The size of tensor a ({size}) must match the size of tensor b ({other}) at non-singleton "
+                f"dimension {dim}"
             )
         result[dim] = other
     return tuple(result)
@@ -156,8 +157,8 @@ def expand_strides(shape: Shape, strides: Strides, sizes: Sequence[int]) -> Oper
     lead = len(sizes) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(tensor of size {list(shape)}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must "
-            f"be greater or equal to the number of dimensions in the tensor ({len(shape)})"
+            f"expand(tensor of size {list(shape)}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) "
+            f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     new_shape = list(sizes)
     new_strides = [0] * len(sizes)
@@ -252,8 +253,8 @@ def infer_size(sizes: Sequence[int], count: int) -> Shape:
         return tuple(sizes)
     if known == 0 and count == 0:
         raise RuntimeError(
-            f"cannot reshape tensor of 0 elements into shape {list(sizes)} because the unspecified dimension size -1 can "
-            "be any value and is ambiguous"
+            f"cannot reshape tensor of 0 elements into shape {list(sizes)} because the unspecified dimension size -1 "
+            "can be any value and is ambiguous"
         )
     if known == 0 or count % known:
         raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {count}")
@@ -265,7 +266,8 @@ def compute_view_strides(shape: Shape, strides: Strides, new_shape: Shape) -> St
     """Strides that show the same memory as ``new_shape``, or None where only a copy can.
 
     The rule of ATen's ``computeStride``: neighbouring dims form one chunk where the outer stride equals size times
-    stride of the inner one, and each new dim must lie within one chunk. ``new_shape`` holds as many elements as ``shape``.
+    stride of the inner one, and each new dim must lie within one chunk. ``new_shape`` holds as many elements as
+    ``shape``.
 
     >>> compute_view_strides((2, 3, 4), (12, 4, 1), (6, 4))
     (4, 1)
@@ -476,8 +478,11 @@ def _matmul_mismatch(a: Shape, b: Shape) -> str:
     if len(a) >= 2 and len(b) == 1:
         rows = prod(a[:-1])
         return f"size mismatch, got input ({rows}), mat ({rows}x{a[-1]}), vec ({b[0]})"
-    if len(a) > 2 and len(b) > 2:
-        batch = prod(a[:-2])
-        return f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {a[-1]}] but got: [{batch}, {b[-2]}]."
+    if len(b) > 2:
+        batch = prod(_broadcast_pair(a[:-2], b[:-2]))
+        return (
+            f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {a[-1]}] but got: "
+            f"[{batch}, {b[-2]}]."
+        )
     rows = prod(a[:-1])
     return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[-2]}x{b[-1]})"

@@ -43,8 +43,8 @@ def _check_channels(input: Shape, weight: Shape, groups: int, transposed: bool) 
         raise RuntimeError("non-positive groups is not supported")
     if weight[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size "
-            f"[{list(weight)}] instead"
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"size [{list(weight)}] instead"
         )
     channels = weight[0] if transposed else weight[1] * groups
     if input[1] != channels:
@@ -76,8 +76,8 @@ def conv_output_shape(
     kernel = tuple(gap * (size - 1) + 1 for size, gap in zip(weight[2:], spread, strict=True))
     if any(size < window for size, window in zip(padded, kernel, strict=True)):
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({_times(padded)}). Kernel size: ({_times(kernel)}). Kernel size "
-            "can't be greater than actual input size"
+            f"Calculated padded input size per channel: ({_times(padded)}). Kernel size: ({_times(kernel)}). Kernel "
+            "size can't be greater than actual input size"
         )
     spatial = ((size - window) // step + 1 for size, window, step in zip(padded, kernel, steps, strict=True))
     return (input[0], weight[0], *spatial)
@@ -103,7 +103,8 @@ def conv_transpose_output_shape(
     _check_windows(steps, pads, spread)
     _check_channels(input, weight, groups, transposed=True)
     spatial = tuple(
-        (input[2 + i] - 1) * steps[i] - 2 * pads[i] + spread[i] * (weight[2 + i] - 1) + extra[i] + 1 for i in range(ndim)
+        (input[2 + i] - 1) * steps[i] - 2 * pads[i] + spread[i] * (weight[2 + i] - 1) + extra[i] + 1
+        for i in range(ndim)
     )
     if any(size <= 0 for size in spatial):
         raise RuntimeError(

@@ -220,7 +220,7 @@ def test_matmul_shape() -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [((2, 3), (4, 5)), ((3,), (4,)), ((2, 3), (4,)), ((3,), (4, 5)), ((2, 2, 3), (2, 4, 5)), ((2, 2, 3), (3, 3, 5)),
-     ((), (3,)), ((2, 2, 3), (4, 5)), ((2, 2, 3), (4,))],
+     ((), (3,)), ((2, 2, 3), (4, 5)), ((2, 2, 3), (4,)), ((3,), (2, 4, 5)), ((5, 2, 3), (2, 5, 4, 3))],
 )  # fmt: skip
 def test_matmul_errors_are_pytorchs(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     torch = pytest.importorskip("torch")

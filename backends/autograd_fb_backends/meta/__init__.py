@@ -5,7 +5,8 @@ A kernel written for an Array API namespace runs on it unchanged, which gives ev
 
 from __future__ import annotations
 
-from autograd_fb_backends.meta.array import Memory, MetaArray
+from autograd_fb_backends.meta.array import MetaArray
 from autograd_fb_backends.meta.backend import MetaBackend, make_backend
+from autograd_fb_backends.meta.checks import Memory
 
 __all__ = ["Memory", "MetaArray", "MetaBackend", "make_backend"]

@@ -15,18 +15,17 @@ from autograd_fb.core.geometry import (
     Operand,
     Shape,
     Strides,
-    broadcast_shapes,
     contiguous_strides,
     element_range,
     elementwise_strides,
     is_contiguous,
     matmul_shape,
-    normalize_dims,
     numel,
     permuted_strides,
     sorted_strides,
 )
 from autograd_fb.core.indexing_geometry import IndexItem, IndexPlan, advanced_result, plan_index
+from autograd_fb_backends.meta.checks import Memory, check_mask, common_shape, data_dependent, unsupported
 from autograd_fb_backends.meta.dtypes import (
     binary_table,
     can_cast_same_kind,
@@ -36,48 +35,6 @@ from autograd_fb_backends.meta.dtypes import (
 )
 
 DEFAULT_DEVICE = "meta"
-
-
-class AxisError(ValueError, IndexError):
-    """A dim out of range, as NumPy's exception of that name: both a ValueError and an IndexError."""
-
-
-def data_dependent(name: str) -> NotImplementedError:
-    """The error of functions whose result's shape depends on values."""
-    return NotImplementedError(
-        f"{name}: attempted to run this operator with Meta tensors, but the shape of its result depends on values, and a "
-        "meta tensor has none. Run it on a device that holds data, or use an operator of fixed shape (where, masked_fill)."
-    )
-
-
-def axis_of(axis: int, ndim: int) -> int:
-    """``axis`` counted from the front, strictly (a 0-d array has none)."""
-    if -ndim <= axis < ndim:
-        return axis if axis >= 0 else axis + ndim
-    raise AxisError(f"axis {axis} is out of bounds for array of dimension {ndim}")
-
-
-def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    """Axes counted from the front; ValueError for one named twice."""
-    if axis is None:
-        return tuple(range(ndim))
-    if not isinstance(axis, tuple):
-        return (axis_of(axis, ndim),)
-    for one in axis:
-        axis_of(one, ndim)
-    try:
-        return normalize_dims(axis, ndim)
-    except RuntimeError:
-        raise ValueError(f"repeated axis in {axis}") from None
-
-
-def common_shape(*shapes: Shape) -> Shape:
-    """The broadcast shape; ValueError, as in NumPy, where there is none."""
-    try:
-        return broadcast_shapes(*shapes)
-    except RuntimeError:
-        shown = " ".join(str(shape).replace(" ", "") for shape in shapes)
-        raise ValueError(f"operands could not be broadcast together with shapes {shown}") from None
 
 
 @lru_cache(maxsize=8192)
@@ -97,20 +54,6 @@ def like_strides(x: MetaArray, shape: Shape, order: str = "CFK") -> Strides:
     if "F" in order and is_contiguous(x.shape[::-1], x.strides[::-1]):
         return permuted_strides(shape, range(ndim - 1, -1, -1))
     return sorted_strides(shape, x.strides) if "K" in order else contiguous_strides(shape)
-
-
-class Memory:
-    """The owner that views of one array share: ``size`` elements of ``itemsize`` bytes, which are nowhere."""
-
-    __slots__ = ("__weakref__", "itemsize", "size")
-
-    def __init__(self, size: int, itemsize: int) -> None:
-        self.size = size
-        self.itemsize = itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.itemsize
 
 
 class MetaArray:
@@ -277,7 +220,7 @@ class MetaArray:
         items, strides, masks = _index_items(key)
         given = value.shape if isinstance(value, MetaArray) else as_meta(value, self.dtype).shape
         if masks:
-            _check_masks(self.shape, items)
+            check_mask(self.shape, items)
             return
         plan = plan_index(self.shape, self.strides, self.offset, items)
         target = _picked(plan, strides)[0] if plan.copies else plan.shape
@@ -505,20 +448,6 @@ def _picked(plan: IndexPlan, strides: list[Strides]) -> tuple[Shape, Strides]:
         ) from None
 
 
-def _check_masks(shape: Shape, items: list[IndexItem]) -> None:
-    if len(items) != 1 or not isinstance(items[0], tuple):
-        return
-    mask = items[0]
-    if len(mask) > len(shape):
-        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-    for dim, (size, wanted) in enumerate(zip(mask, shape, strict=False)):
-        if size != wanted:
-            raise IndexError(
-                f"The shape of the mask {list(mask)} at index {dim} does not match the shape of the indexed tensor "
-                f"{list(shape)} at index {dim}"
-            )
-
-
 # --- pointwise functions
 
 
@@ -540,11 +469,6 @@ def check_devices(a: MetaArray, b: MetaArray) -> None:
         raise ValueError(f"arrays are on different devices: {a.device!r} and {b.device!r}")
 
 
-def _unsupported(name: str, *dtypes: DType) -> TypeError:
-    shown = ", ".join(dtype.name for dtype in dtypes)
-    return TypeError(f"{name}: not supported for dtype {shown}")
-
-
 Unary = Callable[..., MetaArray]
 Binary = Callable[..., MetaArray]
 
@@ -558,7 +482,7 @@ def unary(name: str, rule: str, doc: str = "") -> Unary:
             x = as_meta(x)
         dtype = table[x.dtype.index]
         if dtype is None:
-            raise _unsupported(name, x.dtype)
+            raise unsupported(name, x.dtype)
         shape = x.shape
         if out is not None:
             check_out(out, shape, dtype)
@@ -576,7 +500,7 @@ def binary(name: str, rule: str, doc: str = "") -> Binary:
         a, b, first, second = _operands(x1, x2)
         dtype = table[first.index][second.index]
         if dtype is None:
-            raise _unsupported(name, first, second)
+            raise unsupported(name, first, second)
         if b is None:
             shape = a.shape
             strides = elementwise_strides(((shape, a.strides),), shape)

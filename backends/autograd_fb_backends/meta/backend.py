@@ -9,7 +9,8 @@ from autograd_fb.backend.protocol import Backend, Geometry, Traits
 from autograd_fb.core.dtype import ALL_DTYPES, DType, as_dtype
 from autograd_fb.core.geometry import element_range
 from autograd_fb_backends.meta import namespace
-from autograd_fb_backends.meta.array import DEFAULT_DEVICE, Memory, MetaArray
+from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray
+from autograd_fb_backends.meta.checks import Memory
 from autograd_fb_backends.meta.creation import as_strided
 
 

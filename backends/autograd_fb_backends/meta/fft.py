@@ -7,7 +7,8 @@ from typing import Any
 
 from autograd_fb.core import dtype as _d
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, axes_of, axis_of, like_strides
+from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, like_strides
+from autograd_fb_backends.meta.checks import axes_of, axis_of
 from autograd_fb_backends.meta.elementwise import conj
 from autograd_fb_backends.meta.manipulation import fresh, roll
 
