@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import c_name, described, is_integral, low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.core.geometry import broadcast_shapes, expand_strides, normalize_dim, normalize_dims
@@ -189,7 +190,7 @@ op("bmm(Tensor self, Tensor mat2) -> Tensor", family=_FAMILY, kernel=_bmm,
 
 
 def _outer_conj(F: Any, a: Any, b: Any) -> Any:
-    return F.unsqueeze(a, -1) * F.unsqueeze(F.conj(b), -2)
+    return F.unsqueeze(a, -1) * F.unsqueeze(conj(F, b), -2)
 
 
 op("mv(Tensor self, Tensor vec) -> Tensor", family=_FAMILY, kernel=_mv,
@@ -201,14 +202,14 @@ op("mv(Tensor self, Tensor vec) -> Tensor", family=_FAMILY, kernel=_mv,
 
 op("dot(Tensor self, Tensor tensor) -> Tensor", family=_FAMILY, kernel=_dot,
    backward={
-       "self": lambda F, grad, tensor: grad * F.conj(tensor), "tensor": lambda F, grad, self: grad * F.conj(self)},
+       "self": lambda F, grad, tensor: grad * conj(F, tensor), "tensor": lambda F, grad, self: grad * conj(F, self)},
    forward=lambda F, self, tensor, self_t, tensor_t: _add(
        None if self_t is None else F.dot(self_t, tensor), None if tensor_t is None else F.dot(self, tensor_t)),
    doc="The sum of the products of two vectors' elements, none of them conjugated.")
 
 op("vdot(Tensor self, Tensor other) -> Tensor", family=_FAMILY, kernel=_vdot,
    backward={
-       "self": lambda F, grad, other: F.conj(grad) * other, "other": lambda F, grad, self: grad * self},
+       "self": lambda F, grad, other: conj(F, grad) * other, "other": lambda F, grad, self: grad * self},
    forward=lambda F, self, other, self_t, other_t: _add(
        None if self_t is None else F.vdot(self_t, other), None if other_t is None else F.vdot(self, other_t)),
    doc="The sum of the products of two vectors' elements, the first conjugated.")
@@ -264,7 +265,7 @@ def matmul_vjp(F: Any, grad: Any, needs: Any, self: Any, other: Any) -> tuple[An
     """Gradients of a product of any ranks: vectors become matrices, broadcast batches are summed."""
     first = second = None
     if self.ndim == 1 and other.ndim == 1:
-        return grad * F.conj(other) if needs[0] else None, grad * F.conj(self) if needs[1] else None
+        return grad * conj(F, other) if needs[0] else None, grad * conj(F, self) if needs[1] else None
     a = F.unsqueeze(self, 0) if self.ndim == 1 else self
     b = F.unsqueeze(other, 1) if other.ndim == 1 else other
     if self.ndim == 1:
@@ -340,11 +341,11 @@ def _linear_vjp(
     g = F.unsqueeze(grad, -1) if weight.ndim == 1 else grad
     rows = prod(input.shape[:-1])
     if needs[0]:
-        first = F.matmul(g, F.conj(matrix))
+        first = F.matmul(g, conj(F, matrix))
     flat = g if g.ndim == 2 else F.reshape(g, [rows, matrix.shape[0]])
     if needs[1]:
         x = input if input.ndim == 2 else F.reshape(input, [rows, input.shape[-1]])
-        second = F.mm(F.transpose(flat, 0, 1), F.conj(x))
+        second = F.mm(F.transpose(flat, 0, 1), conj(F, x))
         if weight.ndim == 1:
             second = F.reshape(second, list(weight.shape))
     if needs[2]:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from math import log, pi, prod
+from collections.abc import Callable
+from math import pi, prod
 from typing import Any
 
 from autograd_fb.aten.linalg import sum_to
-from autograd_fb.aten.reduction import choose, described, low_precision, unsupported
+from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.core.geometry import broadcast_shapes
 
 _FAMILY = "nn"
 NONE, MEAN, SUM = 0, 1, 2
@@ -317,3 +319,303 @@ op(
     composite=_cross_entropy,
     doc="Log-softmax followed by the negative log likelihood of class numbers or class probabilities.",
 )
+
+
+# ------------------------------------------------------------------------------------------------ elementwise losses
+# Each loss is written out: the names of a rule's parameters say what is saved.
+
+
+def _float_only(name: str, x: Any) -> None:
+    if described(x.dtype).kind not in "fc":
+        raise unsupported(name, x.dtype)
+
+
+def _reduced(xp: Any, loss: Any, reduction: int) -> Any:
+    """The loss's elements, mean or sum; half precision is added in float32."""
+    if reduction == NONE:
+        return loss
+    wide = xp.astype(loss, xp.float32) if low_precision(loss.dtype) else loss
+    total = xp.sum(wide, dtype=wide.dtype)
+    if reduction == MEAN:
+        size = prod(loss.shape)
+        total = total / size if size else total * float("nan")
+    return xp.astype(total, loss.dtype, copy=False)
+
+
+def _difference(self: Any, target: Any) -> Any:
+    """``self - target``, in PyTorch's words where the shapes do not fit."""
+    broadcast_shapes(tuple(self.shape), tuple(target.shape))
+    return self - target
+
+
+def _share(grad: Any, d: Any, reduction: int) -> Any:
+    """The gradient that reaches each element of a loss shaped like ``d`` before its reduction."""
+    return grad / max(prod(d.shape), 1) if reduction == MEAN else grad
+
+
+def _both(F: Any, g: Any, needs: Any, self: Any, target: Any) -> tuple[Any, Any]:
+    """Gradients of a loss of ``self - target`` from its gradient in the difference."""
+    first = sum_to(F, g, self.shape) if needs[0] else None
+    return first, sum_to(F, -g, target.shape) if needs[1] else None
+
+
+def _apart(self_t: Any, target_t: Any) -> Any:
+    """The tangent of ``self - target``."""
+    return -target_t if self_t is None else self_t if target_t is None else self_t - target_t
+
+
+def _reduce_tangent(F: Any, tangent: Any, d: Any, reduction: int) -> Any:
+    if reduction == NONE:
+        return F.expand(tangent, list(d.shape))
+    total = F.sum(F.expand(tangent, list(d.shape)))
+    return total / max(prod(d.shape), 1) if reduction == MEAN else total
+
+
+def _difference_loss(
+    name: str, error: str, value: Callable[..., Any], slope: Callable[..., Any], option: str, doc: str
+) -> None:
+    """A row whose loss is ``value(xp, d, option)`` of the difference d, with derivative ``slope(F, d, option)``."""
+    if option:
+
+        def kernel(xp: Any, self: Any, target: Any, reduction: int = MEAN, number: float = 1.0) -> Any:
+            _float_only(error, self)
+            if (number < 0 and option == "beta") or (number <= 0 and option == "delta"):
+                sign = "negative" if option == "beta" else "non-positive"
+                raise RuntimeError(f"{name} does not support {sign} values for {option}.")
+            return _reduced(xp, value(xp, _difference(self, target), number), reduction)
+    else:
+
+        def kernel(xp: Any, self: Any, target: Any, reduction: int = MEAN, number: float = 1.0) -> Any:
+            _float_only(error, self)
+            return _reduced(xp, value(xp, _difference(self, target), 1.0), reduction)
+
+    def vjp(F: Any, grad: Any, needs: Any, self: Any, target: Any, reduction: int, number: float) -> Any:
+        d = self - target
+        return _both(F, slope(F, d, number) * _share(grad, d, reduction), needs, self, target)
+
+    def jvp(F: Any, self: Any, target: Any, self_t: Any, target_t: Any, reduction: int, number: float) -> Any:
+        d = self - target
+        return _reduce_tangent(F, slope(F, d, number) * _apart(self_t, target_t), d, reduction)
+
+    rules: dict[str, tuple[Any, Any]] = {
+        "": (
+            lambda F, grad, needs, self, target, reduction: vjp(F, grad, needs, self, target, reduction, 1.0),
+            lambda F, self, target, self_t, target_t, reduction: jvp(F, self, target, self_t, target_t, reduction, 1.0),
+        ),
+        "beta": (
+            lambda F, grad, needs, self, target, reduction, beta: vjp(F, grad, needs, self, target, reduction, beta),
+            lambda F, self, target, self_t, target_t, reduction, beta: jvp(
+                F, self, target, self_t, target_t, reduction, beta
+            ),
+        ),
+        "delta": (
+            lambda F, grad, needs, self, target, reduction, delta: vjp(F, grad, needs, self, target, reduction, delta),
+            lambda F, self, target, self_t, target_t, reduction, delta: jvp(
+                F, self, target, self_t, target_t, reduction, delta
+            ),
+        ),
+    }
+    last = f", float {option}=1.0" if option else ""
+    op(f"{name}(Tensor self, Tensor target, int reduction=1{last}) -> Tensor", family=_FAMILY, kernel=kernel,
+       backward={("self", "target"): rules[option][0]}, forward=rules[option][1], method=False, function=False, doc=doc)
+
+
+def _smooth_l1(xp: Any, d: Any, beta: float) -> Any:
+    size = xp.abs(d)
+    return size if beta == 0 else xp.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta)
+
+
+def _smooth_l1_slope(F: Any, d: Any, beta: float) -> Any:
+    return F.sign(d) if beta == 0 else F.where(F.lt(F.abs(d), beta), d / beta, F.sign(d))
+
+
+def _huber(xp: Any, d: Any, delta: float) -> Any:
+    size = xp.abs(d)
+    return xp.where(size <= delta, d * d * 0.5, (size - 0.5 * delta) * delta)
+
+
+_difference_loss("mse_loss", "mse_cpu", lambda xp, d, _: d * d, lambda F, d, _: d * 2.0, "",
+                 "The squared difference, averaged unless told otherwise.")
+_difference_loss("smooth_l1_loss", "smooth_l1_cpu", _smooth_l1, _smooth_l1_slope, "beta",
+                 "Squared below beta, absolute above.")
+_difference_loss("huber_loss", "huber_cpu", _huber, lambda F, d, delta: F.clamp(d, -delta, delta), "delta",
+                 "Squared below delta, absolute (times delta) above.")
+
+op("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", family=_FAMILY, method=False, function=False,
+   composite=lambda F, self, target, reduction=MEAN: _apply_reduction(F, F.abs(F.sub(self, target)), reduction),
+   doc="The absolute difference, averaged unless told otherwise.")
+
+
+# ------------------------------------------------------------------------------------------------ binary cross entropy
+
+
+def _bce(xp: Any, self: Any, target: Any, weight: Any = None, reduction: int = MEAN) -> Any:
+    broadcast_shapes(tuple(self.shape), tuple(target.shape))
+    _float_only("binary_cross_entropy", self)
+    try:
+        outside = bool(xp.any((self < 0) | (self > 1)))
+    except (TypeError, RuntimeError, NotImplementedError, ValueError):  # no values to look at
+        outside = False
+    if outside:
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    tiny = float(xp.finfo(self.dtype).smallest_normal)
+    lowest = -100.0
+
+    def log(x: Any) -> Any:
+        return xp.where(x < tiny, xp.full_like(x, lowest), xp.maximum(xp.log(xp.where(x < tiny, x + 1, x)),
+                                                                      xp.full_like(x, lowest)))
+
+    loss = (target - 1) * log(1 - self) - target * log(self)
+    return _reduced(xp, loss if weight is None else loss * weight, reduction)
+
+
+def _bce_vjp(F: Any, grad: Any, needs: Any, self: Any, target: Any, weight: Any, reduction: int) -> Any:
+    g = _share(grad, self - target, reduction)
+    g = g if weight is None else g * weight
+    first = second = None
+    if needs[0]:
+        first = sum_to(F, g * (self - target) / F.clamp((1 - self) * self, 1e-12), self.shape)
+    if needs[1]:
+        second = sum_to(F, g * (F.clamp(F.log(1 - self), -100.0) - F.clamp(F.log(self), -100.0)), target.shape)
+    return first, second
+
+
+op("binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor", family=_FAMILY,
+   kernel=_bce, backward={("self", "target"): _bce_vjp}, method=False, function=False,
+   doc="Binary cross entropy of probabilities; logarithms stop at -100.")
+
+
+def _softplus_of_minus(xp: Any, x: Any) -> Any:
+    """log(1 + exp(-x)) without overflow."""
+    return xp.log1p(xp.exp(-xp.abs(x))) + xp.where(x < 0, -x, xp.zeros_like(x))
+
+
+def _bce_logits(
+    xp: Any, self: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
+) -> Any:
+    broadcast_shapes(tuple(target.shape), tuple(self.shape))
+    soft = _softplus_of_minus(xp, self)
+    if pos_weight is not None:
+        soft = soft * ((pos_weight - 1) * target + 1)
+    loss = (1 - target) * self + soft
+    return _reduced(xp, loss if weight is None else loss * weight, reduction)
+
+
+def _bce_logits_vjp(
+    F: Any, grad: Any, needs: Any, self: Any, target: Any, weight: Any, pos_weight: Any, reduction: int
+) -> Any:
+    shape = self - target if weight is None else (self - target) * weight
+    g = _share(grad, shape, reduction)
+    g = g if weight is None else g * weight
+    first = second = None
+    if needs[0]:
+        p = F.sigmoid(self)
+        if pos_weight is None:
+            first = g * (p - target)
+        else:
+            t = pos_weight * target
+            first = g * ((t + 1 - target) * p - t)
+        first = sum_to(F, first, self.shape)
+    if needs[1]:
+        slope = -self if pos_weight is None else -self - (pos_weight - 1) * F.log_sigmoid(self)
+        second = sum_to(F, g * slope, target.shape)
+    return first, second
+
+
+op("binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, "
+   "int reduction=1) -> Tensor", family=_FAMILY, kernel=_bce_logits,
+   backward={("self", "target"): _bce_logits_vjp}, method=False,
+   doc="Binary cross entropy of the sigmoid of the input, computed without overflow.")
+
+
+# ------------------------------------------------------------------------------------------------ composites
+
+
+def _kl_div(F: Any, self: Any, target: Any, reduction: int = MEAN, *, log_target: bool = False) -> Any:
+    if log_target:
+        loss = F.exp(target) * (target - self)
+    else:
+        loss = F.xlogy(target, target) - target * self
+    return _apply_reduction(F, loss, reduction)
+
+
+def _hinge_embedding(F: Any, self: Any, target: Any, margin: float = 1.0, reduction: int = MEAN) -> Any:
+    far = F.clamp(margin - self, 0)
+    zeros = F.zeros_like(self)
+    loss = F.where(F.ne(target, 1), far, zeros) + F.where(F.ne(target, -1), self, zeros)
+    return _apply_reduction(F, loss, reduction)
+
+
+def _cosine(F: Any, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+    n1 = F.clamp(F.linalg_vector_norm(x1, 2, [dim], True), eps)
+    n2 = F.clamp(F.linalg_vector_norm(x2, 2, [dim], True), eps)
+    return F.sum((x1 / n1) * (x2 / n2), [dim])
+
+
+def _cosine_embedding(
+    F: Any, input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = MEAN
+) -> Any:
+    dim = target.ndim
+    epsilon = 1e-12
+    a, b = F.sum(input1 * input1, [dim]) + epsilon, F.sum(input2 * input2, [dim]) + epsilon
+    cosine = F.sum(input1 * input2, [dim]) / F.sqrt(a * b)
+    zeros = F.zeros_like(cosine)
+    loss = F.where(F.eq(target, 1), 1 - cosine, zeros) + F.where(F.eq(target, -1), F.clamp(cosine - margin, 0), zeros)
+    return _apply_reduction(F, loss, reduction)
+
+
+def _margin_ranking(
+    F: Any, input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = MEAN
+) -> Any:
+    return _apply_reduction(F, F.clamp(-target * (input1 - input2) + margin, 0), reduction)
+
+
+def _distance(F: Any, x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    return F.linalg_vector_norm(x1 - x2 + eps, p, [-1], keepdim)
+
+
+def _triplet(
+    F: Any, anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+    swap: bool = False, reduction: int = MEAN,
+) -> Any:
+    near, far = _distance(F, anchor, positive, p, eps), _distance(F, anchor, negative, p, eps)
+    if swap:
+        far = F.minimum(far, _distance(F, positive, negative, p, eps))
+    return _apply_reduction(F, F.clamp(near - far + margin, 0), reduction)
+
+
+def _poisson(
+    F: Any, input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int
+) -> Any:
+    loss = F.exp(input) - target * input if log_input else input - target * F.log(input + eps)
+    if full:
+        stirling = target * F.log(target) - target + F.log(target * (2 * pi)) * 0.5
+        loss = loss + F.where(F.le(target, 1), F.zeros_like(target), stirling)
+    return _apply_reduction(F, loss, reduction)
+
+
+def _soft_margin(F: Any, self: Any, target: Any, reduction: int = MEAN) -> Any:
+    return _apply_reduction(F, F.log1p(F.exp(-target * self)), reduction)
+
+
+for _schema, _composite, _doc in (
+    ("kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False)", _kl_div,
+     "The Kullback-Leibler divergence of target from exp(self)."),
+    ("hinge_embedding_loss(Tensor self, Tensor target, float margin=1.0, int reduction=1)", _hinge_embedding,
+     "Distances for targets 1, hinges for targets -1."),
+    ("cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08)", _cosine,
+     "The cosine of the angle between vectors along a dim."),
+    ("cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, int reduction=1)",
+     _cosine_embedding, "1 - cosine for targets 1, the hinge of the cosine for targets -1."),
+    ("margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, int reduction=1)",
+     _margin_ranking, "The hinge of how far the first input is ranked wrongly."),
+    ("pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-06, bool keepdim=False)", _distance,
+     "The norm of the difference of vectors."),
+    ("triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1.0, float p=2, "
+     "float eps=1e-06, bool swap=False, int reduction=1)", _triplet, "The hinge of near minus far distance."),
+    ("poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full, float eps, int reduction)", _poisson,
+     "The negative log likelihood of Poisson counts."),
+    ("soft_margin_loss(Tensor self, Tensor target, int reduction=1)", _soft_margin, "log(1 + exp(-target * self))."),
+):
+    op(f"{_schema} -> Tensor", family=_FAMILY, composite=_composite, method=False, doc=_doc)

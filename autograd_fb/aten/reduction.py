@@ -10,6 +10,7 @@ from functools import lru_cache
 from math import inf, nan, prod
 from typing import Any
 
+from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import op
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.geometry import normalize_dim, normalize_dims
@@ -253,14 +254,14 @@ def _prod_dim_backward(F: Any, grad: Any, self: Any, result: Any, dim: int, keep
     if not keepdim:
         grad, result = F.unsqueeze(grad, axis), F.unsqueeze(result, axis)
     if self.shape[axis] and has_zero(F, self):
-        return grad * F.conj(_others(F, self, axis))
-    return grad * F.conj(result / self)
+        return grad * conj(F, _others(F, self, axis))
+    return grad * conj(F, result / self)
 
 
 def _prod_backward(F: Any, grad: Any, self: Any, result: Any) -> Any:
     if prod(self.shape) and has_zero(F, self):
-        return grad * F.conj(F.reshape(_others(F, F.reshape(self, [-1]), 0), list(self.shape)))
-    return grad * F.conj(result / self)
+        return grad * conj(F, F.reshape(_others(F, F.reshape(self, [-1]), 0), list(self.shape)))
+    return grad * conj(F, result / self)
 
 
 op(
@@ -268,7 +269,7 @@ op(
     family=_FAMILY,
     kernel=_prod,
     backward={"self": _prod_backward},
-    forward=lambda F, self, self_t, result: F.sum(self_t * F.conj(_prod_backward(F, F.ones_like(result), self, result))),
+    forward=lambda F, self, self_t, result: F.sum(self_t * conj(F, _prod_backward(F, F.ones_like(result), self, result))),
     doc="The product of all elements; integers are multiplied as int64.",
 )
 
@@ -278,7 +279,7 @@ op(
     kernel=_prod_dim,
     backward={"self": _prod_dim_backward},
     forward=lambda F, self, self_t, result, dim, keepdim: F.sum(
-        self_t * F.conj(_prod_dim_backward(F, F.ones_like(result), self, result, dim, keepdim)), [dim], keepdim
+        self_t * conj(F, _prod_dim_backward(F, F.ones_like(result), self, result, dim, keepdim)), [dim], keepdim
     ),
     doc="The products over one dim.",
 )
@@ -772,7 +773,7 @@ op(
     kernel=_logsumexp,
     backward={
         "self": lambda F, grad, self, result, dim, keepdim: restore(F, grad, self.shape, dim, keepdim)
-        * F.conj(F.exp(self - restore(F, result, self.shape, dim, keepdim)))
+        * conj(F, F.exp(self - restore(F, result, self.shape, dim, keepdim)))
     },
     forward=lambda F, self, self_t, result, dim, keepdim: F.sum(
         self_t * F.exp(self - restore(F, result, self.shape, dim, keepdim)), list(reduced_dims(dim, self.ndim)), keepdim

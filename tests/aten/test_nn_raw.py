@@ -56,6 +56,8 @@ def check_tangents(key: str, sample: Any, got: Any, cotangents: Any, outputs: An
     """The same inner product forward and backward, for rows of several outputs too."""
     if TABLE[key].forward is None or not got:
         return
+    if key == "embedding" and len(sample.args) > 2:  # padding and frequencies change the gradient only, in PyTorch too
+        return
     rng = np.random.default_rng(4)
     given = raw_harness.environment(TABLE[key], sample, outputs)
     tangents = {name: raw_harness.random_like(rng, given[name]) for name in got}

@@ -342,3 +342,261 @@ def _cross_entropy(rng: Any, dtype: str) -> Samples:
     image = array(rng, dtype, (2, 3, 2, 2))
     made.append(Sample((image, rng.integers(0, 3, size=(2, 2, 2)), None, 1, -100, 0.1), name="image"))
     return made
+
+
+# ------------------------------------------------------------------------------------------------ other losses
+
+
+def _pairs(extra: tuple[Any, ...] = (), low: float = -2.0, high: float = 2.0, target: tuple[float, float] | None = None,
+           reductions: tuple[int, ...] = (0, 1, 2), broadcast: bool = True) -> Any:
+    """A maker of samples of a loss of (self, target, reduction, *extra)."""
+
+    def maker(rng: Any, dtype: str) -> Samples:
+        if not _floating(dtype):
+            return []
+        bounds = (low, high) if target is None else target
+        made = []
+        for reduction in reductions:
+            args = (array(rng, dtype, (3, 4), low, high), array(rng, dtype, (3, 4), *bounds), reduction, *extra)
+            made.append(Sample(args, name=f"reduction {reduction}"))
+        if broadcast:  # PyTorch's own gradient is wrong in shape here
+            args = (array(rng, dtype, (3, 4), low, high), array(rng, dtype, (4,), *bounds), 1, *extra)
+            made.append(Sample(args, name="broadcast", grad=False))
+        return made
+
+    return maker
+
+
+samples("mse_loss", "l1_loss", "soft_margin_loss")(_pairs())
+samples("smooth_l1_loss")(lambda rng, dtype: _pairs((0.5,))(rng, dtype) + _pairs((0.0,))(rng, dtype))
+samples("huber_loss")(_pairs((0.7,)))
+samples("kl_div")(_pairs(target=(0.05, 1.0)))
+
+
+@samples("binary_cross_entropy")
+def _bce(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if not _floating(dtype):
+        return []
+    x, t = array(rng, dtype, (3, 4), 0.05, 0.95), array(rng, dtype, (3, 4), 0.0, 1.0)
+    w = array(rng, dtype, (4,), 0.5, 2.0)
+    edge = np.array([0.0, 1.0, 0.0, 1.0], dtype=dtype)
+    made = [Sample((x, t, w if r else None, r), name=f"reduction {r}") for r in (0, 1, 2)]
+    return [*made, Sample((edge, np.array([0.0, 1.0, 1.0, 0.0], dtype=dtype)), name="certain", grad=False)]
+
+
+@samples("binary_cross_entropy_with_logits")
+def _bce_logits(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, t = array(rng, dtype, (3, 4), -4.0, 4.0), array(rng, dtype, (3, 4), 0.0, 1.0)
+    w = array(rng, dtype, (4,), 0.5, 2.0)
+    made = [Sample((x, t, w if r else None, w if r != 1 else None, r), name=f"reduction {r}") for r in (0, 1, 2)]
+    return [*made, Sample((x * 200, t), name="large", grad=False), Sample((x * 0, t), name="at zero")]
+
+
+@samples("hinge_embedding_loss")
+def _hinge(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    target = (rng.integers(0, 2, size=(3, 4)) * 2 - 1).astype(dtype)
+    return [Sample((array(rng, dtype, (3, 4)), target, 0.5, r), name=f"reduction {r}", grad=False) for r in (0, 1, 2)]
+
+
+@samples("cosine_similarity")
+def _cosine(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    a, b = array(rng, dtype, (3, 4)), array(rng, dtype, (3, 4))
+    return [Sample((a, b), name="rows"), Sample((a, b, 0, 1e-6), name="columns"), Sample((a[:, :1], b, 0), name="wide")]
+
+
+@samples("cosine_embedding_loss", "margin_ranking_loss")
+def _embedding_losses(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    target = (rng.integers(0, 2, size=(5,)) * 2 - 1).astype(dtype)
+    a, b = array(rng, dtype, (5, 5)), array(rng, dtype, (5, 5))
+    return [Sample((a, b, target, 0.1, r), name=f"reduction {r}") for r in (0, 1, 2)]
+
+
+@samples("pairwise_distance")
+def _distance(rng: Any, dtype: str) -> Samples:
+    a, b = array(rng, dtype, (3, 4)), array(rng, dtype, (3, 4))
+    return [Sample((a, b), name="default"), Sample((a, b, 3.0, 1e-5, True), name="3")] if _floating(dtype) else []
+
+
+@samples("triplet_margin_loss")
+def _triplet(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    a, b, c = (array(rng, dtype, (3, 4)) for _ in range(3))
+    return [Sample((a, b, c), name="default"), Sample((a, b, c, 0.5, 2.0, 1e-6, True, 0), name="swap")]
+
+
+@samples("poisson_nll_loss")
+def _poisson(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, t = array(rng, dtype, (3, 4), 0.2, 2.0), array(rng, dtype, (3, 4), 0.5, 4.0)
+    return [
+        Sample((x, t, True, False, 1e-8, 1), name="logarithms"), Sample((x, t, False, True, 1e-8, 0), name="full"),
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ normalisation
+
+
+@samples("native_layer_norm")
+def _layer_norm(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w, b = array(rng, dtype, (2, 3, 4)), array(rng, dtype, (4,)), array(rng, dtype, (4,))
+    both = array(rng, dtype, (3, 4))
+    return [
+        Sample((x, [4], w, b, 1e-5), name="last dim"),
+        Sample((x, [4], None, None, 1e-5), name="plain"),
+        Sample((x, [3, 4], both, None, 1e-3), name="two dims"),
+    ]
+
+
+@samples("native_layer_norm_backward")
+def _layer_norm_backward(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    made = []
+    for sample in _layer_norm(rng, dtype):
+        x, shape, w, b, eps = sample.args
+        axes = tuple(range(x.ndim - len(shape), x.ndim))
+        mean = x.mean(axis=axes, keepdims=True)
+        rstd = np.asarray(1 / np.sqrt(x.var(axis=axes, keepdims=True) + eps), dtype=dtype)
+        if w is not None and b is not None:
+            grad = array(rng, dtype, x.shape)
+            made.append(Sample((grad, x, shape, mean, rstd, w, b, [True, True, True]), name=sample.name, grad=False))
+    return made
+
+
+@samples("layer_norm", "rms_norm")
+def _layer_norms(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w = array(rng, dtype, (2, 3, 4)), array(rng, dtype, (4,))
+    return [Sample((x, [4]), name="plain"), Sample((x, [4], w), name="scaled")]
+
+
+@samples("native_batch_norm")
+def _batch_norm(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w, b = array(rng, dtype, (3, 2, 4)), array(rng, dtype, (2,)), array(rng, dtype, (2,))
+    mean, var = array(rng, dtype, (2,)), array(rng, dtype, (2,), 0.5, 2.0)
+    return [
+        Sample((x, w, b, None, None, True, 0.1, 1e-5), name="training"),
+        Sample((x, None, None, None, None, True, 0.1, 1e-5), name="training, plain"),
+        Sample((x[:, :, 0], w, b, None, None, True, 0.1, 1e-3), name="two dims"),
+        Sample((x, w, b, mean, var, False, 0.1, 1e-5), name="evaluation"),
+    ]
+
+
+@samples("native_batch_norm_backward")
+def _batch_norm_backward(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if not _floating(dtype):
+        return []
+    x, w = array(rng, dtype, (3, 2, 4)), array(rng, dtype, (2,))
+    grad, var = array(rng, dtype, (3, 2, 4)), array(rng, dtype, (2,), 0.5, 2.0)
+    mean, rstd = x.mean(axis=(0, 2)), np.asarray(1 / np.sqrt(x.var(axis=(0, 2)) + 1e-5), dtype=dtype)
+    mask = [True, True, True]
+    return [
+        Sample((grad, x, w, None, None, mean, rstd, True, 1e-5, mask), name="training", grad=False),
+        Sample((grad, x, w, mean, var, mean, rstd, False, 1e-5, mask), name="evaluation", grad=False),
+    ]
+
+
+@samples("batch_norm", "instance_norm")
+def _batch_norms(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w, b = array(rng, dtype, (3, 2, 4)), array(rng, dtype, (2,)), array(rng, dtype, (2,))
+    return [
+        Sample((x, w, b, None, None, True, 0.1, 1e-5, False), name="training"),
+        Sample((x, w, None, b, abs(w) + 1, False, 0.1, 1e-5, False), name="evaluation"),
+    ]
+
+
+@samples("native_group_norm")
+def _native_group_norm(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w, b = array(rng, dtype, (2, 6, 3)), array(rng, dtype, (6,)), array(rng, dtype, (6,))
+    return [
+        Sample((x, w, b, 2, 6, 3, 3, 1e-5), name="three groups"),
+        Sample((x, None, None, 2, 6, 3, 1, 1e-3), name="one group"),
+    ]
+
+
+@samples("native_group_norm_backward")
+def _group_norm_backward(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if not _floating(dtype):
+        return []
+    x, w, grad = array(rng, dtype, (2, 6, 3)), array(rng, dtype, (6,)), array(rng, dtype, (2, 6, 3))
+    parts = x.reshape(2, 3, 6)
+    rstd = np.asarray(1 / np.sqrt(parts.var(axis=2) + 1e-5), dtype=dtype)
+    return [Sample((grad, x, parts.mean(axis=2), rstd, w, 2, 6, 3, 3, [True, True, True]), name="three groups",
+                   grad=False)]
+
+
+@samples("group_norm")
+def _group_norm(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    x, w, b = array(rng, dtype, (2, 6, 3)), array(rng, dtype, (6,)), array(rng, dtype, (6,))
+    return [Sample((x, 3), name="plain"), Sample((x, 2, w, b), name="scaled and shifted")]
+
+
+# ------------------------------------------------------------------------------------------------ embedding, attention
+
+
+@samples("embedding")
+def _embedding(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    weight = array(rng, dtype, (5, 3))
+    indices = rng.integers(0, 5, size=(2, 4))
+    return [
+        Sample((weight, indices), name="default"),
+        Sample((weight, indices, 2), name="padding"),
+        Sample((weight, indices, 1, True), name="by frequency"),
+    ]
+
+
+@samples("embedding_dense_backward")
+def _embedding_backward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    grad, indices = array(rng, dtype, (2, 4, 3)), rng.integers(0, 5, size=(2, 4))
+    return [
+        Sample((grad, indices, 5, -1, False), name="default"),
+        Sample((grad, indices, 5, 2, False), name="padding"),
+        Sample((grad, indices, 5, -1, True), name="by frequency", grad=False),
+    ]
+
+
+@samples("scaled_dot_product_attention")
+def _attention(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if not _floating(dtype):
+        return []
+    q, k, v = array(rng, dtype, (2, 3, 4)), array(rng, dtype, (2, 5, 4)), array(rng, dtype, (2, 5, 4))
+    mask = np.array([[True, False, True, True, False]] * 3)
+    return [
+        Sample((q, k, v), name="plain"),
+        Sample((q, k, v, None, 0.0, True), name="causal"),
+        Sample((q, k, v, mask), {"scale": 0.3}, name="mask"),
+        Sample((q, k, v, array(rng, dtype, (3, 5))), name="added mask"),
+    ]
