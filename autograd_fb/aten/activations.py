@@ -126,9 +126,7 @@ def _prelu_kernel(xp: Any, self: Any, weight: Any) -> Any:
 def _prelu(F: Any, self: Any, weight: Any) -> Any:
     count = math.prod(weight.shape)
     if len(weight.shape) > 1:
-        raise RuntimeError(
-            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(weight.shape)}"
-        )
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(weight.shape)}")
     if count != 1:
         if len(self.shape) == 0:
             raise RuntimeError("prelu: Not allow zero-dim input tensor.")
@@ -215,6 +213,7 @@ def _prelu_kernel_backward(F: Any, grad_output: Any, self: Any, weight: Any) -> 
     return F.where(positive, grad_output, weight * grad_output), F.where(positive, 0, self * grad_output)
 
 
+# fmt: off
 # --- rows: activations
 
 row("relu(Tensor self) -> Tensor", POINTWISE, kernel=_relu,
@@ -224,13 +223,15 @@ row("relu6(Tensor self) -> Tensor", method=False, function=False, inplace=True, 
     composite=lambda F, self: F.hardtanh(self, 0, 6))
 row("sigmoid(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_sigmoid,
     slope={"self": lambda F, result: result * (1.0 - result)})
-row("log_sigmoid(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_log_sigmoid, method=False, function=False, inplace=False,
+row("log_sigmoid(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_log_sigmoid, method=False, function=False,
+    inplace=False,
     slope={"self": lambda F, self: F.sigmoid(-self)})
 row("threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", POINTWISE, kernel=_threshold, method=False,
     backward={"self": lambda F, grad, self, threshold: F.threshold_backward(grad, self, threshold)},
     forward=lambda F, self_t, self, threshold: F.threshold_backward(self_t, self, threshold))
 row("prelu(Tensor self, Tensor weight) -> Tensor", composite=_prelu, out=False)
-row("_prelu_kernel(Tensor self, Tensor weight) -> Tensor", POINTWISE, kernel=_prelu_kernel, method=False, function=False,
+row("_prelu_kernel(Tensor self, Tensor weight) -> Tensor", POINTWISE, kernel=_prelu_kernel, method=False,
+    function=False,
     inplace=False, out=False,
     slope={"self": lambda F, self, weight: F.where(self > 0, 1, weight),
            "weight": lambda F, self: F.where(self > 0, 0, self)})
@@ -247,7 +248,8 @@ row("hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor", POINTWISE_FLOAT, kern
 # The following are functions of torch.nn.functional only: no method and no torch.<name>.
 hidden = partial(row, method=False, function=False)
 hidden("leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor", POINTWISE_FLOAT, kernel=_leaky_relu,
-       backward={"self": lambda F, grad, self, negative_slope: F.leaky_relu_backward(grad, self, negative_slope, False)},
+       backward={"self": lambda F, grad, self,
+           negative_slope: F.leaky_relu_backward(grad, self, negative_slope, False)},
        forward=lambda F, self_t, self, negative_slope: F.leaky_relu_backward(self_t, self, negative_slope, False))
 hidden("elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", POINTWISE_FLOAT, kernel=_elu,
        backward={"self": lambda F, grad, self, alpha, scale, input_scale: F.elu_backward(
@@ -262,7 +264,8 @@ hidden("silu(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_silu,
 hidden("mish(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_mish,
        backward={"self": lambda F, grad, self: F.mish_backward(grad, self)},
        forward=lambda F, self_t, self: F.mish_backward(self_t, self))
-hidden("softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor", POINTWISE_FLOAT, kernel=_softplus, inplace=False,
+hidden("softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor", POINTWISE_FLOAT, kernel=_softplus,
+    inplace=False,
        backward={"self": lambda F, grad, self, beta, threshold: F.softplus_backward(grad, self, beta, threshold)},
        forward=lambda F, self_t, self, beta, threshold: F.softplus_backward(self_t, self, beta, threshold))
 hidden("hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor", POINTWISE, kernel=_hardtanh,
@@ -291,7 +294,8 @@ backward("leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_s
          composite=_leaky_relu_backward)
 backward("elu_backward(Tensor grad_output, Scalar alpha, Scalar scale, Scalar input_scale, bool is_result, "
          "Tensor self_or_result) -> Tensor", composite=_elu_backward)
-backward('gelu_backward(Tensor grad_output, Tensor self, *, str approximate="none") -> Tensor', composite=_gelu_backward)
+backward('gelu_backward(Tensor grad_output, Tensor self, *, str approximate="none") -> Tensor',
+    composite=_gelu_backward)
 backward("silu_backward(Tensor grad_output, Tensor self) -> Tensor", composite=_silu_backward)
 backward("mish_backward(Tensor grad_output, Tensor self) -> Tensor", composite=_mish_backward)
 backward("softplus_backward(Tensor grad_output, Tensor self, Scalar beta, Scalar threshold) -> Tensor",
@@ -304,7 +308,8 @@ backward("softshrink_backward(Tensor grad_output, Tensor self, Scalar lambd) -> 
          composite=lambda F, grad_output, self, lambd: _shrink_backward(F, grad_output, self, lambd))
 backward("hardshrink_backward(Tensor grad_out, Tensor self, Scalar lambd) -> Tensor",
          composite=lambda F, grad_out, self, lambd: _shrink_backward(F, grad_out, self, lambd))
-backward("log_sigmoid_backward(Tensor grad_output, Tensor self, Tensor buffer) -> Tensor", composite=_log_sigmoid_backward)
+backward("log_sigmoid_backward(Tensor grad_output, Tensor self, Tensor buffer) -> Tensor",
+    composite=_log_sigmoid_backward)
 backward("sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor",
          composite=lambda F, grad_output, output: grad_output * _conj(F, (1.0 - output) * output))
 backward("tanh_backward(Tensor grad_output, Tensor output) -> Tensor",

@@ -1,7 +1,8 @@
 """Pointwise operators: arithmetic, comparisons, logic, rounding, elementary functions and complex parts.
 
 Kernels get arrays of one dtype, or a Python number in the place of one of them. Where the Array API standard has no
-function of that meaning the library's own is taken if it has one under NumPy's name, and otherwise the formula is written out.
+function of that meaning the library's own is taken if it has one under NumPy's name,
+and otherwise the formula is written out.
 
 Rules of non-holomorphic or masked operators are given as `backward` and `forward`; `forward` names the
 tangent of an argument ``<argument>_t``.
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, op
+from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, Rule, op
 from autograd_fb.core.dtype import get_default_dtype
 
 row = partial(op, family="pointwise")
@@ -35,7 +36,10 @@ def is_number(value: Any) -> bool:
 
 def is_complex(value: Any) -> bool:
     """Whether an array, a tensor or a Python number is complex."""
-    return type(value) is complex if is_number(value) else "complex" in str(value.dtype)
+    if is_number(value):
+        return type(value) is complex
+    kind = getattr(value.dtype, "kind", None)  # NumPy's dtypes and ours; text takes ten times as long
+    return "complex" in str(value.dtype) if kind is None else bool(kind == "c")
 
 
 def conj(F: Any, value: Any) -> Any:
@@ -66,6 +70,38 @@ def complex_dtype(xp: Any, dtype: Any) -> Any:
 def is_integral(xp: Any, value: Any) -> bool:
     """Whether an array has an integer dtype, bool included."""
     return bool(xp.isdtype(value.dtype, ("bool", "integral")))
+
+
+def lifted(xp: Any, array: Any, number: Any) -> Any:
+    """The array in the dtype that PyTorch's promotion gives it with a Python number: only a higher kind changes it.
+
+    For the `Scalar` overloads, whose number takes part in promotion without being a tensor argument.
+    """
+    kind = type(number)
+    if kind is float or kind is complex:
+        if is_integral(xp, array):
+            default = get_default_dtype()
+            return xp.astype(array, getattr(xp, default.name if kind is float else default.to_complex().name))
+        if kind is complex and not is_complex(array):
+            return xp.astype(array, complex_dtype(xp, array.dtype))
+    elif kind is int and array.dtype == xp.bool:
+        return xp.astype(array, xp.int64)
+    return array
+
+
+def with_number(kernel: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The binary kernel for a `Scalar` overload: one of its first two arguments is a Python number."""
+
+    def call(xp: Any, self: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_number(self):
+            other = lifted(xp, other, self)
+        else:
+            self = lifted(xp, self, other)
+        if isinstance(kernel, str):
+            return getattr(xp, kernel)(self, other)
+        return kernel(xp, self, other, *args, **kwargs)
+
+    return call
 
 
 def array_of(*values: Any) -> Any:
@@ -106,6 +142,18 @@ def _sub(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 def _rsub(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
     return _sub(xp, other, self, alpha=alpha)
+
+
+def _add_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
+    return with_number(_add)(xp, self, other * alpha)
+
+
+def _sub_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
+    return with_number(_sub)(xp, self, other * alpha)
+
+
+def _rsub_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
+    return with_number(_sub)(xp, other, self if alpha == 1 else lifted(xp, self, alpha) * alpha)
 
 
 def _neg(xp: Any, self: Any) -> Any:
@@ -189,7 +237,8 @@ def _fmod(xp: Any, self: Any, other: Any) -> Any:
 
 
 def _pow(xp: Any, self: Any, exponent: Any) -> Any:
-    if is_number(exponent):
+    if is_number(exponent) and not is_number(self):
+        self = lifted(xp, self, exponent)
         if exponent == 2:
             return xp.multiply(self, self)
         if exponent == 1:
@@ -202,9 +251,9 @@ def _pow(xp: Any, self: Any, exponent: Any) -> Any:
             if is_integral(xp, self):
                 raise RuntimeError("Integers to negative integer powers are not allowed.")
             exponent = float(exponent)
-        elif type(exponent) is float and exponent.is_integer() and is_integral(xp, self):
-            exponent = int(exponent)
-    elif is_integral(xp, exponent):
+    elif is_number(self):
+        exponent = lifted(xp, exponent, self)
+    if not is_number(exponent) and is_integral(xp, exponent):
         return _integer_pow(xp, self, exponent)
     return xp.pow(self, exponent)
 
@@ -305,17 +354,19 @@ def _round_decimals(xp: Any, self: Any, *, decimals: int) -> Any:
 def _clamp(xp: Any, self: Any, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    for limit in (min, max):
+        self = lifted(xp, self, limit)
     if min is not None:
         self = xp.maximum(self, min)
     return self if max is None else xp.minimum(self, max)
 
 
 def _clamp_min(xp: Any, self: Any, min: Any) -> Any:
-    return xp.maximum(self, min)
+    return xp.maximum(lifted(xp, self, min), min)
 
 
 def _clamp_max(xp: Any, self: Any, max: Any) -> Any:
-    return xp.minimum(self, max)
+    return xp.minimum(lifted(xp, self, max), max)
 
 
 def _fmax(xp: Any, self: Any, other: Any) -> Any:
@@ -339,8 +390,13 @@ def _fmin(xp: Any, self: Any, other: Any) -> Any:
 def _where(xp: Any, condition: Any, self: Any, other: Any) -> Any:
     if condition.dtype != xp.bool:
         condition = condition != 0
-    if is_number(self) and is_number(other):
-        self = xp.asarray(self, dtype=_number_dtype(xp, self, other))
+    if is_number(self):
+        if is_number(other):
+            self = xp.asarray(self, dtype=_number_dtype(xp, self, other))
+        else:
+            other = lifted(xp, other, self)
+    elif is_number(other):
+        self = lifted(xp, self, other)
     return xp.where(condition, self, other)
 
 
@@ -355,7 +411,9 @@ def _heaviside(xp: Any, self: Any, values: Any) -> Any:
     return xp.where(self == 0, values, xp.astype(self > 0, self.dtype))
 
 
-def _nan_to_num(xp: Any, self: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:
+def _nan_to_num(
+    xp: Any, self: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Any:
     if is_integral(xp, self):
         return xp.asarray(self, copy=True)
     if is_complex(self):
@@ -422,14 +480,14 @@ def _isreal(xp: Any, self: Any) -> Any:
 
 
 def _signbit(xp: Any, self: Any) -> Any:
-    return self < 0 if is_integral(xp, self) and self.dtype != xp.bool else (
-        _never(xp, self) if self.dtype == xp.bool else xp.signbit(self)
+    return (
+        self < 0
+        if is_integral(xp, self) and self.dtype != xp.bool
+        else (_never(xp, self) if self.dtype == xp.bool else xp.signbit(self))
     )
 
 
-def _isclose(
-    xp: Any, self: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Any:
+def _isclose(xp: Any, self: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     if rtol < 0 or atol < 0:
         name, value = ("rtol", rtol) if rtol < 0 else ("atol", atol)
         raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
@@ -533,6 +591,29 @@ def _rad2deg(xp: Any, self: Any) -> Any:
 # --- derivative rules that need more than a line
 
 
+def _times_alpha(F: Any, grad: Any, alpha: Any) -> Any:
+    """A gradient times the conjugate of alpha."""
+    return grad if alpha == 1 else grad * alpha.conjugate()
+
+
+def _add_forward(F: Any, self_t: Any, other_t: Any, alpha: Any) -> Any:
+    return _sum_tangents(self_t, None if other_t is None else other_t * alpha)
+
+
+def _sub_forward(F: Any, self_t: Any, other_t: Any, alpha: Any) -> Any:
+    return _sum_tangents(self_t, None if other_t is None else other_t * -alpha)
+
+
+def _div_backward(F: Any, grad: Any, other: Any) -> Any:
+    return grad / (other.conjugate() if is_number(other) else conj(F, other))
+
+
+def _div_forward(F: Any, self_t: Any, other_t: Any, other: Any, result: Any) -> Any:
+    return _sum_tangents(
+        None if self_t is None else self_t / other, None if other_t is None else -(other_t * result) / other
+    )
+
+
 def _pow_slope_self(F: Any, self: Any, exponent: Any) -> Any:
     if is_number(exponent):
         if exponent == 0:
@@ -589,7 +670,11 @@ def _clamp_backward_max(F: Any, grad: Any, self: Any, min: Any, max: Any) -> Any
 
 def _clamp_tensor_forward(F: Any, self_t: Any, min_t: Any, max_t: Any, self: Any, min: Any, max: Any) -> Any:
     out = 0
-    for tangent, limit, rule in ((self_t, self, _clamp_backward), (min_t, min, _clamp_backward_min), (max_t, max, _clamp_backward_max)):
+    for tangent, limit, rule in (
+        (self_t, self, _clamp_backward),
+        (min_t, min, _clamp_backward_min),
+        (max_t, max, _clamp_backward_max),
+    ):
         if tangent is not None and limit is not None:
             out = out + rule(F, tangent, self, min, max)
     return out
@@ -678,12 +763,13 @@ def _copysign_slope_self(F: Any, self: Any, result: Any) -> Any:
     return F.where(self == 0, 0, F.sgn(result) * F.sgn(self))
 
 
-def _frexp_backward(F: Any, grads: Any, exponent: Any, self_dtype: Any) -> Any:
+def _frexp_backward(F: Any, grads: Any, exponent: Any) -> Any:
     return F.ldexp(grads[0], -exponent)
 
 
 def alias(target: str) -> Callable[..., Any]:
     """A composite that calls the op `target` with the same arguments."""
+
     def call(F: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(F, target)(*args, **kwargs)
 
@@ -691,38 +777,55 @@ def alias(target: str) -> Callable[..., Any]:
     return call
 
 
+# fmt: off
 # --- rows: arithmetic
 
-for _overload, _kind in (("Tensor", "Tensor other, *,"), ("Scalar", "Scalar other,")):
-    row(f"add.{_overload}(Tensor self, {_kind} Scalar alpha=1) -> Tensor", POINTWISE, kernel=_add,
-        slope={"self": lambda F: 1, "other": lambda F, alpha: alpha} if _overload == "Tensor" else {"self": lambda F: 1})
-    row(f"sub.{_overload}(Tensor self, {_kind} Scalar alpha=1) -> Tensor", POINTWISE, kernel=_sub,
-        slope={"self": lambda F: 1, "other": lambda F, alpha: -alpha} if _overload == "Tensor" else {"self": lambda F: 1})
-    row(f"rsub.{_overload}(Tensor self, {_kind} Scalar alpha=1) -> Tensor", POINTWISE, kernel=_rsub, inplace=False,
-        slope={"self": lambda F, alpha: -alpha, "other": lambda F: 1} if _overload == "Tensor" else {"self": lambda F, alpha: -alpha})
-
+row("add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_add,
+    backward={"self": lambda F, grad: grad, "other": _times_alpha}, forward=_add_forward)
+row("sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_sub,
+    backward={"self": lambda F, grad: grad, "other": lambda F, grad, alpha: -_times_alpha(F, grad, alpha)},
+    forward=_sub_forward)
+row("rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_rsub, inplace=False,
+    method=False, backward={"self": lambda F, grad, alpha: -_times_alpha(F, grad, alpha), "other": lambda F,
+        grad: grad},
+    forward=lambda F, self_t, other_t, alpha: _sub_forward(F, other_t, self_t, alpha))
+row("add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_add_number,
+    backward={"self": lambda F, grad: grad}, forward=lambda F, self_t: self_t)
+row("sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_sub_number,
+    backward={"self": lambda F, grad: grad}, forward=lambda F, self_t: self_t)
+row("rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_rsub_number, inplace=False,
+    method=False, slope={"self": lambda F, alpha: -alpha})
 row("mul.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="multiply",
     slope={"self": lambda F, other: other, "other": lambda F, self: self})
-row("mul.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel="multiply", slope={"self": lambda F, other: other})
+row("mul.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number("multiply"),
+    slope={"self": lambda F, other: other})
 row("div.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="divide",
-    slope={"self": lambda F, other: 1 / other, "other": lambda F, other, result: -result / other})
-row("div.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel="divide",
-    slope={"self": lambda F, other: 1 / other if other != 0 else math.inf})
+    backward={"self": _div_backward, "other": lambda F, grad, other,
+        result: -_div_backward(F, grad * conj(F, result), other)},
+    forward=_div_forward)
+row("div.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=with_number("divide"),
+    backward={"self": lambda F, grad, other: _div_backward(F, grad, other)}, forward=lambda F, self_t,
+    other: self_t / other)
 row("div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor", POINTWISE, kernel=_div_mode,
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0,
            "other": lambda F, other, result, rounding_mode: -result / other if rounding_mode is None else 0})
-row("div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", POINTWISE, kernel=_div_mode,
+row("div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", POINTWISE,
+    kernel=with_number(_div_mode),
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0})
 row("floor_divide(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_floor_divide, differentiable=False)
-row("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_floor_divide, differentiable=False)
+row("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_floor_divide),
+    differentiable=False)
 row("remainder.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_remainder,
     slope={"self": lambda F: 1, "other": lambda F, self, other: -F.floor_divide(self, other)})
-row("remainder.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_remainder, slope={"self": lambda F: 1})
-row("remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=_remainder, inplace=False,
+row("remainder.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_remainder),
+    slope={"self": lambda F: 1})
+row("remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(_remainder),
+    inplace=False,
     slope={"other": lambda F, self, other: -F.floor_divide(self, other)})
 row("fmod.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmod,
     slope={"self": lambda F: 1, "other": lambda F, self, other: -F.trunc(self / other)})
-row("fmod.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_fmod, slope={"self": lambda F: 1})
+row("fmod.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_fmod),
+    slope={"self": lambda F: 1})
 row("neg(Tensor self) -> Tensor", POINTWISE, kernel=_neg, slope={"self": lambda F: -1})
 row("positive(Tensor(a) self) -> Tensor(a)", composite=_positive)
 row("abs(Tensor self) -> Tensor", POINTWISE, kernel="abs",
@@ -731,32 +834,36 @@ row("sign(Tensor self) -> Tensor", POINTWISE, kernel=_sgn, slope={"self": lambda
 row("sgn(Tensor self) -> Tensor", POINTWISE, kernel=_sgn, backward={"self": _sgn_backward},
     forward=lambda F, self_t, self, result: _sgn_backward(F, self_t, self, result))
 row("square(Tensor self) -> Tensor", POINTWISE, kernel=_square, slope={"self": lambda F, self: 2 * self})
-row("reciprocal(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_reciprocal, slope={"self": lambda F, result: -result * result})
+row("reciprocal(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_reciprocal,
+    slope={"self": lambda F, result: -result * result})
 row("addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=_addcmul,
     slope={"self": lambda F: 1, "tensor1": lambda F, tensor2, value: tensor2 if value == 1 else tensor2 * value,
            "tensor2": lambda F, tensor1, value: tensor1 if value == 1 else tensor1 * value})
 row("addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=_addcdiv,
     slope={"self": lambda F: 1, "tensor1": lambda F, tensor2, value: value / tensor2,
            "tensor2": lambda F, tensor1, tensor2, value: -value * (tensor1 / (tensor2 * tensor2))})
+row("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", POINTWISE, kernel=_lerp,
+    slope={"self": lambda F, weight: 1 - weight, "end": lambda F, weight: weight})
 row("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", POINTWISE, kernel=_lerp,
     slope={"self": lambda F, weight: 1 - weight, "end": lambda F, weight: weight,
            "weight": lambda F, self, end: end - self})
-row("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", POINTWISE, kernel=_lerp,
-    slope={"self": lambda F, weight: 1 - weight, "end": lambda F, weight: weight})
 row("gcd(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_gcd)
 row("lcm(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_lcm)
 
+# Of two overloads that fit a call the first row is taken: a Python number as exponent keeps its own kernel and rules.
+
 # --- rows: powers, exponentials, logarithms
 
+row("pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=_pow,
+    slope={"self": _pow_slope_self})
 row("pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=_pow,
     slope={"self": _pow_slope_self, "exponent": _pow_slope_exponent})
-row("pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=_pow, slope={"self": _pow_slope_self})
 row("pow.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=_pow, inplace=False,
     slope={"exponent": _pow_slope_exponent})
-row("float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=_float_power,
-    slope={"self": _float_power_slope_self, "exponent": _float_power_slope_exponent})
 row("float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=_float_power,
     slope={"self": _float_power_slope_self})
+row("float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=_float_power,
+    slope={"self": _float_power_slope_self, "exponent": _float_power_slope_exponent})
 row("float_power.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=_float_power, inplace=False,
     slope={"exponent": _float_power_slope_exponent})
 row("sqrt(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="sqrt", slope={"self": lambda F, result: 0.5 / result})
@@ -777,22 +884,29 @@ row("logaddexp2(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_
            "other": lambda F, self, other: 1 / (1 + F.exp2(self - other))})
 row("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_ldexp,
     slope={"self": lambda F, other: F.exp2(other), "other": lambda F, result: result * LN2})
-row("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", kernel=_frexp, backward={"self": _frexp_backward})
+row("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", kernel=_frexp,
+    backward={"self": _frexp_backward})
 
 # --- rows: trigonometric and hyperbolic functions
 
 row("sin(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="sin", slope={"self": lambda F, self: F.cos(self)})
 row("cos(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="cos", slope={"self": lambda F, self: -F.sin(self)})
 row("tan(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="tan", slope={"self": lambda F, result: 1 + result * result})
-row("asin(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="asin", slope={"self": lambda F, self: F.rsqrt(1 - self * self)})
-row("acos(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="acos", slope={"self": lambda F, self: -F.rsqrt(1 - self * self)})
-row("atan(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="atan", slope={"self": lambda F, self: 1 / (self * self + 1)})
+row("asin(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="asin",
+    slope={"self": lambda F, self: F.rsqrt(1 - self * self)})
+row("acos(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="acos",
+    slope={"self": lambda F, self: -F.rsqrt(1 - self * self)})
+row("atan(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="atan",
+    slope={"self": lambda F, self: 1 / (self * self + 1)})
 row("sinh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="sinh", slope={"self": lambda F, self: F.cosh(self)})
 row("cosh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="cosh", slope={"self": lambda F, self: F.sinh(self)})
-row("tanh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="tanh", slope={"self": lambda F, result: 1 - result * result})
-row("asinh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="asinh", slope={"self": lambda F, self: F.rsqrt(self * self + 1)})
+row("tanh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="tanh",
+    slope={"self": lambda F, result: 1 - result * result})
+row("asinh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="asinh",
+    slope={"self": lambda F, self: F.rsqrt(self * self + 1)})
 row("acosh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="acosh", slope={"self": _acosh_slope})
-row("atanh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="atanh", slope={"self": lambda F, self: 1 / (1 - self * self)})
+row("atanh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="atanh",
+    slope={"self": lambda F, self: 1 / (1 - self * self)})
 row("atan2(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="atan2",
     slope={"self": lambda F, self, other: _atan2_slope(F, other, self, other),
            "other": lambda F, self, other: _atan2_slope(F, -self, self, other)})
@@ -805,22 +919,30 @@ row("rad2deg(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_rad2deg, slope={"
 
 for _name in ("floor", "ceil", "round", "trunc"):
     row(f"{_name}(Tensor self) -> Tensor", POINTWISE, kernel=_name, slope={"self": lambda F: 0})
-row("round.decimals(Tensor self, *, int decimals) -> Tensor", POINTWISE, kernel=_round_decimals, slope={"self": lambda F: 0})
+row("round.decimals(Tensor self, *, int decimals) -> Tensor", POINTWISE, kernel=_round_decimals,
+    slope={"self": lambda F: 0})
 row("frac(Tensor self) -> Tensor", POINTWISE, kernel=_frac, slope={"self": lambda F: 1})
 row("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", POINTWISE, kernel=_clamp,
     backward={"self": _clamp_backward}, forward=_clamp_forward)
 row("clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", POINTWISE, kernel=_clamp,
     backward={"self": _clamp_backward, "min": _clamp_backward_min, "max": _clamp_backward_max},
     forward=_clamp_tensor_forward)
-for _overload, _kind in (("", "Scalar"), (".Tensor", "Tensor")):
-    row(f"clamp_min{_overload}(Tensor self, {_kind} min) -> Tensor", POINTWISE, kernel=_clamp_min,
-        backward={"self": lambda F, grad, self, min: F.where(self >= min, grad, 0)}
-        | ({"min": lambda F, grad, self, min: F.where(self < min, grad, 0)} if _overload else {}),
-        forward=_clamp_min_forward if _overload else lambda F, self_t, self, min: F.where(self >= min, self_t, 0))
-    row(f"clamp_max{_overload}(Tensor self, {_kind} max) -> Tensor", POINTWISE, kernel=_clamp_max,
-        backward={"self": lambda F, grad, self, max: F.where(self <= max, grad, 0)}
-        | ({"max": lambda F, grad, self, max: F.where(self > max, grad, 0)} if _overload else {}),
-        forward=_clamp_max_forward if _overload else lambda F, self_t, self, max: F.where(self <= max, self_t, 0))
+_min_rules: dict[str | tuple[str, ...], Rule] = {
+    "self": lambda F, grad, self, min: F.where(self >= min, grad, 0),
+    "min": lambda F, grad, self, min: F.where(self < min, grad, 0),
+}
+_max_rules: dict[str | tuple[str, ...], Rule] = {
+    "self": lambda F, grad, self, max: F.where(self <= max, grad, 0),
+    "max": lambda F, grad, self, max: F.where(self > max, grad, 0),
+}
+row("clamp_min(Tensor self, Scalar min) -> Tensor", POINTWISE, kernel=_clamp_min,
+    backward={"self": _min_rules["self"]}, forward=lambda F, self_t, self, min: F.where(self >= min, self_t, 0))
+row("clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", POINTWISE, kernel=_clamp_min, backward=_min_rules,
+    forward=_clamp_min_forward)
+row("clamp_max(Tensor self, Scalar max) -> Tensor", POINTWISE, kernel=_clamp_max,
+    backward={"self": _max_rules["self"]}, forward=lambda F, self_t, self, max: F.where(self <= max, self_t, 0))
+row("clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", POINTWISE, kernel=_clamp_max, backward=_max_rules,
+    forward=_clamp_max_forward)
 row("maximum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="maximum", inplace=False,
     backward={"self": _larger_self, "other": _larger_other}, forward=_two_tangents(_larger_self, _larger_other))
 row("minimum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="minimum", inplace=False,
@@ -839,17 +961,20 @@ row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=_heavis
 row("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor", POINTWISE,
     kernel=_nan_to_num, backward={"self": lambda F, grad, self: F.where(F.isfinite(self), grad, 0)},
     forward=lambda F, self_t, self: F.where(F.isfinite(self), self_t, 0))
-for _overload, _first, _second in (("self", "Tensor", "Tensor"), ("ScalarOther", "Tensor", "Scalar"),
-                                   ("ScalarSelf", "Scalar", "Tensor"), ("Scalar", "Scalar", "Scalar")):
-    row(f"where.{_overload}(Tensor condition, {_first} self, {_second} other) -> Tensor", POINTWISE, kernel=_where,
-        out=_overload == "self",
-        backward=({"self": lambda F, grad, condition: F.where(condition, grad, 0)} if _first == "Tensor" else {})
-        | ({"other": lambda F, grad, condition: F.where(condition, 0, grad)} if _second == "Tensor" else {}),
-        linear=("self", "other") if (_first, _second) == ("Tensor", "Tensor") else (),
-        forward={"ScalarOther": lambda F, self_t, condition: F.where(condition, self_t, 0),
-                 "ScalarSelf": lambda F, other_t, condition: F.where(condition, 0, other_t)}.get(_overload))
+_where_rules: dict[str | tuple[str, ...], Rule] = {
+    "self": lambda F, grad, condition: F.where(condition, grad, 0),
+    "other": lambda F, grad, condition: F.where(condition, 0, grad),
+}
+row("where.self(Tensor condition, Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_where,
+    backward=_where_rules, linear=("self", "other"))
+row("where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_where, out=False,
+    backward={"self": _where_rules["self"]}, forward=lambda F, self_t, condition: F.where(condition, self_t, 0))
+row("where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=_where, out=False,
+    backward={"other": _where_rules["other"]}, forward=lambda F, other_t, condition: F.where(condition, 0, other_t))
+row("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor", POINTWISE, kernel=_where, out=False)
 for _kind in ("Tensor", "Scalar"):
-    row(f"copysign.{_kind}(Tensor self, {_kind} other) -> Tensor", POINTWISE_FLOAT, kernel="copysign",
+    row(f"copysign.{_kind}(Tensor self, {_kind} other) -> Tensor", POINTWISE_FLOAT,
+        kernel="copysign" if _kind == "Tensor" else with_number("copysign"),
         slope={"self": _copysign_slope_self} | ({"other": lambda F: 0} if _kind == "Tensor" else {}))
 row("nextafter(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="nextafter")
 
@@ -858,20 +983,22 @@ row("nextafter(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="nextaft
 for _name, _kernel in (("eq", "equal"), ("ne", "not_equal"), ("lt", "less"), ("le", "less_equal"),
                        ("gt", "greater"), ("ge", "greater_equal")):
     row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_kernel)
-    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", COMPARISON, kernel=_kernel)
+    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", COMPARISON, kernel=with_number(_kernel))
 row("logical_and(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_and)
 row("logical_or(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_or)
 row("logical_xor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_xor)
 row("logical_not(Tensor self) -> Tensor", COMPARISON, kernel=_logical_not)
 for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_name)
-    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_name)
-    row(f"{_name}.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=_name, inplace=False)
+    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_name))
+    row(f"{_name}.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(_name),
+        inplace=False)
 row("bitwise_not(Tensor self) -> Tensor", POINTWISE, kernel="bitwise_invert")
 for _name in ("bitwise_left_shift", "bitwise_right_shift"):
     row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_name)
-    row(f"{_name}.Tensor_Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_name)
-    row(f"{_name}.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=_name, inplace=False)
+    row(f"{_name}.Tensor_Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_name))
+    row(f"{_name}.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(_name),
+        inplace=False)
 row("isnan(Tensor self) -> Tensor", COMPARISON, kernel=_isnan, inplace=False, out=False)
 row("isinf(Tensor self) -> Tensor", COMPARISON, kernel=_isinf, inplace=False, out=False)
 row("isfinite(Tensor self) -> Tensor", COMPARISON, kernel=_isfinite, inplace=False, out=False)
@@ -884,11 +1011,13 @@ row("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool
 
 # --- rows: complex numbers
 
-row("real(Tensor(a) self) -> Tensor(a)", kernel=_real, backward={"self": lambda F, grad: real(F, grad)}, linear=("self",))
+row("real(Tensor(a) self) -> Tensor(a)", kernel=_real, backward={"self": lambda F, grad: real(F, grad)},
+    linear=("self",))
 row("imag(Tensor(a) self) -> Tensor(a)", kernel=_imag, linear=("self",),
     backward={"self": lambda F, grad: F.complex(grad * 0, grad)})
 # Not a view with a pending conjugation as in PyTorch: the values are conjugated at once.
-row("conj(Tensor self) -> Tensor", kernel=_conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",), out=False)
+row("conj(Tensor self) -> Tensor", kernel=_conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",),
+    out=False)
 row("conj_physical(Tensor self) -> Tensor", POINTWISE, kernel=_conj, backward={"self": lambda F, grad: conj(F, grad)},
     linear=("self",))
 row("resolve_conj(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)

@@ -1,7 +1,8 @@
 """Special functions over any Array API namespace, from published approximations and series.
 
 Everything is computed in the arrays' own dtype (half precision in float32), without looking at values, so that
-the same text runs on libraries that trace or have no memory. Sources: W. J. Cody, "Rational Chebyshev approximations for
+the same text runs on libraries that trace or have no memory. Sources: W. J. Cody,
+"Rational Chebyshev approximations for
 the error function", Math. Comp. 23 (1969); M. J. Wichura, "Algorithm AS 241: the percentage points of the normal
 distribution", Appl. Statist. 37 (1988); NIST Digital Library of Mathematical Functions (DLMF), sections 5, 10, 25.
 """
@@ -49,16 +50,52 @@ def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
 
 # --- error function (Cody 1969): three rational approximations, highest power first
 
-_ERF_P = (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3)
+_ERF_P = (
+    1.85777706184603153e-1,
+    3.16112374387056560e0,
+    1.13864154151050156e2,
+    3.77485237685302021e2,
+    3.20937758913846947e3,
+)
 _ERF_Q = (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3)
-_MID_P = (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1, 2.98635138197400131e2,
-          8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3)
-_MID_Q = (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
-          3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3)
-_FAR_P = (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
-          1.60837851487422766e-2, 6.58749161529837803e-4)
-_FAR_Q = (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
-          2.33520497626869185e-3)
+_MID_P = (
+    2.15311535474403846e-8,
+    5.64188496988670089e-1,
+    8.88314979438837594e0,
+    6.61191906371416295e1,
+    2.98635138197400131e2,
+    8.81952221241769090e2,
+    1.71204761263407058e3,
+    2.05107837782607147e3,
+    1.23033935479799725e3,
+)
+_MID_Q = (
+    1.0,
+    1.57449261107098347e1,
+    1.17693950891312499e2,
+    5.37181101862009858e2,
+    1.62138957456669019e3,
+    3.29079923573345963e3,
+    4.36261909014324716e3,
+    3.43936767414372164e3,
+    1.23033935480374942e3,
+)
+_FAR_P = (
+    1.63153871373020978e-2,
+    3.05326634961232344e-1,
+    3.60344899949804439e-1,
+    1.25781726111229246e-1,
+    1.60837851487422766e-2,
+    6.58749161529837803e-4,
+)
+_FAR_Q = (
+    1.0,
+    2.56852019228982242e0,
+    1.87295284992346725e0,
+    5.27905102951428412e-1,
+    6.05183413124413191e-2,
+    2.33520497626869185e-3,
+)
 _ERF_SPLIT = 0.46875
 
 
@@ -109,18 +146,66 @@ def _erfcx(xp: Any, self: Any) -> Any:
 
 # --- quantiles of the normal distribution (AS 241), highest power first
 
-_CENTRE_P = (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
-             1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080e0)
-_CENTRE_Q = (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
-             5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0)
-_TAIL_P = (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258e0,
-           3.64784832476320460504e0, 5.76949722146069140550e0, 4.63033784615654529590e0, 1.42343711074968357734e0)
-_TAIL_Q = (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
-           6.89767334985100004550e-1, 1.67638483018380384940e0, 2.05319162663775882187e0, 1.0)
-_END_P = (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
-          2.96560571828504891230e-1, 1.78482653991729133580e0, 5.46378491116411436990e0, 6.65790464350110377720e0)
-_END_Q = (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
-          1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0)
+_CENTRE_P = (
+    2.5090809287301226727e3,
+    3.3430575583588128105e4,
+    6.7265770927008700853e4,
+    4.5921953931549871457e4,
+    1.3731693765509461125e4,
+    1.9715909503065514427e3,
+    1.3314166789178437745e2,
+    3.3871328727963666080e0,
+)
+_CENTRE_Q = (
+    5.2264952788528545610e3,
+    2.8729085735721942674e4,
+    3.9307895800092710610e4,
+    2.1213794301586595867e4,
+    5.3941960214247511077e3,
+    6.8718700749205790830e2,
+    4.2313330701600911252e1,
+    1.0,
+)
+_TAIL_P = (
+    7.74545014278341407640e-4,
+    2.27238449892691845833e-2,
+    2.41780725177450611770e-1,
+    1.27045825245236838258e0,
+    3.64784832476320460504e0,
+    5.76949722146069140550e0,
+    4.63033784615654529590e0,
+    1.42343711074968357734e0,
+)
+_TAIL_Q = (
+    1.05075007164441684324e-9,
+    5.47593808499534494600e-4,
+    1.51986665636164571966e-2,
+    1.48103976427480074590e-1,
+    6.89767334985100004550e-1,
+    1.67638483018380384940e0,
+    2.05319162663775882187e0,
+    1.0,
+)
+_END_P = (
+    2.01033439929228813265e-7,
+    2.71155556874348757815e-5,
+    1.24266094738807843860e-3,
+    2.65321895265761230930e-2,
+    2.96560571828504891230e-1,
+    1.78482653991729133580e0,
+    5.46378491116411436990e0,
+    6.65790464350110377720e0,
+)
+_END_Q = (
+    2.04426310338993978564e-15,
+    1.42151175831644588870e-7,
+    1.84631831751005468180e-5,
+    7.86869131145613259100e-4,
+    1.48753612908506148525e-2,
+    1.36929880922735805310e-1,
+    5.99832206555887937690e-1,
+    1.0,
+)
 
 
 def _normal_quantile(xp: Any, offset: Any, tail: Any) -> Any:
@@ -131,7 +216,9 @@ def _normal_quantile(xp: Any, offset: Any, tail: Any) -> Any:
     near = xp.minimum(depth, 5.0) - 1.6
     far = xp.maximum(xp.minimum(depth, 28.0), 5.0) - 5.0
     outer = xp.where(
-        depth <= 5.0, polynomial(near, _TAIL_P) / polynomial(near, _TAIL_Q), polynomial(far, _END_P) / polynomial(far, _END_Q)
+        depth <= 5.0,
+        polynomial(near, _TAIL_P) / polynomial(near, _TAIL_Q),
+        polynomial(far, _END_P) / polynomial(far, _END_Q),
     )
     outer = xp.where(tail == 0.0, math.inf, outer)
     return xp.where(xp.abs(offset) <= 0.425, inner, xp.where(offset < 0, -outer, outer))
@@ -177,7 +264,7 @@ _DIGAMMA_SERIES = tuple(b / (2 * k) for k, b in reversed(tuple(enumerate(_BERNOU
 
 
 def _lgamma_right(xp: Any, x: Any) -> Any:
-    """log gamma(x) for ``x >= 0.5``: the Taylor series about 2 after a few steps of the recurrence, Stirling's beyond."""
+    """log gamma(x) for ``x >= 0.5``: the Taylor series about 2 after a few recurrences, Stirling's series beyond."""
     point, product = xp.minimum(x, 10.0), xp.ones_like(x)
     for _ in range(8):
         large = point >= 2.5
@@ -225,7 +312,7 @@ def _digamma(xp: Any, self: Any) -> Any:
 
 
 def _hurwitz(xp: Any, s: Any, q: Any) -> Any:
-    """The Hurwitz zeta function for q > 0 by Euler-Maclaurin summation (DLMF 25.11.5); s is an array or a number > 1."""
+    """The Hurwitz zeta function for q > 0 by Euler-Maclaurin summation (DLMF 25.11.5); s > 1, array or number."""
     total = xp.zeros_like(s + q)
     for _ in range(16):
         small = q < 16.0
@@ -289,7 +376,7 @@ def _mvlgamma(F: Any, self: Any, p: int) -> Any:
     return total
 
 
-# --- modified Bessel functions: the power series (DLMF 10.25.2) up to 20, the expansion for large arguments (10.40.1) beyond
+# --- modified Bessel functions: the power series (DLMF 10.25.2) up to 20, the large argument expansion (10.40.1) beyond
 
 _BESSEL_SPLIT = 20.0
 _I0_SERIES = tuple(1.0 / math.factorial(k) ** 2 for k in range(50, -1, -1))
@@ -388,6 +475,7 @@ def _i1e_slope(F: Any, self: Any, result: Any) -> Any:
     return F.where(self == 0, 0.5, F.special_i0e(self) - result * (F.sgn(self) + 1.0 / safe))
 
 
+# fmt: off
 # --- rows
 
 row("erf(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=erf,
@@ -397,7 +485,8 @@ row("erfc(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_erfc,
 row("erfinv(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_erfinv,
     slope={"self": lambda F, result: (0.5 * SQRT_PI) * F.exp(result * result)})
 row("lgamma(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_lgamma, slope={"self": lambda F, self: F.digamma(self)})
-row("digamma(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_digamma, slope={"self": lambda F, self: F.polygamma(1, self)})
+row("digamma(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_digamma,
+    slope={"self": lambda F, self: F.polygamma(1, self)})
 row("polygamma(int n, Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_polygamma,
     slope={"self": lambda F, n, self: F.polygamma(n + 1, self)})
 row("mvlgamma(Tensor self, int p) -> Tensor", composite=_mvlgamma, inplace=True)
@@ -406,10 +495,12 @@ row("sinc(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_sinc, slope={"self":
 row("logit(Tensor self, float? eps=None) -> Tensor", POINTWISE_FLOAT, kernel=_logit,
     backward={"self": lambda F, grad, self, eps: F.logit_backward(grad, self, eps)},
     forward=lambda F, self_t, self, eps: F.logit_backward(self_t, self, eps))
-row("logit_backward(Tensor grad_output, Tensor self, float? eps=None) -> Tensor", composite=_logit_backward, method=False)
+row("logit_backward(Tensor grad_output, Tensor self, float? eps=None) -> Tensor", composite=_logit_backward,
+    method=False)
 row("xlogy.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_xlogy,
     slope={"self": _xlogy_slope, "other": lambda F, self, other: self / other})
-row("xlogy.Scalar_Other(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=_xlogy, slope={"self": _xlogy_slope})
+row("xlogy.Scalar_Other(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=_xlogy,
+    slope={"self": _xlogy_slope})
 row("xlogy.Scalar_Self(Scalar self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_xlogy, inplace=False,
     slope={"other": lambda F, self, other: self / other})
 
@@ -441,7 +532,8 @@ special("special_zeta.self_scalar(Scalar self, Tensor other) -> Tensor", POINTWI
         slope={"other": lambda F, self, other: -self * F.special_zeta(self + 1, other)})
 
 for _name, _target in (
-    ("erf", "erf"), ("erfc", "erfc"), ("erfinv", "erfinv"), ("gammaln", "lgamma"), ("digamma", "digamma"), ("psi", "digamma"),
+    ("erf", "erf"), ("erfc", "erfc"), ("erfinv", "erfinv"), ("gammaln", "lgamma"), ("digamma", "digamma"), 
+    ("psi", "digamma"),
     ("i0", "i0"), ("sinc", "sinc"), ("expit", "sigmoid"), ("exp2", "exp2"), ("expm1", "expm1"), ("log1p", "log1p"),
 ):
     special(f"special_{_name}(Tensor self) -> Tensor", composite=alias(_target))

@@ -19,7 +19,8 @@ import array_api_compat.numpy as numpy_namespace
 import numpy as np
 
 import autograd_fb.aten
-from autograd_fb.aten.row import POINTWISE_FLOAT, TABLE, Row
+from autograd_fb.aten.pointwise import is_number, lifted
+from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.testing.samples import SAMPLES, Sample
 
 TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "complex64": 4e-6, "float64": 2e-13, "complex128": 4e-13}
@@ -44,7 +45,7 @@ def takes(row: Row, count: int, keywords: Mapping[str, Any]) -> bool:
     if count > len(positional) or not keywords.keys() <= names:
         return False
     given = {a.name for a in positional[:count]} | keywords.keys()
-    return all(a.name in given or a.has_default_value for a in arguments)
+    return all(a.name in given or a.has_default_value() for a in arguments)
 
 
 class RawF:
@@ -75,14 +76,26 @@ class RawF:
     def _call(self, row: Row, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if row.composite is not None:
             return row.composite(self, *args, **kwargs)
-        if row.promotion is POINTWISE_FLOAT:
-            args = tuple(self._floating(a) for a in args)
+        if row.promotion is not PLAIN:
+            args = self._promoted(row, args)
+        assert row.kernel is not None
         kernel = getattr(self._xp, row.kernel) if isinstance(row.kernel, str) else partial(row.kernel, self._xp)
         return kernel(*args, **kwargs)
 
-    def _floating(self, value: Any) -> Any:
-        integral = hasattr(value, "dtype") and self._xp.isdtype(value.dtype, ("bool", "integral"))
-        return self._xp.astype(value, self._xp.float32) if integral else value
+    def _promoted(self, row: Row, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arrays of one dtype brought to the kind that the row and the numbers among its tensor arguments ask for."""
+        xp = self._xp
+        tensors = [argument.is_tensor for argument in row.schema.arguments]
+        numbers = [a for a, tensor in zip(args, tensors, strict=False) if tensor and is_number(a)]
+
+        def promote(value: Any) -> Any:
+            for number in numbers:
+                value = lifted(xp, value, number)
+            if row.promotion is POINTWISE_FLOAT and xp.isdtype(value.dtype, ("bool", "integral")):
+                value = xp.astype(value, xp.float32)
+            return value
+
+        return tuple(promote(a) if hasattr(a, "dtype") else a for a in args)
 
     def call_row(self, key: str, *args: Any, **kwargs: Any) -> Any:
         """The row of this key, with its ufunc warnings off as the library keeps them."""
@@ -100,7 +113,8 @@ def torch_op(key: str) -> Callable[..., Any]:
     import torch
 
     name, _, overload = key.partition(".")
-    return getattr(getattr(torch.ops.aten, name), overload or "default")
+    op: Callable[..., Any] = getattr(getattr(torch.ops.aten, name), overload or "default")
+    return op
 
 
 def to_torch(value: Any, requires_grad: bool = False) -> Any:
@@ -149,7 +163,7 @@ def check_values(key: str, dtype: str, factor: float = 1.0) -> int:
 
 def environment(row: Row, sample: Sample, outputs: tuple[Any, ...]) -> dict[str, Any]:
     """Everything a rule's parameter names can ask for."""
-    values: dict[str, Any] = {a.name: a.default_value for a in row.schema.arguments if a.has_default_value}
+    values: dict[str, Any] = {a.name: a.default_value for a in row.schema.arguments if a.has_default_value()}
     values.update(zip(names_of(row), sample.args, strict=False))
     values.update(sample.kwargs)
     for name in names_of(row):
@@ -181,7 +195,9 @@ def like_argument(gradient: Any, argument: Any, pointwise: bool) -> Any:
     """What the derivation does after a rule: sum what was broadcast, drop the imaginary part, cast."""
     gradient = np.asarray(gradient)
     if pointwise:
-        gradient = sum_to(np.broadcast_to(gradient, np.broadcast_shapes(gradient.shape, argument.shape)), argument.shape)
+        gradient = sum_to(
+            np.broadcast_to(gradient, np.broadcast_shapes(gradient.shape, argument.shape)), argument.shape
+        )
     if gradient.dtype.kind == "c" and argument.dtype.kind != "c":
         gradient = gradient.real
     return gradient.astype(argument.dtype)
@@ -273,7 +289,9 @@ def check_gradients(key: str, dtype: str, factor: float = 50.0) -> int:
                 assert name not in got or not np.any(got[name]), f"{what}: PyTorch has none for {name}"
                 continue
             assert name in got, f"{what}: no rule for {name}"
-            assert_close(got[name], gradient.resolve_conj().resolve_neg().numpy(force=True), f"{what} for {name}", factor)
+            assert_close(
+                got[name], gradient.resolve_conj().resolve_neg().numpy(force=True), f"{what} for {name}", factor
+            )
             count += 1
         if len(outputs) == 1:
             check_tangent(key, sample, got, cotangents[0], outputs, what)
@@ -294,8 +312,10 @@ def check_tangent(
         return
     pushed = np.broadcast_to(np.asarray(pushed), outputs[0].shape)
     left, right = inner(cotangent, pushed), sum(inner(got[name], t) for name, t in tangents.items())
-    assert abs(left - right) <= 1e-4 * (1 + abs(left)) if cotangent.dtype.itemsize == 4 else (
-        abs(left - right) <= 1e-9 * (1 + abs(left))
+    assert (
+        abs(left - right) <= 1e-4 * (1 + abs(left))
+        if cotangent.dtype.itemsize == 4
+        else (abs(left - right) <= 1e-9 * (1 + abs(left)))
     ), f"tangent of {key} [{sample.name}]: {left} pushed forward, {right} pulled back"
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.aten.raw_harness import TABLE, check_gradients, check_namespace, check_values, load_tables, numpy_f
 
 import autograd_fb.testing.samples.pointwise  # noqa: F401  (registers the samples)
+from autograd_fb.aten.row import TABLE
 from autograd_fb.testing.samples import SAMPLES
+from tests.aten.raw_harness import check_gradients, check_namespace, check_values, load_tables, numpy_f
 
 load_tables()
 FAMILIES = ("pointwise", "special", "activations")
@@ -36,7 +37,8 @@ def test_values(key: str) -> None:
     assert sum(check_values(key, dtype, ROUGH_VALUES.get(key, 1.0)) for dtype in DTYPES) > 0
 
 
-# Where PyTorch itself has fewer digits: its trigamma is a short series, and some constants and numbers pass through float32.
+# Where PyTorch itself has fewer digits: its trigamma is a short series, and some constants and numbers pass through
+# float32.
 ROUGH_VALUES = {"polygamma": 1e4, "special_polygamma": 1e4, "hardsigmoid_backward": 1e6}
 ROUGH_GRADIENTS = {"digamma": 1e5, "polygamma": 1e5, "hardsigmoid": 1e6, "xlogy.Scalar_Other": 1e6,
                    "special_xlog1py.other_scalar": 1e6}  # fmt: skip
@@ -126,7 +128,9 @@ def test_errors_are_pytorchs() -> None:
         call("clamp", ints)
     with pytest.raises(RuntimeError, match="imag is not implemented for tensors with non-complex dtypes"):
         call("imag", ints)
-    with pytest.raises(RuntimeError, match="expected rounding_mode to be one of None, 'trunc', or 'floor' but found 'up'"):
+    with pytest.raises(
+        RuntimeError, match="expected rounding_mode to be one of None, 'trunc', or 'floor' but found 'up'"
+    ):
         call("div.Tensor_mode", ints, ints, rounding_mode="up")
     with pytest.raises(RuntimeError, match="approximate argument must be either none or tanh"):
         call("gelu", np.asarray([1.0]), approximate="exact")

@@ -15,7 +15,8 @@ Maker = Callable[[Any, str], "list[Sample]"]
 
 SAMPLES: dict[str, Maker] = {}
 
-#: Shapes that broadcast against each other, the smallest that show every case: equal, 0-d, expanded on both sides, empty.
+#: Shapes that broadcast against each other, the smallest that show every case: equal, 0-d, expanded on both sides,
+#: empty.
 BROADCAST_PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((3, 4), (3, 4)), ((3, 4), ()), ((), (2,)), ((3, 1), (2, 1, 4)), ((0, 3), (1, 3)),
 )  # fmt: skip
@@ -23,7 +24,7 @@ BROADCAST_PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 @dataclass
 class Sample:
-    """One call: ``args`` in the schema's order, ``kwargs`` for keyword-only arguments; ``grad=False`` skips gradients."""
+    """One call: ``args`` in the schema's order, ``kwargs`` by keyword only; ``grad=False`` skips gradients."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +54,7 @@ def is_integral(dtype: str) -> bool:
 
 
 def array(rng: Any, dtype: str, shape: Sequence[int], low: float = -2.0, high: float = 2.0) -> Any:
-    """Uniform values in [low, high) of both parts of a complex number; integers from ``ceil(low)`` to ``floor(high)``."""
+    """Uniform values in [low, high), of both parts of a complex number; integers in [low, high]."""
     import numpy as np
 
     size = tuple(shape)
@@ -92,6 +93,4 @@ def broadcast_arrays(
     rng: Any, dtype: str, first: tuple[float, float] = (-2.0, 2.0), second: tuple[float, float] = (-2.0, 2.0)
 ) -> list[tuple[str, Any, Any]]:
     """Named pairs of arrays whose shapes broadcast, from the ranges ``first`` and ``second``."""
-    return [
-        (f"{a} with {b}", array(rng, dtype, a, *first), array(rng, dtype, b, *second)) for a, b in BROADCAST_PAIRS
-    ]
+    return [(f"{a} with {b}", array(rng, dtype, a, *first), array(rng, dtype, b, *second)) for a, b in BROADCAST_PAIRS]

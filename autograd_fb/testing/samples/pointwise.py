@@ -22,7 +22,7 @@ WIDE: Range = (-2.0, 2.0)
 
 
 def special_values(dtype: str, *more: float) -> list[Sample]:
-    """Zero of both signs, infinities and NaN, for values only: their gradients are checked by name where they matter."""
+    """Zero of both signs, infinities and NaN, for values only: gradients there are checked where they matter."""
     import numpy as np
 
     if is_integral(dtype) or is_complex(dtype):
@@ -32,7 +32,12 @@ def special_values(dtype: str, *more: float) -> list[Sample]:
 
 
 def unary(
-    *keys: str, inside: Range = WIDE, takes: str = "fc", edges: bool = True, avoid: tuple[float, ...] = (), **kwargs: Any
+    *keys: str,
+    inside: Range = WIDE,
+    takes: str = "fc",
+    edges: bool = True,
+    avoid: tuple[float, ...] = (),
+    **kwargs: Any,
 ) -> None:
     """Register samples for ops of one tensor. ``takes``: f, c, i, b for floating, complex, integer, bool dtypes."""
 
@@ -71,7 +76,8 @@ def binary(
     samples(*keys)(make)
 
 
-def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tuple[Any, ...] = (0.75, 2), flip: bool = False,
+def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tuple[Any, ...] = (0.75, 2),
+    flip: bool = False,
                 kwargs: tuple[dict[str, Any], ...] = ({},), grad: bool = True) -> None:  # fmt: skip
     """Register samples for ops of a tensor and a Python number (the number first with ``flip``)."""
 
@@ -80,7 +86,7 @@ def with_scalar(*keys: str, inside: Range = WIDE, takes: str = "fc", scalars: tu
             return []
         made = []
         for scalar in scalars:
-            if is_integral(dtype) and not isinstance(scalar, int):
+            if dtype.startswith("uint") and scalar < 0:
                 continue
             for options in kwargs:
                 for name, values in unary_arrays(rng, dtype, *inside)[:3]:
@@ -123,7 +129,10 @@ def _by_zero(rng: Any, dtype: str) -> list[Sample]:
         return _signs(rng, dtype)
     values = [1.0, -1.0, 0.0, 2.5, -2.5, math.inf, 1.0, -1.0]
     divisors = [0.0, 0.0, 0.0, math.nan, 2.0, 2.0, math.inf, math.inf]
-    return [*_signs(rng, dtype), Sample((np.asarray(values, dtype), np.asarray(divisors, dtype)), name="zeros", grad=False)]
+    return [
+        *_signs(rng, dtype),
+        Sample((np.asarray(values, dtype), np.asarray(divisors, dtype)), name="zeros", grad=False),
+    ]
 
 
 for _name in ("remainder", "fmod"):
@@ -146,7 +155,11 @@ def _ternary(first: Range, second: Range, third: Range, *options: dict[str, Any]
             return []
         ranges = (first, second, third)
         return [
-            Sample(tuple(array(rng, dtype, s, *r) for s, r in zip(group, ranges, strict=True)), dict(o), f"{group} {o or ''}")
+            Sample(
+                tuple(array(rng, dtype, s, *r) for s, r in zip(group, ranges, strict=True)),
+                dict(o),
+                f"{group} {o or ''}",
+            )
             for group in shapes
             for o in options
         ]
@@ -175,7 +188,11 @@ def _pow_edges(rng: Any, dtype: str) -> list[Sample]:
     if is_complex(dtype):
         return []
     if is_integral(dtype):
-        return [Sample((np.asarray([2, 1, -1, -1, 0], dtype), np.asarray([-1, -3, -3, -2, 3], dtype)), name="negative powers")]
+        return [
+            Sample(
+                (np.asarray([2, 1, -1, -1, 0], dtype), np.asarray([-1, -3, -3, -2, 3], dtype)), name="negative powers"
+            )
+        ]
     base, power = [0.0, 0.0, 0.0, 2.0, 1.0], [0.0, 1.0, 2.0, 0.0, 3.0]
     return [Sample((np.asarray(base, dtype), np.asarray(power, dtype)), name="zeros")]
 
@@ -194,7 +211,12 @@ unary("log1p", takes="fci", inside=(-0.9, 4.0))
 unary("asin", "acos", "atanh", "arcsin", "arccos", "arctanh", takes="fci", inside=(-0.9, 0.9))
 unary("acosh", "arccosh", takes="fci", inside=(1.1, 4.0))
 unary("deg2rad", "rad2deg", takes="fi", inside=(-200.0, 200.0))
-binary("logaddexp", "logaddexp2", takes="f", extra=lambda rng, dtype: _pairs(dtype, ((math.inf, math.inf), (-math.inf, -math.inf))))
+binary(
+    "logaddexp",
+    "logaddexp2",
+    takes="f",
+    extra=lambda rng, dtype: _pairs(dtype, ((math.inf, math.inf), (-math.inf, -math.inf))),
+)
 binary("ldexp.Tensor", takes="f")
 unary("frexp.Tensor", takes="f", edges=False, inside=(-90.0, 90.0))
 binary("atan2", "arctan2", takes="fi", extra=lambda rng, dtype: _pairs(dtype, ((0.0, 0.0), (0.0, -1.0)), grad=True))
@@ -229,8 +251,8 @@ def _clamp(rng: Any, dtype: str) -> list[Sample]:
         return []
     limits: tuple[tuple[Any, Any], ...] = ((-1, 1), (None, 1), (-1, None), (1, -1))
     ties = np.asarray([-2, -1, 0, 1, 2] if "uint" not in dtype else [0, 1, 2, 3], dtype)
-    made = [Sample((v, *l), name=f"{n} to {l}") for n, v in unary_arrays(rng, dtype) for l in limits]  # noqa: E741
-    return made + [Sample((ties, *l), name=f"ties to {l}") for l in limits]  # noqa: E741
+    made = [Sample((v, *p), name=f"{n} to {p}") for n, v in unary_arrays(rng, dtype) for p in limits]
+    return made + [Sample((ties, *p), name=f"ties to {p}") for p in limits]
 
 
 @samples("clamp.Tensor", "clip.Tensor")
@@ -261,7 +283,11 @@ binary("maximum", "minimum", "fmax", "fmin", takes="fi", extra=_ties)
 binary("clamp_min.Tensor", "clamp_max.Tensor", takes="fi", extra=lambda rng, dtype: _ties(rng, dtype)[:1])
 binary("heaviside", takes="fi", extra=_ties)
 binary("nextafter", takes="f")
-binary("copysign.Tensor", takes="fi", extra=lambda rng, dtype: _pairs(dtype, ((0.0, -1.0), (1.0, 0.0), (-1.0, 2.0)), grad=True))
+binary(
+    "copysign.Tensor",
+    takes="fi",
+    extra=lambda rng, dtype: _pairs(dtype, ((0.0, -1.0), (1.0, 0.0), (-1.0, 2.0)), grad=True),
+)
 with_scalar("copysign.Scalar", takes="fi", scalars=(1, -1.5))
 
 
@@ -307,7 +333,9 @@ for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     with_scalar(f"{_name}.Scalar_Tensor", takes="i", inside=(0, 60), scalars=(5,), flip=True)
 for _name in ("bitwise_left_shift", "bitwise_right_shift", "__lshift__", "__rshift__"):
     binary(f"{_name}.Tensor", takes="i", first=(0, 60), second=(0, 3))
-    with_scalar(f"{_name}.{'Scalar' if _name.startswith('__') else 'Tensor_Scalar'}", takes="i", inside=(0, 60), scalars=(2,))
+    with_scalar(
+        f"{_name}.{'Scalar' if _name.startswith('__') else 'Tensor_Scalar'}", takes="i", inside=(0, 60), scalars=(2,)
+    )
 for _name in ("bitwise_left_shift", "bitwise_right_shift"):
     with_scalar(f"{_name}.Scalar_Tensor", takes="i", inside=(0, 3), scalars=(40,), flip=True)
 unary("bitwise_not", takes="ib")
@@ -369,8 +397,11 @@ unary("special_ndtri", takes="f", inside=(0.001, 0.999))
 unary("special_entr", takes="f", inside=(0.1, 3.0))
 for _name in ("xlogy.Tensor", "special_xlogy", "special_xlog1py"):
     binary(_name, takes="fi", second=(0.1, 3.0), extra=lambda rng, dtype: _xlogy_edges(dtype))
-for _name, _other, _self in (("xlogy", "Scalar_Other", "Scalar_Self"), ("special_xlogy", "other_scalar", "self_scalar"),
-                             ("special_xlog1py", "other_scalar", "self_scalar")):
+for _name, _other, _self in (
+    ("xlogy", "Scalar_Other", "Scalar_Self"),
+    ("special_xlogy", "other_scalar", "self_scalar"),
+    ("special_xlog1py", "other_scalar", "self_scalar"),
+):
     with_scalar(f"{_name}.{_other}", takes="f", scalars=(0.5, 2, 0))
     with_scalar(f"{_name}.{_self}", takes="f", inside=(0.1, 3.0), scalars=(0.5, 2, 0), flip=True)
 
@@ -405,7 +436,10 @@ def _polygamma(rng: Any, dtype: str) -> list[Sample]:
     if dtype != "float64":
         return []
     made = [Sample((n, v), name=f"order {n} {k}") for n in (0, 1, 2, 4) for k, v in unary_arrays(rng, dtype, 0.3, 20.0)]
-    return [*made, Sample((1, away_from(array(rng, dtype, (9,), -3.0, 0.0), -3.0, -2.0, -1.0, 0.0)), name="trigamma left")]
+    return [
+        *made,
+        Sample((1, away_from(array(rng, dtype, (9,), -3.0, 0.0), -3.0, -2.0, -1.0, 0.0)), name="trigamma left"),
+    ]
 
 
 @samples("mvlgamma", "special_multigammaln")
@@ -422,7 +456,9 @@ with_scalar("special_zeta.self_scalar", takes="f", inside=(0.3, 20.0), scalars=(
 # --- activations
 
 
-def activation(key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},)) -> None:
+def activation(
+    key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},)
+) -> None:
     """Register samples of an activation for each set of further arguments: values off its kinks, and on them."""
 
     def make(rng: Any, dtype: str) -> list[Sample]:
@@ -466,7 +502,12 @@ activation("softshrink", (), (1.0,))
 def _prelu(rng: Any, dtype: str) -> list[Sample]:
     if kind_of(dtype) != "f":
         return []
-    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (((2, 3, 4), (3,)), ((2, 3), (1,)), ((4,), (1,)), ((), (1,)))
+    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+        ((2, 3, 4), (3,)),
+        ((2, 3), (1,)),
+        ((4,), (1,)),
+        ((), (1,)),
+    )
     return [Sample((array(rng, dtype, a), array(rng, dtype, b)), name=f"{a} weight {b}") for a, b in shapes]
 
 
@@ -475,7 +516,7 @@ binary("_prelu_kernel", takes="f")
 
 def gradient_of(key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},),
                 first: int = 0) -> None:  # fmt: skip
-    """Register samples of a ``*_backward`` op: two arrays, and further arguments of which ``first`` stand between them."""
+    """Register samples of a ``*_backward`` op: two arrays, and arguments of which ``first`` stand between them."""
 
     def make(rng: Any, dtype: str) -> list[Sample]:
         if kind_of(dtype) not in takes:
