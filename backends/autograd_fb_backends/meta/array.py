@@ -25,10 +25,17 @@ from autograd_fb.core.geometry import (
     sorted_strides,
 )
 from autograd_fb.core.indexing_geometry import IndexItem, IndexPlan, advanced_result, plan_index
-from autograd_fb_backends.meta.checks import Memory, check_mask, common_shape, data_dependent, unsupported
+from autograd_fb_backends.meta.checks import (
+    Memory,
+    check_devices,
+    check_mask,
+    check_out,
+    common_shape,
+    data_dependent,
+    unsupported,
+)
 from autograd_fb_backends.meta.dtypes import (
     binary_table,
-    can_cast_same_kind,
     scalar_dtype,
     unary_table,
     weak_dtype,
@@ -363,7 +370,12 @@ class MetaArray:
 
 
 def _is_operand(value: Any) -> bool:
-    return isinstance(value, (MetaArray, bool, int, float, complex))
+    return isinstance(value, (MetaArray, int, float, complex)) or (hasattr(value, "dtype") and hasattr(value, "shape"))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether ``value`` is a weak Python number; NumPy's scalars, some of them floats, have a dtype of their own."""
+    return isinstance(value, (int, float, complex)) and not hasattr(value, "dtype")
 
 
 def as_meta(value: Any, dtype: DType | None = None, device: str = DEFAULT_DEVICE) -> MetaArray:
@@ -451,24 +463,6 @@ def _picked(plan: IndexPlan, strides: list[Strides]) -> tuple[Shape, Strides]:
 # --- pointwise functions
 
 
-def check_out(out: MetaArray, shape: Shape, dtype: DType) -> None:
-    """Whether ``out=`` can take a result: ValueError for the shape, TypeError for the dtype."""
-    if out.shape != shape and common_shape(shape, out.shape) != out.shape:
-        raise ValueError(
-            f"non-broadcastable output operand with shape {out.shape} doesn't match the broadcast shape {shape}"
-        )
-    if not can_cast_same_kind(dtype, out.dtype):
-        raise TypeError(
-            f"Cannot cast output from {dtype.name!r} to {out.dtype.name!r} with casting rule 'same_kind'"
-        )
-
-
-def check_devices(a: MetaArray, b: MetaArray) -> None:
-    """ValueError unless both pretend to be on one device."""
-    if a.device != b.device:
-        raise ValueError(f"arrays are on different devices: {a.device!r} and {b.device!r}")
-
-
 Unary = Callable[..., MetaArray]
 Binary = Callable[..., MetaArray]
 
@@ -521,12 +515,12 @@ def _operands(x1: Any, x2: Any) -> tuple[MetaArray, MetaArray | None, DType, DTy
             if x1.device != x2.device:
                 check_devices(x1, x2)
             return x1, x2, x1.dtype, x2.dtype
-        if isinstance(x2, (int, float, complex)):
+        if _is_number(x2):
             return x1, None, x1.dtype, weak_dtype(x1.dtype, x2)
         b = as_meta(x2, device=x1.device)
         return x1, b, x1.dtype, b.dtype
     if x2.__class__ is MetaArray:
-        if isinstance(x1, (int, float, complex)):
+        if _is_number(x1):
             return x2, None, weak_dtype(x2.dtype, x1), x2.dtype
         a = as_meta(x1, device=x2.device)
         return a, x2, a.dtype, x2.dtype

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.geometry import Shape, broadcast_shapes, normalize_dims
 from autograd_fb.core.indexing_geometry import IndexItem
+from autograd_fb_backends.meta.dtypes import can_cast_same_kind
+
+if TYPE_CHECKING:
+    from autograd_fb_backends.meta.array import MetaArray
 
 
 class AxisError(ValueError, IndexError):
@@ -81,3 +87,21 @@ class Memory:
     @property
     def nbytes(self) -> int:
         return self.size * self.itemsize
+
+
+def check_out(out: MetaArray, shape: Shape, dtype: DType) -> None:
+    """Whether ``out=`` can take a result: ValueError for the shape, TypeError for the dtype."""
+    if out.shape != shape and common_shape(shape, out.shape) != out.shape:
+        raise ValueError(
+            f"non-broadcastable output operand with shape {out.shape} doesn't match the broadcast shape {shape}"
+        )
+    if not can_cast_same_kind(dtype, out.dtype):
+        raise TypeError(
+            f"Cannot cast output from {dtype.name!r} to {out.dtype.name!r} with casting rule 'same_kind'"
+        )
+
+
+def check_devices(a: MetaArray, b: MetaArray) -> None:
+    """ValueError unless both pretend to be on one device."""
+    if a.device != b.device:
+        raise ValueError(f"arrays are on different devices: {a.device!r} and {b.device!r}")

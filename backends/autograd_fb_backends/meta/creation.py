@@ -19,8 +19,8 @@ from autograd_fb.core.geometry import (
     numel,
     sorted_strides,
 )
-from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, as_meta, check_devices
-from autograd_fb_backends.meta.checks import Memory, common_shape
+from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray, as_meta
+from autograd_fb_backends.meta.checks import Memory, check_devices, common_shape
 from autograd_fb_backends.meta.dtypes import promote, scalar_dtype, weak_dtype
 
 

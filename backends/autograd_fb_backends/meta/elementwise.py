@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.core.geometry import contiguous_strides, elementwise_strides
-from autograd_fb_backends.meta.array import MetaArray, as_meta, binary, check_out, like_strides, unary
-from autograd_fb_backends.meta.checks import common_shape
+from autograd_fb_backends.meta.array import MetaArray, as_meta, binary, like_strides, unary
+from autograd_fb_backends.meta.checks import check_out, common_shape
 
 acos = unary("acos", "floating")
 acosh = unary("acosh", "floating")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from autograd_fb.core import dtype as _d
 from autograd_fb.core.dtype import DType, as_dtype
 from autograd_fb.core.geometry import Operand, Shape, sorted_strides
-from autograd_fb_backends.meta.array import MetaArray, check_devices, matmul, stacked
-from autograd_fb_backends.meta.checks import axes_of, axis_of, common_shape
+from autograd_fb_backends.meta.array import MetaArray, matmul, stacked
+from autograd_fb_backends.meta.checks import axes_of, axis_of, check_devices, common_shape
 from autograd_fb_backends.meta.creation import triu
 from autograd_fb_backends.meta.dtypes import accumulation_dtype, promote
 from autograd_fb_backends.meta.elementwise import abs, conj, multiply

@@ -16,8 +16,8 @@ from autograd_fb.core.geometry import (
     permuted_strides,
     sorted_strides,
 )
-from autograd_fb_backends.meta.array import MetaArray, check_devices
-from autograd_fb_backends.meta.checks import axes_of, axis_of, common_shape, data_dependent
+from autograd_fb_backends.meta.array import MetaArray
+from autograd_fb_backends.meta.checks import axes_of, axis_of, check_devices, common_shape, data_dependent
 from autograd_fb_backends.meta.creation import result_type
 
 

@@ -15,8 +15,8 @@ from autograd_fb.core.geometry import (
     permuted_strides,
     sorted_strides,
 )
-from autograd_fb_backends.meta.array import MetaArray, check_devices
-from autograd_fb_backends.meta.checks import axes_of, axis_of, data_dependent
+from autograd_fb_backends.meta.array import MetaArray
+from autograd_fb_backends.meta.checks import axes_of, axis_of, check_devices, data_dependent
 from autograd_fb_backends.meta.dtypes import accumulation_dtype
 from autograd_fb_backends.meta.manipulation import concat, flip, fresh
 
