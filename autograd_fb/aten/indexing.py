@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from autograd_fb.aten.row import op
-from autograd_fb.aten.shape import along, common_arrays, device_of, scalar_beside, zeros_beside
+from autograd_fb.aten.shape import along, common_arrays, device_of, joint_tangents, reduce_to, scalar_beside, zeros_beside
 from autograd_fb.core.dtype import dtype_from_name
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
@@ -285,6 +285,12 @@ def _index_put(xp: Any, self: Array, indices: Sequence[Array | None], values: Ar
     return xp.reshape(places.back(xp, table), tuple(self.shape))
 
 
+def _values_grad(F: Any, grad: Any, shape: Sequence[int]) -> Any:
+    """The gradient of values that were broadcast; leading dimensions of one, which are dropped there, come back."""
+    lead = max(len(shape) - grad.ndim, 0)
+    return reduce_to(F, F.reshape(grad, (1,) * lead + tuple(grad.shape)) if lead else grad, shape)
+
+
 def _index_grad(F: Any, grad: Any, self_shape: Any, indices: Any) -> Any:
     return F.index_put(F.new_zeros(grad, self_shape), indices, grad, True)
 
@@ -299,13 +305,8 @@ def _stored(kernel: Callable[..., Array]) -> Callable[..., Array]:
     return inplace_kernel
 
 
-def _both(F: Any, tangent: Any, other: Any, like: Any, other_like: Any) -> tuple[Any, Any]:
-    """Two tangents of an op that is linear in both arguments together; an undefined one counts as zero."""
-    return (F.zeros_like(like) if tangent is None else tangent, F.zeros_like(other_like) if other is None else other)
-
-
 def _index_put_forward(F: Any, self_t: Any, values_t: Any, self: Any, values: Any, indices: Any, accumulate: bool) -> Any:
-    a, b = _both(F, self_t, values_t, self, values)
+    a, b = joint_tangents(F, self_t, values_t, self, values)
     return F.index_put(a, indices, b, accumulate)
 
 
@@ -318,7 +319,7 @@ op("index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=Fal
    kernel=_index_put, inplace=True, inplace_kernel=_stored(_index_put), forward=_index_put_forward,
    backward={"self": lambda F, grad, indices, accumulate: grad if accumulate else F.index_put(
                  grad, indices, F.new_zeros(grad, ()), False),
-             "values": lambda F, grad, indices: F.index(grad, indices)},
+             "values": lambda F, grad, indices, values_shape: _values_grad(F, F.index(grad, indices), values_shape)},
    doc="A copy with ``values`` written (or added: ``accumulate``) at the named elements.")
 
 
@@ -448,12 +449,12 @@ def _index_add_source(F: Any, grad: Any, dim: int, index: Any, alpha: Any, sourc
 
 
 def _index_add_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, dim: int, index: Any, alpha: Any) -> Any:
-    a, b = _both(F, self_t, source_t, self, source)
+    a, b = joint_tangents(F, self_t, source_t, self, source)
     return F.index_add(a, dim, index, b, alpha=alpha)
 
 
 def _index_copy_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, dim: int, index: Any) -> Any:
-    a, b = _both(F, self_t, source_t, self, source)
+    a, b = joint_tangents(F, self_t, source_t, self, source)
     return F.index_copy(a, dim, index, b)
 
 
@@ -672,12 +673,12 @@ def _scatter_prod_grads(
 
 
 def _scatter_forward(F: Any, self_t: Any, src_t: Any, self: Any, src: Any, dim: int, index: Any) -> Any:
-    a, b = _both(F, self_t, src_t, self, src)
+    a, b = joint_tangents(F, self_t, src_t, self, src)
     return F.scatter(a, dim, index, b)
 
 
 def _scatter_add_forward(F: Any, self_t: Any, src_t: Any, self: Any, src: Any, dim: int, index: Any) -> Any:
-    a, b = _both(F, self_t, src_t, self, src)
+    a, b = joint_tangents(F, self_t, src_t, self, src)
     return F.scatter_add(a, dim, index, b)
 
 
@@ -736,7 +737,7 @@ def _masked_select(xp: Any, self: Array, mask: Array) -> Array:
 
 def _masked_select_grad(F: Any, grad: Any, self_shape: Any, mask: Any) -> Any:
     shape = broadcast_shapes(tuple(self_shape), tuple(mask.shape))
-    return F.masked_scatter(F.new_zeros(grad, shape), mask, grad)
+    return reduce_to(F, F.masked_scatter(F.new_zeros(grad, shape), mask, grad), self_shape)
 
 
 def _count_before(xp: Any, mask: Array) -> Array:
@@ -784,22 +785,23 @@ def _masked_fill_forward(F: Any, self_t: Any, value_t: Any, self: Any, mask: Any
 
 
 def _masked_scatter_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, mask: Any) -> Any:
-    a, b = _both(F, self_t, source_t, self, source)
+    a, b = joint_tangents(F, self_t, source_t, self, source)
     return F.masked_scatter(a, mask, b)
 
 
 op("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor", family="indexing", kernel=_masked_fill,
    inplace=True, inplace_kernel=_masked_fill_inplace, forward=lambda F, self_t, mask: F.masked_fill(self_t, mask, 0),
-   backward={"self": lambda F, grad, mask: F.masked_fill(grad, mask, 0)}, doc="A copy with ``value`` where ``mask`` is True.")
+   backward={"self": lambda F, grad, mask, self_shape: reduce_to(F, F.masked_fill(grad, mask, 0), self_shape)},
+   doc="A copy with ``value`` where ``mask`` is True.")
 op("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor", family="indexing", kernel=_masked_fill,
    inplace=True, inplace_kernel=_masked_fill_inplace, forward=_masked_fill_forward,
-   backward={"self": lambda F, grad, mask: F.masked_fill(grad, mask, 0),
+   backward={"self": lambda F, grad, mask, self_shape: reduce_to(F, F.masked_fill(grad, mask, 0), self_shape),
              "value": lambda F, grad, mask: F.sum(F.masked_fill(grad, F.logical_not(mask), 0))})
 op("masked_select(Tensor self, Tensor mask) -> Tensor", family="indexing", kernel=_masked_select, linear=("self",),
    backward={"self": _masked_select_grad}, doc="The elements where ``mask`` is True, as a vector.")
 op("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", family="indexing", kernel=_masked_scatter,
    inplace=True, inplace_kernel=_stored(_masked_scatter), forward=_masked_scatter_forward,
-   backward={"self": lambda F, grad, mask: F.masked_fill(grad, mask, 0),
+   backward={"self": lambda F, grad, mask, self_shape: reduce_to(F, F.masked_fill(grad, mask, 0), self_shape),
              "source": lambda F, grad, mask, source_shape: F.masked_scatter_backward(grad, mask, source_shape)},
    doc="A copy with the elements of ``source``, one after another, where ``mask`` is True.")
 op("masked_scatter_backward(Tensor grad_output, Tensor mask, SymInt[] sizes) -> Tensor", family="indexing",
@@ -860,7 +862,7 @@ def _take_along_dim(F: Any, self: Any, indices: Any, dim: int | None = None) -> 
 
 
 def _put_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, index: Any, accumulate: bool) -> Any:
-    a, b = _both(F, self_t, source_t, self, source)
+    a, b = joint_tangents(F, self_t, source_t, self, source)
     return F.put(a, index, b, accumulate)
 
 
@@ -1018,6 +1020,11 @@ def _copy_inplace(xp: Any, self: Array, src: Array, non_blocking: bool = False) 
     return self
 
 
+def _copy_grad(F: Any, grad: Any, shape: Sequence[int], dtype: Any) -> Any:
+    grad = _values_grad(F, grad, shape)
+    return grad if grad.dtype == dtype else F._to_copy(grad, dtype=dtype)
+
+
 def _zeros(F: Any, grad: Any) -> Any:
     return F.zeros_like(grad)
 
@@ -1031,5 +1038,5 @@ op("zero(Tensor self) -> Tensor", family="indexing", kernel=_zero, inplace=True,
    backward={"self": _zeros}, linear=("self",))
 op("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", family="indexing", kernel=_copy, inplace=True,
    inplace_kernel=_copy_inplace, method=False, function=False,
-   backward={"self": _zeros, "src": lambda F, grad: grad},
+   backward={"self": _zeros, "src": lambda F, grad, src_shape, src_dtype: _copy_grad(F, grad, src_shape, src_dtype)},
    forward=lambda F, self_t, src_t, self: F.zeros_like(self) if src_t is None else F.copy(self, src_t))

@@ -63,6 +63,15 @@ def assign(array: Array, key: Any, value: Array) -> Array:
     return array
 
 
+def reduce_to(F: Any, grad: Any, shape: Sequence[int]) -> Any:
+    """``grad`` summed over the dimensions in which an argument of ``shape`` was repeated."""
+    if tuple(grad.shape) == tuple(shape):
+        return grad
+    lead = grad.ndim - len(shape)
+    dims = [*range(lead), *(d + lead for d, n in enumerate(shape) if n == 1 and grad.shape[d + lead] != 1)]
+    return F.reshape(F.sum(grad, dims, True) if dims else grad, tuple(shape))
+
+
 def along(dim: int, key: Any) -> tuple[Any, ...]:
     """The index that applies ``key`` to dimension ``dim`` and takes all of the others."""
     return (slice(None),) * dim + (key, Ellipsis)
@@ -89,7 +98,7 @@ def element_offset(array: Array) -> int:
     if callable(storage_offset):
         return int(storage_offset())
     owner = array
-    while getattr(getattr(owner, "base", None), "dtype", None) == array.dtype:
+    while hasattr(getattr(owner, "base", None), "__array_interface__"):
         owner = owner.base
     if owner is array or not hasattr(array, "__array_interface__"):
         return 0
@@ -186,7 +195,7 @@ op("view_as(Tensor(a) self, Tensor other) -> Tensor(a)", family="shape", functio
 op("reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)", family="shape", function=False,
    composite=lambda F, self, other: F.reshape(self, tuple(other.shape)))
 op("expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)", family="shape", kernel=_expand,
-   linear=("self",), backward={"self": lambda F, grad: grad}, function=False,
+   linear=("self",), backward={"self": lambda F, grad, self_shape: reduce_to(F, grad, self_shape)}, function=False,
    doc="Singleton dimensions repeated without copying; -1 keeps a size.")
 op("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)", family="shape", function=False,
    composite=lambda F, self, other: F.expand(self, tuple(other.shape)))
@@ -375,7 +384,7 @@ def slice_bounds(size: int, start: int | None, end: int | None, step: int) -> tu
     length = len(range(first, last, step))
     if not length:
         return 0, 0, 0
-    stop = first + step * length
+    stop = min(first + step * length, size)
     return first, (None if stop < 0 else stop), length
 
 
@@ -436,6 +445,40 @@ def _slice_scatter(
         )
     result = xp.asarray(self, copy=True)
     return assign(result, along(d, slice(first, stop, step)), xp.astype(src, self.dtype, copy=False)) if length else result
+
+
+def _diagonal_scatter(xp: Any, self: Array, src: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
+    shape = tuple(self.shape)
+    d1, d2, length, _ = diagonal_geometry(shape, offset, dim1, dim2)
+    part = tuple(n for d, n in enumerate(shape) if d not in (d1, d2)) + (length,)
+    if tuple(src.shape) != part:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. "
+            f"src size = {list(src.shape)}, slice size = {list(part)}")
+    values = _diagonal_backward(xp, xp.astype(src, self.dtype, copy=False), shape, offset, d1, d2)
+    on = _diagonal_backward(xp, xp.ones(part, dtype=xp.bool, device=device_of(self)), shape, offset, d1, d2)
+    return xp.where(on, values, self)
+
+
+def joint_tangents(F: Any, self_t: Any, src_t: Any, self: Any, src: Any) -> tuple[Any, Any]:
+    """The tangents of an op that is linear in both arguments together; an undefined one counts as zero."""
+    return F.zeros_like(self) if self_t is None else self_t, F.zeros_like(src) if src_t is None else src_t
+
+
+def _select_scatter_forward(F: Any, self_t: Any, src_t: Any, self: Any, src: Any, dim: int, index: int) -> Any:
+    return F.select_scatter(*joint_tangents(F, self_t, src_t, self, src), dim, index)
+
+
+def _slice_scatter_forward(
+    F: Any, self_t: Any, src_t: Any, self: Any, src: Any, dim: int, start: int | None, end: int | None, step: int
+) -> Any:
+    return F.slice_scatter(*joint_tangents(F, self_t, src_t, self, src), dim, start, end, step)
+
+
+def _diagonal_scatter_forward(
+    F: Any, self_t: Any, src_t: Any, self: Any, src: Any, offset: int, dim1: int, dim2: int
+) -> Any:
+    return F.diagonal_scatter(*joint_tangents(F, self_t, src_t, self, src), offset, dim1, dim2)
 
 
 def _narrow(F: Any, self: Any, dim: int, start: int, length: int) -> Any:
@@ -644,19 +687,21 @@ op("as_strided_backward(Tensor grad_output, SymInt[] input_sizes, SymInt[] input
    "SymInt[] size, SymInt[] stride, SymInt storage_offset) -> Tensor", family="shape", kernel=_as_strided_backward,
    linear=("grad_output",), backward={"grad_output": _as_strided_backward_grad})
 op("select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor", family="shape", kernel=_select_scatter,
-   forward=lambda F, self_t, src_t, dim, index: F.select_scatter(self_t, src_t, dim, index),
+   forward=_select_scatter_forward,
    backward={"self": lambda F, grad, dim, index: F.select_scatter(
                  grad, F.zeros_like(F.select(grad, dim, index)), dim, index),
              "src": lambda F, grad, dim, index: F.select(grad, dim, index)})
 op("slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor",
    family="shape", kernel=_slice_scatter,
-   forward=lambda F, self_t, src_t, dim, start, end, step: F.slice_scatter(self_t, src_t, dim, start, end, step),
+   forward=_slice_scatter_forward,
    backward={"self": lambda F, grad, dim, start, end, step: F.slice_scatter(
                  grad, F.zeros_like(F.slice(grad, dim, start, end, step)), dim, start, end, step),
              "src": lambda F, grad, dim, start, end, step: F.slice(grad, dim, start, end, step)})
 op("diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor", family="shape",
-   composite=lambda F, self, src, offset=0, dim1=0, dim2=1: F.add(self, F.diagonal_backward(
-       F.sub(src, F.diagonal(self, offset, dim1, dim2)), tuple(self.shape), offset, dim1, dim2)))
+   kernel=_diagonal_scatter, forward=_diagonal_scatter_forward,
+   backward={"self": lambda F, grad, src_shape, offset, dim1, dim2: F.diagonal_scatter(
+                 grad, F.new_zeros(grad, src_shape), offset, dim1, dim2),
+             "src": lambda F, grad, offset, dim1, dim2: F.diagonal(grad, offset, dim1, dim2)})
 
 
 # --- splits
@@ -694,7 +739,7 @@ def _split_grad(F: Any, grads: Sequence[Any], self_shape: Shape, split_sizes: Se
 
 def _unbind(xp: Any, self: Array, dim: int = 0) -> list[Array]:
     if not self.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = normalize_dim(dim, self.ndim)
     return [self[along(d, i)] for i in range(self.shape[d])]
 
@@ -825,7 +870,8 @@ op("contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)", f
    doc="The tensor itself where it is row-major already, otherwise a copy that is.")
 op("_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, "
    "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor", family="shape", kernel=_to_copy, method=False,
-   linear=("self",), backward={"self": lambda F, grad: grad})
+   linear=("self",), backward={"self": lambda F, grad, self_dtype: grad if grad.dtype == self_dtype else F._to_copy(
+       grad, dtype=self_dtype)})
 op("to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, "
    "MemoryFormat? memory_format=None) -> Tensor(a)", family="shape", method=False, function=False,
    composite=lambda F, self, device, dtype, non_blocking=False, copy=False, memory_format=None: _to(
@@ -855,7 +901,7 @@ op("narrow_copy(Tensor self, int dim, SymInt start, SymInt length) -> Tensor", f
 def _cat_list(tensors: Sequence[Array], dim: int) -> tuple[list[Array], int]:
     """The tensors that count (a 1-D empty one does not, a habit PyTorch keeps) and the dimension, checked."""
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for position, tensor in enumerate(tensors):
         if not tensor.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
@@ -883,13 +929,18 @@ def _cat(xp: Any, tensors: Sequence[Array], dim: int = 0) -> Array:
     return xp.concat(arrays, axis=d)
 
 
-def _cat_grad(F: Any, grad: Any, tensors_shape: Sequence[Shape], dim: int) -> list[Any]:
+def _cat_grad(
+    F: Any, grad: Any, tensors_shapes: Sequence[Shape], tensors_dtypes: Sequence[Any], dim: int
+) -> list[Any]:
     d = normalize_dim(dim, grad.ndim)
-    real = [s for s in tensors_shape if tuple(s) != (0,)]
-    if not real:
-        return [F.new_zeros(grad, (0,)) for _ in tensors_shape]
-    parts = iter(F.split_with_sizes(grad, [s[d] for s in real], d))
-    return [F.new_zeros(grad, (0,)) if tuple(s) == (0,) else next(parts) for s in tensors_shape]
+    real = [s for s in tensors_shapes if tuple(s) != (0,)]
+    parts = iter(F.split_with_sizes(grad, [s[d] for s in real], d) if real else ())
+    found = [F.new_zeros(grad, (0,)) if tuple(s) == (0,) else next(parts) for s in tensors_shapes]
+    return _cast_each(F, found, tensors_dtypes)
+
+
+def _cast_each(F: Any, grads: Sequence[Any], dtypes: Sequence[Any]) -> list[Any]:
+    return [g if g.dtype == dtype else F._to_copy(g, dtype=dtype) for g, dtype in zip(grads, dtypes, strict=True)]
 
 
 def _stack(xp: Any, tensors: Sequence[Array], dim: int = 0) -> Array:
@@ -1001,7 +1052,8 @@ for _name in ("concat", "concatenate"):
     op(f"{_name}(Tensor[] tensors, int dim=0) -> Tensor", family="shape",
        composite=lambda F, tensors, dim=0: F.cat(tensors, dim))
 op("stack(Tensor[] tensors, int dim=0) -> Tensor", family="shape", kernel=_stack, linear=("tensors",),
-   backward={"tensors": lambda F, grad, dim: list(F.unbind(grad, dim))}, doc="The tensors side by side along a new dimension.")
+   backward={"tensors": lambda F, grad, dim, tensors_dtypes: _cast_each(F, F.unbind(grad, dim), tensors_dtypes)},
+   doc="The tensors side by side along a new dimension.")
 op("hstack(Tensor[] tensors) -> Tensor", family="shape", composite=_hstack)
 op("vstack(Tensor[] tensors) -> Tensor", family="shape", composite=_vstack)
 op("row_stack(Tensor[] tensors) -> Tensor", family="shape", composite=_vstack)
