@@ -88,6 +88,10 @@ class Backend:
         """An array from what a library's function returned (libraries with ``scalar_results`` return scalars for 0-d)."""
         return self.xp.asarray(value)
 
+    def owns_memory(self, array: Array) -> bool:
+        """Whether no other array can see this one's memory; only then may a gradient be kept without a copy."""
+        return False
+
     def item(self, array: Array) -> Any:
         """The Python number in an array of one element."""
         return self.to_numpy(array).item()

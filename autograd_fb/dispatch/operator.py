@@ -24,21 +24,46 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
 Plan = Callable[..., Any]
+INTERNAL_FRAMES = True  # calls only pass through: the caller's line is meant when a call site is recorded
 
 
 class Plans(dict[int, Plan]):
-    """Signature -> the callable that serves it; a missing one is composed from the signature alone."""
+    """Signature -> the callable that serves it; a missing one is composed from the signature alone.
 
-    __slots__ = ("op",)
+    Methods and functions hold the plans of their op from import on; the op itself is built at the first call
+    (`find` fetches it), so that hundreds of ops cost nothing until used. ``entry`` takes all arguments by position.
+    """
 
-    def __init__(self, op: OpOverload):
+    __slots__ = ("_op", "entry", "find")
+
+    def __init__(self, op: OpOverload | None = None, find: Callable[[], OpOverload] | None = None):
         super().__init__()
-        self.op = op
+        self._op = op
+        self.find = find
+        self.entry: Plan = self._first_call
+
+    @property
+    def op(self) -> OpOverload:
+        if self._op is None:
+            assert self.find is not None
+            self._op = self.find()
+        return self._op
+
+    def _first_call(self, *args: Any) -> Any:
+        self.entry = self.op.entry
+        return self.entry(*args)
+
+    def general(self, *args: Any) -> Any:
+        return self.op.general(*args)
 
     def __missing__(self, signature: int) -> Plan:
-        plan = self.op.compose(signature) if signature else self.op.general
+        op = self.op
+        plan = op.compose(signature) if signature else op.general
         self[signature] = plan
         return plan
+
+
+PENDING: dict[tuple[str, str, str], Plans] = {}  # plans handed out before their op was built
 
 
 class OpOverload:
@@ -61,7 +86,8 @@ class OpOverload:
         self.row = row
         self.alive = True
         self.kernels: dict[DispatchKey, list[Kernel]] = {}
-        self.plans = Plans(self)
+        self.plans = PENDING.pop((schema.namespace, schema.base_name, self._overloadname), None) or Plans(self)
+        self.plans._op = self
         self.arity = len(schema.arguments)
         self._computed: dict[DispatchKey, Kernel | None] = {}
         self._entry: Plan | None = None

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import fallbacks
-from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch import fallbacks, variable_fallback
+from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
 # Makes the operators of a name that is known but not built yet (the table's rows are built when first used).
@@ -24,6 +24,25 @@ def find(namespace: str, name: str) -> dict[str, OpOverload] | None:
             provide(namespace, name)
         found = OPERATORS.get((namespace, name))
     return found
+
+
+def plans_of(namespace: str, name: str, overload: str = "default") -> Plans:
+    """The plans of an operator that need not be built yet."""
+    overloads = OPERATORS.get((namespace, name))
+    if overloads and overload in overloads:
+        return overloads[overload].plans
+    key = (namespace, name, overload)
+    plans = PENDING.get(key)
+    if plans is None:
+
+        def build() -> OpOverload:
+            found = (find(namespace, name) or {}).get(overload)
+            if found is None:
+                raise AttributeError(f"there is no operator {namespace}::{name}.{overload}")
+            return found
+
+        plans = PENDING[key] = Plans(find=build)
+    return plans
 
 
 def define(schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), row: Any = None) -> OpOverload:
@@ -66,6 +85,21 @@ def invalidate_all() -> None:
 fallbacks.CHANGED.append(invalidate_all)
 
 
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "signature")
+
+
+def _is_tensor_or_number(value: Any) -> bool:
+    return hasattr(value, "signature") or isinstance(value, (bool, int, float, complex))
+
+
+def _kind(value: Any) -> Any:
+    """What of a value decides which overload it fits."""
+    if isinstance(value, (list, tuple)):
+        return (list, *{type(v) for v in value[:2]})
+    return type(value)
+
+
 class OpOverloadPacket:
     """All overloads of one name; a call takes the first overload whose schema fits the arguments."""
 
@@ -73,7 +107,7 @@ class OpOverloadPacket:
         self.namespace = namespace
         self._qualified_op_name = f"{namespace}::{name}"
         self.__name__ = name
-        self._chosen: dict[Any, tuple[OpOverload, ...]] = {}
+        self._chosen: dict[Any, OpOverload] = {}
 
     def _overloads(self) -> dict[str, OpOverload]:
         return find(self.namespace, self.__name__) or {}
@@ -108,22 +142,30 @@ class OpOverloadPacket:
         return f"<OpOverloadPacket(op='{self.namespace}.{self.__name__}')>"
 
     def resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
-        """The first overload that takes these arguments; which ones fit by name and number is remembered by types."""
+        """The first overload that takes these arguments; the choice is remembered by the types of the arguments."""
         overloads = self._overloads()
         if len(overloads) == 1:
             return next(iter(overloads.values()))
+        key = (len(overloads), *[_kind(a) for a in args], *[(n, _kind(v)) for n, v in kwargs.items()])
+        op = self._chosen.get(key)
+        if op is None or not op.alive:
+            op = self._chosen[key] = self._choose(overloads, args, kwargs)
+        return op
+
+    def _choose(self, overloads: dict[str, OpOverload], args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
         errors = []
-        for op in overloads.values():
-            try:
-                values = op._schema.bind(args, kwargs)
-                op._schema.check_types(values, lambda v: hasattr(v, "signature"))
-            except (TypeError, RuntimeError) as error:
-                errors.append(f"  {op._schema}\n    {str(error).splitlines()[0]}")
-                continue
-            return op
+        for numbers in (False, True):  # overloads that take a number as it is come before those that make a tensor of it
+            for op in overloads.values():
+                try:
+                    values = op._schema.bind(args, kwargs)
+                    op._schema.check_types(values, _is_tensor_or_number if numbers else _is_tensor)
+                except (TypeError, RuntimeError) as error:
+                    errors.append(f"  {op._schema}\n    {str(error).splitlines()[0]}")
+                    continue
+                return op
         if not overloads:
             raise AttributeError(f"'{self}' has no overloads any more: the library that defined it is gone")
-        raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n" + "\n".join(errors))
+        raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n" + "\n".join(errors[: len(overloads)]))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.resolve(args, kwargs)(*args, **kwargs)
@@ -165,4 +207,5 @@ class Ops(types.ModuleType):
         return sorted({namespace for namespace, _ in OPERATORS} | {"aten"})
 
 
+assert variable_fallback  # imported for the fallbacks it registers
 ops = Ops("autograd_fb.ops")

@@ -40,6 +40,9 @@ class NumpyBackend(Backend):
     def as_array(self, value: Any) -> Array:
         return np.asarray(value)
 
+    def owns_memory(self, array: Array) -> bool:
+        return bool(array.flags.owndata)
+
     def native_device(self, index: int) -> Any:
         return "cpu"
 

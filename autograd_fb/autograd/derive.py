@@ -1,0 +1,303 @@
+"""Autograd kernels derived from rows: the taped plan of each op and signature.
+
+Registered to the alias key Autograd, so that every autograd key has it, also keys made later. Where nothing requires grad, or grad
+mode is off, the plan is the one below autograd: what is not recorded costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.aten.row import PLAIN, Row
+from autograd_fb.autograd.rules import NodeWriter, Rules
+from autograd_fb.autograd.saved import ResultRef, versions_of
+from autograd_fb.autograd.views import note_creation
+from autograd_fb.core import keys
+from autograd_fb.core.dtype import ALL_DTYPES
+from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
+from autograd_fb.dispatch.arguments import python_name
+from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
+from autograd_fb.graph.node import Node, Output, next_sequence
+from autograd_fb.kernels.promote import NUMBERS
+from autograd_fb.kernels.plans import Plan, Writer
+from autograd_fb.tensor.tensor import Tensor
+
+_RULES: dict[int, Rules] = {}
+_NODES: dict[tuple[Any, ...], type[Node]] = {}
+INTERNAL = "INTERNAL_FRAMES"  # modules that define this name only pass calls on: the line that called them is meant
+DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
+COMPLEX_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c")
+
+
+def rules_of(row: Row) -> Rules:
+    found = _RULES.get(id(row))
+    if found is None:
+        found = _RULES[id(row)] = Rules(row, row.schema)
+    return found
+
+
+def node_name(row: Row) -> str:
+    """PyTorch's name for the node of an op: ``MulBackward0``; the number counts the overloads."""
+    from autograd_fb.kernels.namespace import rows_named
+
+    camel = "".join(part[:1].upper() + part[1:] for part in row.name.split("_") if part)
+    siblings = [r for r in rows_named(row.name) if r.differentiable and r.composite is None]
+    index = siblings.index(row) if row in siblings else 0
+    return f"{camel}Backward{index}"
+
+
+def node_class(row: Row, w: Writer, numbers: frozenset[str]) -> type[Node]:
+    complex_ = bool(w.signature & COMPLEX_BITS)
+    key = (id(row), id(w.binding), complex_, numbers)
+    found = _NODES.get(key)
+    if found is None:
+        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row), w.binding, complex_, numbers).build()
+    return found
+
+
+def is_recorded(signature: int) -> bool:
+    return bool(signature & REQUIRES_GRAD and signature & GRAD_MODE)
+
+
+def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    """The autograd kernel of a functional or view row, for calls of one signature."""
+    row: Row = op.row
+    if not is_recorded(signature) or not rules_of(row).differentiable:
+        below = op.compose_below(signature & ~REQUIRES_GRAD, key)
+        if row.is_view:
+            return note_creation(below, op, signature)
+        return below if not (is_recorded(signature) and row.differentiable) else below
+    if signature & SCALAR_MASK:
+        return _by_numbers(op, signature, key)
+    return taped(op, signature, key, frozenset())
+
+
+def _by_numbers(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    """Python numbers among the tensor arguments: one plan for each set of places they stand in."""
+    tensors = [i for i, a in enumerate(op._schema.arguments) if a.is_tensor]
+    names = [python_name(a.name) for a in op._schema.arguments]
+    plans: dict[tuple[int, ...], Plan] = {}
+    if len(tensors) == 2 and tensors[:2] == [0, 1]:
+        second = taped(op, signature, key, frozenset([names[1]]))
+
+        def tensor_and_number(*args: Any) -> Any:
+            if isinstance(args[1], NUMBERS):
+                return second(*args)
+            where = (0,)
+            if where not in plans:
+                plans[where] = taped(op, signature, key, frozenset([names[0]]))
+            return plans[where](*args)
+
+        return tensor_and_number
+
+    def with_numbers(*args: Any) -> Any:
+        where = tuple(i for i in tensors if isinstance(args[i], NUMBERS))
+        plan = plans.get(where)
+        if plan is None:
+            plan = plans[where] = taped(op, signature, key, frozenset(names[i] for i in where))
+        return plan(*args)
+
+    return with_numbers
+
+
+def below_is_builtin(op: OpOverload, signature: int, key: DispatchKey) -> bool:
+    """Whether what runs below autograd is the row's own kernel, so that the plan may call the library directly."""
+    last: Kernel | None = None
+    for _, last in op.route(keys.below(signature, key)):  # noqa: B007
+        pass
+    return last is not None and last.owner == "aten" and last.specialize is not None
+
+
+class TapedWriter(Writer):
+    """The lines of a taped plan: the call, the node, the results in their place in the graph."""
+
+    def __init__(self, op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]):
+        super().__init__(op, signature)
+        self.key, self.numbers = key, numbers
+        self.rules = rules_of(self.row)
+        self.pointwise = self.row.promotion is not PLAIN
+        returns = op._schema.returns
+        self.single = len(returns) == 1 and returns[0].is_tensor
+        self.scope.update(
+            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, versions_of=versions_of, next_sequence=next_sequence,
+            frame=sys._getframe, finish=finish_many, Guard=AutoDispatchBelowADInplaceOrView, INTERNAL=INTERNAL,
+        )  # fmt: skip
+
+    def unwrap(self) -> None:
+        super().unwrap()
+        if self.pointwise and len(self.call.tensors) > 1 and self.needs_promotion():
+            for i, t in enumerate(self.call.tensors):
+                self.add(f"o{i} = a{i}")
+
+    def compute(self) -> None:
+        if below_is_builtin(self.op, self.signature, self.key):
+            super().compute()
+            return
+        self.scope["below"] = self.op.compose_below(self.signature & ~REQUIRES_GRAD, self.key)
+        self.add("with Guard():", f"    r = below({', '.join(self.call.names)})")
+        self.add("r = r.array" if self.single else "r = [getattr(x, 'array', x) for x in r]")
+
+    def edges(self) -> str:
+        """The tuple of edges, one per differentiable argument."""
+        parts = []
+        for n in map(python_name, self.rules.differentiable):
+            if n in self.numbers:
+                parts.append("None")
+            elif n in self.call.lists:
+                parts.append(f"*[t.node for t in {n}]")
+            else:
+                parts.append(f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node")
+        return "(" + ", ".join(parts) + ",)"
+
+    def may_be_free(self) -> bool:
+        """Whether only arguments without a derivative may be what requires grad."""
+        return len(self.rules.differentiable) < len(self.call.tensors) + len(self.call.lists) or bool(self.call.lists)
+
+    def saved(self) -> str:
+        parts = []
+        for n in self.rules.saved:
+            kind, name = self.rules.kind(n), python_name(n)
+            if kind == "list":
+                parts.append(f"tuple({name} or ())")
+            elif kind == "result":
+                index = self.rules.returns.index(n) if n in self.rules.returns else 0
+                parts.append("ResultRef(t)" if self.single else f"ResultRef(ts[{index}], {index})")
+            elif kind == "results":
+                parts.append("[ResultRef(x, i) for i, x in enumerate(ts)]")
+            elif kind == "attribute":
+                parts.append(self._attribute(n))
+            else:
+                parts.append(name)
+        return "(" + ", ".join(parts) + ("," if len(parts) == 1 else "") + ")"
+
+    def _attribute(self, n: str) -> str:
+        base, _, what = n.rpartition("_")
+        if what.endswith("s"):
+            return f"tuple(x.{what[:-1]} for x in {self.values[base]})"
+        if base in self.rules.returns:
+            k = self.rules.returns.index(base)
+            return f"r.{what}" if self.single else f"r[{k}].{what}"
+        if base in self.numbers:
+            return "()" if what == "shape" else "None"
+        array = self.values[base]
+        if self.pointwise and len(self.call.tensors) > 1 and self.needs_promotion():
+            array = "o" + array[1:]
+        if base in self.call.optional:
+            return f"None if {array} is None else {array}.{what}"
+        return f"{array}.{what}"
+
+    def shapes(self) -> str | None:
+        """What `fit` needs: per tensor argument its shape and dtype, None when nothing was broadcast or cast."""
+        tensors = self.call.tensors
+        if not self.pointwise:
+            return "None" if self.single else "len(r)"
+        if len(tensors) == 1 and not self.needs_promotion():
+            return "None"
+        cast = self.needs_promotion()
+        prefix = "o" if cast and len(tensors) > 1 else "a"
+        items = []
+        for i, t in enumerate(tensors):
+            array = f"{prefix}{i}"
+            if t in self.numbers:
+                items.append("None")
+            else:
+                item = f"({array}.shape, {array}.dtype)"
+                items.append(f"None if {array} is None else {item}" if t in self.call.optional else item)
+        everything = f"({', '.join(items)},)"
+        arrays = [f"{prefix}{i}" for i, t in enumerate(tensors) if t not in self.numbers]
+        if any(t in self.call.optional for t in tensors):
+            return everything
+        same = " == ".join(f"{a}.shape" for a in arrays) if len(arrays) > 1 else ""
+        if cast:
+            same_dtype = " and ".join(f"{a}.dtype == r.dtype" for a in arrays)
+            return f"None if {same + ' and ' if same else ''}{same_dtype} else {everything}"
+        return f"None if {same} else {everything}" if same else "None"
+
+    def node(self) -> None:
+        """The node, after the results exist."""
+        saved = self.rules.saved
+        stored = [n for n in saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
+        self.add(
+            "node = new(Node)",
+            "node.edges = edges",
+            f"node.shapes = {self.shapes()}",
+            "node.hooks = node.task = None",
+            "f = frame(2)",
+            "while INTERNAL in f.f_globals: f = f.f_back",
+            "node.code = f.f_code; node.lasti = f.f_lasti; node.sequence = next_sequence()",
+        )
+        if not saved:
+            self.add("node.saved = (); node.versions = None")
+            return
+        self.add(f"node.saved = {self.saved()}")
+        tests = [f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
+                 for n in map(python_name, stored)]
+        tests += ["False" for n in saved if self.rules.kind(n) == "list"]
+        self.add(f"node.versions = None if {' and '.join(tests) or 'True'} else versions_of(node.saved)")
+
+
+def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]) -> Plan:
+    """The plan that records: the call, a node with what the rules need, results that require grad."""
+    w = TapedWriter(op, signature, key, numbers)
+    w.head()
+    w.unwrap()
+    w.promote()
+    w.compute()
+    returns = op._schema.returns
+    if w.single:
+        w.fix_scalar()
+        w.add(f"edges = {w.edges()}")
+        static = w.static_signature()
+        sig = str(static | REQUIRES_GRAD) if static is not None else "s"
+        free = []
+        if static is None:
+            w.add("s = sigs[r.dtype]")
+            w.scope["DIFFERENTIABLE"] = DIFFERENTIABLE_BITS
+            free.append("not s & DIFFERENTIABLE")
+        if w.may_be_free():
+            free.append("not any(edges)")
+        if w.row.is_view:
+            w.add(f"t = make_view(r, {w.call.tensors[0]}, {'s' if static is None else static})")
+        else:
+            w.fresh(signature="s" if static is None else sig)
+        if free:
+            w.add(f"if {' or '.join(free)}: " + ("return t" if static is None else f"t.signature = {static}; return t"))
+        if static is None:
+            w.add(f"t.signature |= {REQUIRES_GRAD}")
+        w.node()
+        w.add("t.node = node", "return t")
+        return w.finish()
+    w.scope["wrap_results"] = _wrap
+    base = w.call.tensors[0] if w.row.is_view else "None"
+    w.add(f"edges = {w.edges()}")
+    w.add(f"ts = wrap_results(r, binding, {base}, {returns[0].is_tensor_list})")
+    w.add("if not any(edges): return ts")
+    w.node()
+    w.add(f"return finish(ts, node, {w.row.is_view})")
+    return w.finish()
+
+
+def _wrap(*args: Any) -> Any:
+    from autograd_fb.kernels.plans import wrap_results
+
+    return wrap_results(*args)
+
+
+def finish_many(ts: Any, node: Node, is_view: bool) -> Any:
+    """Put the differentiable ones of several results into the graph."""
+    for i, t in enumerate(ts):
+        if isinstance(t, Tensor) and t.signature & DIFFERENTIABLE_BITS:
+            t.node = Output(node, i)
+            t.signature |= REQUIRES_GRAD
+            if is_view:
+                from autograd_fb.tensor.storage import AutogradMeta
+
+                t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, "multi_output")
+    return ts
+
+
+Derive = Callable[[OpOverload, int, DispatchKey], Plan]

@@ -1,0 +1,25 @@
+"""Puts the autograd layer behind its hooks: autograd kernels for the table's ops, the fallbacks for all others."""
+
+from __future__ import annotations
+
+from autograd_fb.autograd import derive, inplace
+from autograd_fb.core.keys import DispatchKey
+from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels import aten_ops
+
+AUTOGRAD = DispatchKey["Autograd"]
+_SPECIALIZE = {"functional": derive.specialize, "inplace": inplace.specialize, "out": inplace.specialize_out}
+
+
+def add_autograd_kernel(op: OpOverload, variant: str) -> None:
+    site = f"{op.row.site[0]}:{op.row.site[1]}"
+    op.add(Kernel(None, AUTOGRAD, site, specialize=_SPECIALIZE[variant], owner="aten"))
+
+
+def install() -> None:
+    if add_autograd_kernel not in aten_ops.ON_BUILD:
+        aten_ops.ON_BUILD.append(add_autograd_kernel)
+
+
+install()

@@ -1,0 +1,257 @@
+"""From a row's derivative rules to a node class: what is saved, and backward written out over arrays and over tensors.
+
+Note [Two backwards]
+    A node's `apply_raw` runs the rules on raw arrays: no dispatch, nothing recorded. The engine uses it whenever nothing could observe
+    the difference. `apply_tensors` runs the same rules over tensors and is differentiable again. Both are written from one
+    description, `NodeWriter`, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.aten.row import PLAIN, Row
+from autograd_fb.autograd.saved import ResultRef, check_versions, released, result_of
+from autograd_fb.backend.registry import Binding
+from autograd_fb.core.schema import FunctionSchema
+from autograd_fb.dispatch.arguments import python_name
+from autograd_fb.graph.node import RELEASED, Node
+from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
+from autograd_fb.kernels.plans import compile_plan
+from autograd_fb.tensor.tensor import Tensor
+
+_SPECIAL = ("F", "grad", "grads", "needs")
+
+
+def parameters(rule: Callable[..., Any]) -> list[str]:
+    """The names a rule asks for."""
+    return list(inspect.signature(rule).parameters)
+
+
+class Rules:
+    """The derivative rules of a row: which arguments have one, and what the rules need saved."""
+
+    def __init__(self, row: Row, schema: FunctionSchema):
+        self.row, self.schema = row, schema
+        arguments = [a for a in schema.arguments if not (a.name == "out" and a.is_write)]
+        self.tensors = [a.name for a in arguments if a.is_tensor]
+        self.lists = [a.name for a in arguments if a.is_tensor_list]
+        self.others = [a.name for a in arguments if not (a.is_tensor or a.is_tensor_list)]
+        self.returns = [r.name or ("result" if len(schema.returns) == 1 else f"result{i}") for i, r in enumerate(schema.returns)]
+        grouped: list[tuple[tuple[str, ...], Callable[..., Any], bool]] = []
+        for name, rule in row.slope.items():
+            grouped.append(((name,), rule, True))
+        for key, rule in row.backward.items():
+            grouped.append(((key,) if isinstance(key, str) else key, rule, False))
+        self.groups = grouped
+        self.differentiable = [n for n in [a.name for a in arguments if a.is_tensor or a.is_tensor_list] if self.rule_of(n)]
+        wanted = {p for _, rule, _ in grouped for p in parameters(rule)} - set(_SPECIAL)
+        self.saved = sorted(wanted, key=lambda n: (not self.is_tensor(n), n))
+        unknown = [n for n in self.saved if self.kind(n) == "unknown"]
+        if unknown:
+            raise TypeError(f"row {row.key!r}: its rules ask for {unknown}; known are {self.tensors + self.lists + self.others + self.returns}")
+
+    def rule_of(self, name: str) -> bool:
+        return any(name in names for names, _, _ in self.groups)
+
+    def is_tensor(self, name: str) -> bool:
+        return self.kind(name) in ("tensor", "result")
+
+    def kind(self, name: str) -> str:
+        """What a saved name stands for."""
+        if name in self.tensors:
+            return "tensor"
+        if name in self.lists:
+            return "list"
+        if name in self.others:
+            return "value"
+        if name in self.returns or name == "result":
+            return "result"
+        if name == "results":
+            return "results"
+        for suffix in ("_shape", "_dtype", "_shapes", "_dtypes"):
+            base = name.removesuffix(suffix)
+            if base != name and base in self.tensors + self.lists + self.returns + ["result"]:
+                return "attribute"
+        return "unknown"
+
+
+class NodeWriter:
+    """Writes the node class of a row: `apply_raw` and `apply_tensors`."""
+
+    def __init__(self, rules: Rules, name: str, binding: Binding, complex_: bool, numbers: frozenset[str]):
+        self.rules, self.name, self.numbers = rules, name, numbers
+        self.complex = complex_
+        self.binding = binding
+        self.scope: dict[str, Any] = {
+            "RELEASED": RELEASED, "released": released, "check_versions": check_versions, "result_of": result_of,
+            "fit": fit_raw, "fit_tensor": fit_tensor, "ResultRef": ResultRef, "Tensor": Tensor,
+        }  # fmt: skip
+        self.pointwise = rules.row.promotion is not PLAIN
+
+    def tensor_names(self) -> list[str]:
+        """Saved tensors that are versioned, in the order they stand in `saved`."""
+        return [n for n in self.rules.saved if self.rules.is_tensor(n) and n not in self.numbers]
+
+    def body(self, raw: bool) -> list[str]:
+        rules = self.rules
+        grad = "grads" if len(rules.returns) > 1 or rules.schema.returns[0].is_tensor_list else "grad"
+        lines = [f"def apply_{'raw' if raw else 'tensors'}(node_, {grad}):"]
+        if rules.saved:
+            names = [f"s_{n}" for n in rules.saved]
+            lines += ["    if node_.saved is RELEASED: released(node_)", f"    {', '.join(names)}, = node_.saved"]
+            checks = [f"(s_{n} is not None and s_{n}.storage is not None)" for n in self.tensor_names()]
+            if checks:
+                condition = " or ".join(checks).replace("(s_", "(s_")
+                lines.append(f"    if {condition}: check_versions(node_)")
+            lines += [f"    {python_name(n)} = {self._unpack(n, raw)}" for n in rules.saved]
+        targets = self._edges()
+        lines.append("    edges_ = node_.edges")
+        for i, (names, rule, slope) in enumerate(rules.groups):
+            lines += self._group(i, names, rule, slope, raw, grad)
+        if rules.lists and any(n in rules.lists for n in rules.differentiable):
+            lines.append(f"    return ({', '.join(('*g_' if n in rules.lists else 'g_') + n for n in rules.differentiable)},)")
+        else:
+            lines.append(f"    return ({', '.join('g_' + n for n in targets)},)")
+        return lines
+
+    def _edges(self) -> list[str]:
+        return list(self.rules.differentiable)
+
+    def _unpack(self, name: str, raw: bool) -> str:
+        kind = self.rules.kind(name)
+        s = f"s_{name}"
+        if name in self.numbers or kind == "value":
+            return s
+        if kind == "attribute":
+            return s if raw or not name.endswith("_dtype") else f"node_.binding.dtype({s})"
+        if kind == "list":
+            return f"[None if t is None else t.array for t in {s}]" if raw else s
+        if kind == "results":
+            return f"[r.array for r in {s}]" if raw else f"[result_of(node_, r) for r in {s}]"
+        if kind == "result":
+            return f"{s}.array" if raw else f"result_of(node_, {s})"
+        return f"(None if {s} is None else {s}.array)" if raw else s
+
+    def _needed(self, names: tuple[str, ...]) -> list[str]:
+        """Per argument: the condition under which its gradient is wanted."""
+        out = []
+        for n in names:
+            index = self.rules.differentiable.index(n)
+            lists_before = any(m in self.rules.lists for m in self.rules.differentiable[:index])
+            if n in self.rules.lists:
+                out.append("True")
+            elif lists_before:
+                out.append(f"edges_[{index - len(self.rules.differentiable)}] is not None")
+            else:
+                out.append(f"edges_[{index}] is not None")
+        return out
+
+    def _group(self, i: int, names: tuple[str, ...], rule: Any, slope: bool, raw: bool, grad: str) -> list[str]:
+        self.scope[f"rule{i}"] = rule
+        needed = self._needed(names)
+        given = []
+        for p in parameters(rule):
+            if p == "F":
+                given.append("FR" if raw else "FT")
+            elif p == "needs":
+                given.append("(" + ", ".join(needed) + ",)")
+            elif p in ("grad", "grads"):
+                given.append(grad)
+            else:
+                given.append(python_name(p))
+        call = f"rule{i}({', '.join(given)})"
+        if slope:
+            (name,) = names
+            factor = f"{'FR' if raw else 'FT'}.conj({call})" if self.complex else call
+            if self.complex:
+                self.scope["number"] = (bool, int, float, complex)
+                factor = f"conj_{'raw' if raw else 'tensor'}({call})"
+                self.scope["conj_raw"], self.scope["conj_tensor"] = _conj("FR", self.scope), _conj("FT", self.scope)
+            value = [f"        g_{name} = {grad} * {factor}"]
+        elif len(names) == 1:
+            value = [f"        g_{names[0]} = {call}"]
+        else:
+            value = [f"        {', '.join('g_' + n for n in names)}, = {call}"]
+        lines = ["    " + " = ".join(f"g_{n}" for n in names) + " = None"] if names[0] not in self.rules.lists else []
+        lines.append(f"    if {' or '.join(needed)}:")
+        lines += value
+        if self.pointwise:
+            fit = "fit" if raw else "fit_tensor"
+            for n in names:
+                if n in self.rules.tensors:
+                    k = self.rules.tensors.index(n)
+                    lines.append(f"        if node_.shapes is not None: g_{n} = {fit}(g_{n}, node_.shapes[{k}], FR)" if raw else
+                                 f"        if node_.shapes is not None: g_{n} = {fit}(g_{n}, node_.shapes[{k}])")
+        return lines
+
+    def build(self) -> type[Node]:
+        scope = self.scope
+        scope["FR"], scope["FT"] = raw_namespace(self.binding), tensor_namespace()
+        raw = compile_plan("apply_raw", self.body(True), scope)
+        scope2 = dict(scope)
+        tensors = compile_plan("apply_tensors", self.body(False), scope2)
+        outputs = 1 if len(self.rules.returns) == 1 and not self.rules.schema.returns[0].is_tensor_list else -1
+        return type(
+            self.name,
+            (RowNode,),
+            {"__slots__": (), "apply_raw": raw, "apply_tensors": tensors, "num_outputs": outputs, "rules": self.rules,
+             "binding": self.binding},
+        )
+
+
+def _conj(which: str, scope: dict[str, Any]) -> Callable[[Any], Any]:
+    def conj(value: Any) -> Any:
+        return value.conjugate() if isinstance(value, (bool, int, float, complex)) else scope[which].conj(value)
+
+    return conj
+
+
+class RowNode(Node):
+    """A node made from a row's rules. ``count`` of outputs stands in ``shapes`` for ops that return several."""
+
+    __slots__ = ()
+    rules: Rules
+    binding: Binding
+
+    def outputs(self) -> int:
+        return self.num_outputs if self.num_outputs > 0 else int(self.shapes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_"):
+            wanted = name.removeprefix("_saved_")
+            if wanted in self.rules.saved:
+                if self.saved is RELEASED:
+                    released(self)
+                value = self.saved[self.rules.saved.index(wanted)]
+                return result_of(self, value) if type(value) is ResultRef else value
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+
+def fit_raw(g: Any, target: Any, F: Any) -> Any:
+    """A gradient brought to an argument's shape and dtype: summed over broadcast dims, real part for real arguments."""
+    if g is None or target is None:
+        return g
+    shape, native = target
+    if tuple(g.shape) != shape:
+        g = F.sum_to_size(g, shape)
+    if native is not None and g.dtype != native:
+        g = F.cast_gradient(g, native)
+    return g
+
+
+def fit_tensor(g: Any, target: Any) -> Any:
+    """The same over tensors."""
+    if g is None or target is None:
+        return g
+    shape, native = target
+    F = tensor_namespace()
+    if tuple(g.shape) != shape:
+        g = F.sum_to_size(g, shape)
+    if native is not None:
+        dtype = g.binding.dtype(native)
+        if g.dtype is not dtype:
+            g = F.real(g).to(dtype) if g.dtype.is_complex and not dtype.is_complex else g.to(dtype)
+    return g

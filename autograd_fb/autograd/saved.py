@@ -1,0 +1,86 @@
+"""Values saved for backward, and the check that nobody wrote over them."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from autograd_fb.core.keys import REQUIRES_GRAD
+from autograd_fb.graph.node import RELEASED, Node, edge_of
+from autograd_fb.tensor.storage import Storage
+from autograd_fb.tensor.tensor import Tensor, make
+
+
+class ResultRef:
+    """A saved output of the op itself: the array and its version counter, not the tensor (which holds the node)."""
+
+    __slots__ = ("array", "nr", "signature", "storage")
+
+    def __init__(self, tensor: Tensor, nr: int = 0):
+        self.array, self.signature, self.nr = tensor.array, tensor.signature, nr
+        if tensor.storage is None:
+            tensor.storage = Storage()
+        self.storage = tensor.storage
+
+
+def result_of(node: Node, ref: ResultRef | None) -> Any:
+    """The saved output as a tensor in its place in the graph."""
+    if ref is None:
+        return None
+    out = make(ref.array, ref.signature | REQUIRES_GRAD)
+    out.node = edge_of(node, ref.nr)
+    out.storage = ref.storage
+    return out
+
+
+def versions_of(saved: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """The versions of saved tensors, entry by entry; None when all are unmodified so far."""
+    versions = tuple(0 if (s := getattr(t, "storage", None)) is None else s.version for t in saved)
+    return versions if any(versions) else None
+
+
+def check_versions(node: Node) -> None:
+    """RuntimeError if a saved tensor was modified in place since."""
+    versions = node.versions
+    for i, t in enumerate(node.saved):
+        storage = getattr(t, "storage", None)
+        if storage is None:
+            continue
+        expected = versions[i] if versions is not None else 0
+        if storage.version != expected:
+            modified(node, t, storage.version, expected)
+
+
+def modified(node: Node, t: Any, version: int, expected: int) -> NoReturn:
+    binding_name = _type_name(t)
+    where = f" The op that saved it was called at {node.site()}." if node.site() else ""
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{binding_name} {list(t.array.shape)}]{_output_of(t, node)} is at version {version}; expected version {expected} instead."
+        f"{where} Hint: clone the tensor before changing it, or use the out-of-place form of the op that changed it."
+    )
+
+
+def _type_name(t: Any) -> str:
+    tensor = t if isinstance(t, Tensor) else make(t.array, t.signature)
+    device = tensor.device.type
+    return tensor.dtype.type_string if device == "cpu" else tensor.dtype.type_string.replace("torch.", f"torch.{device}.")
+
+
+def _output_of(t: Any, node: Node) -> str:
+    if isinstance(t, ResultRef):
+        return f", which is output {t.nr} of {node.name()},"
+    fn = t.grad_fn
+    return f", which is output {t.output_nr} of {fn.name()}," if fn is not None else ""
+
+
+def released(node: Node) -> NoReturn:
+    where = f" (the first one met is {node.name()}, made at {node.site()})" if node.site() else f" ({node.name()})"
+    raise RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+        "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
+        f"you need to backward through the graph a second time or if you need to access saved tensors after calling backward{where}."
+    )
+
+
+def is_released(node: Node) -> bool:
+    return node.saved is RELEASED

@@ -1,0 +1,209 @@
+"""Views in the graph: histories of bases and views that stay consistent under in-place ops.
+
+Note [Rebasing history]
+    An in-place op on a view changes its base. The base's history becomes a `CopySlices`: the gradient that arrives for
+    the base is copied, the part under the view is sent through the op, and what comes out is put in its place. The view
+    (and every other view, when next asked) then continues from the base through an `AsStridedBackward0`. Both are told
+    by geometry (shape, strides, offset in the memory), which strided libraries have; so no view has to remember how it was made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb.core.geometry import storage_size
+from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.graph.node import Node, Output, edge_of
+from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
+from autograd_fb.tensor.tensor import Tensor, renew, share, wrap
+
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def geometry_of(t: Tensor) -> Geometry:
+    geometry = t.binding.backend.geometry(t.array)
+    if geometry is None:
+        raise NotImplementedError(f"in-place history of views needs strides, which {t.binding.backend.name} does not tell")
+    return geometry
+
+
+def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
+    """The plan of a view op that is not recorded: views made under no_grad remember it, outputs of multi-output views too."""
+    multi = len(op._schema.returns) > 1 or op._schema.returns[0].is_tensor_list
+    creation = "no_grad" if not signature & GRAD_MODE else "multi_output" if multi else ""
+    if not creation:
+        return below
+
+    def marked(*args: Any) -> Any:
+        out = below(*args)
+        for t in out if isinstance(out, (list, tuple)) else (out,):
+            if t.base is not None:
+                t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, creation)
+        return out
+
+    return marked
+
+
+def _strided(array: Any, flat: Any, geometry: Geometry, origin: int, backend: Any) -> Any:
+    shape, strides, offset = geometry
+    return backend.as_strided(flat, shape, strides, offset - origin)
+
+
+class StridedNode(Node):
+    """Common to the two nodes below: an array in the base's geometry, and a view's part of it."""
+
+    __slots__ = ("base_geometry", "binding", "view_geometry")
+    base_geometry: Geometry
+    view_geometry: Geometry
+
+    def scatter(self, xp: Any, backend: Any, like: Any, fill: Any) -> tuple[Any, Any]:
+        """A new array of the base's geometry (``fill`` in it, zeros if None) and the view's part of it."""
+        shape, strides, origin = self.base_geometry
+        flat = xp.zeros((max(storage_size(shape, strides), 1),), dtype=like.dtype, device=getattr(like, "device", None))
+        whole = backend.as_strided(flat, shape, strides, 0)
+        if fill is not None:
+            whole[...] = fill
+        vshape, vstrides, voffset = self.view_geometry
+        return whole, backend.as_strided(flat, vshape, vstrides, voffset - origin)
+
+
+class AsStridedBackward0(StridedNode):
+    """From a view's gradient to its base's."""
+
+    __slots__ = ()
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        b = self.binding
+        whole, part = self.scatter(b.xp, b.backend, grad, None)
+        part[...] = grad
+        return (whole,)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        F = tensor_namespace()
+        shape, strides, origin = self.base_geometry
+        vshape, vstrides, voffset = self.view_geometry
+        whole = wrap(self.binding.xp.zeros(shape, dtype=grad.array.dtype))
+        return (F.as_strided_scatter(whole, grad, list(vshape), _dense(shape, strides, vstrides), _dense_offset(shape, strides, voffset - origin)),)
+
+
+def _dense(shape: Any, strides: Any, vstrides: Any) -> list[int]:
+    return list(vstrides)
+
+
+def _dense_offset(shape: Any, strides: Any, offset: int) -> int:
+    return offset
+
+
+class CopySlices(StridedNode):
+    """The base's history after an in-place op on one of its views: runs the op's node on the view's part of the gradient."""
+
+    __slots__ = ("fn",)
+    fn: Node | Output
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        b = self.binding
+        whole, part = self.scatter(b.xp, b.backend, grad, grad)
+        inner = self.fn.node if type(self.fn) is Output else self.fn
+        assert isinstance(inner, Node)
+        sent = b.xp.asarray(part, copy=True)
+        results = inner.apply_raw(sent if inner.num_outputs == 1 else [sent])
+        part[...] = 0 if not results or results[0] is None else results[0]
+        return (whole, *results[1:])
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        inner = self.fn.node if type(self.fn) is Output else self.fn
+        assert isinstance(inner, Node)
+        shape, strides, origin = self.base_geometry
+        vshape, vstrides, voffset = self.view_geometry
+        whole = tensor_namespace().clone(grad)
+        sent = tensor_namespace().as_strided(whole, list(vshape), list(vstrides), voffset - origin).clone()
+        results = inner.apply_tensors(sent if inner.num_outputs == 1 else [sent])
+        back = results[0] if results and results[0] is not None else sent * 0
+        out = tensor_namespace().as_strided_scatter(whole, back, list(vshape), list(vstrides), voffset - origin)
+        return (out, *results[1:])
+
+    def release(self) -> None:
+        inner = self.fn.node if type(self.fn) is Output else self.fn
+        assert isinstance(inner, Node)
+        inner.release()
+
+    def name(self) -> str:
+        return "CopySlices"
+
+
+def gradient_edge(t: Tensor) -> Node | Output | None:
+    """What a gradient of the tensor is sent to; None when it does not require grad."""
+    return t.node
+
+
+def rebase(t: Tensor, node: Node, nr: int = 0) -> None:
+    """Make ``node`` the history of a tensor that was just modified in place."""
+    target = edge_of(node, nr)
+    if t.base is None:
+        if isinstance(t.node, AccumulateGrad) and t.node.hooks is not None:
+            pass
+        t.node = target
+        t.signature |= REQUIRES_GRAD
+        if t.storage is not None:
+            t.storage.rebased += 1
+        return
+    base = t.base
+    copy = CopySlices((base.node, *node.edges[1:]))
+    copy.base_geometry, copy.view_geometry = geometry_of(base), geometry_of(t)
+    copy.fn, copy.binding = target, base.binding
+    copy.code, copy.lasti, copy.saved = node.code, node.lasti, ("slices",)
+    base.node = copy
+    base.signature |= REQUIRES_GRAD
+    storage = share(base)
+    storage.rebased += 1
+    renew_grad_fn(t)
+
+
+def renew_grad_fn(view: Tensor) -> None:
+    """A view's place in the graph, from its base as it is now."""
+    base, storage = view.base, view.storage
+    assert base is not None and storage is not None
+    if view.meta is None:
+        view.meta = AutogradMeta()
+    view.meta.generation = storage.rebased
+    if base.node is None:
+        return
+    node = AsStridedBackward0((base.node,))
+    node.base_geometry, node.view_geometry, node.binding = geometry_of(base), geometry_of(view), base.binding
+    view.node = node
+    view.signature |= REQUIRES_GRAD
+
+
+renew.grad_fn = renew_grad_fn
+
+
+def check_inplace(t: Tensor, recorded: bool) -> None:
+    """RuntimeError, before anything is written, for what may not be modified in place."""
+    if not recorded:
+        return
+    if t.base is not None:
+        creation = "" if t.meta is None else t.meta.creation
+        if creation == "multi_output":
+            raise RuntimeError(
+                f"Output {t.output_nr} of {t.grad_fn.name() if t.grad_fn else 'a function'} is a view and is being modified inplace. This view is the "
+                "output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should "
+                "replace the inplace operation by an out-of-place one."
+            )
+        if creation == "no_grad":
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous "
+                "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the "
+                "no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            )
+        if creation == "custom":
+            raise RuntimeError(
+                "Output 0 of a custom Function is a view and is being modified inplace. This view was created inside a custom Function (or because "
+                "an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the "
+                "custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+            )
+        if t.base.node is not None and isinstance(t.base.node, AccumulateGrad):
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if isinstance(t.node, AccumulateGrad):
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")

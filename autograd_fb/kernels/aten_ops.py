@@ -1,0 +1,179 @@
+"""Builds the operators of the table: each row's functional, in-place and ``out=`` overloads, when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from autograd_fb.aten.row import TABLE, Row
+from autograd_fb.backend import registry as backends
+from autograd_fb.core.device import Device, current_default_device
+from autograd_fb.core.keys import DispatchKey, below
+from autograd_fb.core.schema import FunctionSchema, parse_schema
+from autograd_fb.dispatch import registry
+from autograd_fb.dispatch.arguments import kind_of, python_name
+from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.operator import OpOverload, Plan
+from autograd_fb.kernels import namespace
+from autograd_fb.kernels.inplace import RawCall, bump, inplace_compute, out_compute
+from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
+from autograd_fb.tensor.tensor import Tensor, wrap
+
+# Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace", "out").
+ON_BUILD: list[Callable[[OpOverload, str], None]] = []
+EXPLICIT, IMPLICIT, SELECT = (DispatchKey[n] for n in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "BackendSelect"))
+_built: set[str] = set()
+
+
+def out_name(overload: str) -> str:
+    """The overload name of the ``out=`` form."""
+    return "out" if overload in ("", "Tensor") else f"{overload}_out"
+
+
+def inplace_schema(schema: FunctionSchema) -> FunctionSchema:
+    """``sin(Tensor self) -> Tensor`` as ``sin_(Tensor(a!) self) -> Tensor(a!)``."""
+    head, _, tail = str(schema).partition("(")
+    name, dot, overload = head.partition(".")
+    arguments = tail.rpartition(") -> ")[0]
+    for plain in ("Tensor self", "Tensor(a) self"):
+        if arguments.startswith(plain):
+            arguments = "Tensor(a!) self" + arguments.removeprefix(plain)
+    return parse_schema(f"{name}_{dot}{overload}({arguments}) -> Tensor(a!)")
+
+
+def out_schema(schema: FunctionSchema) -> FunctionSchema:
+    """``sin(Tensor self) -> Tensor`` as ``sin.out(Tensor self, *, Tensor(a!) out) -> Tensor(a!)``."""
+    head, _, tail = str(schema).partition("(")
+    name, _, overload = head.partition(".")
+    arguments = tail.rpartition(") -> ")[0]
+    star = "" if "*, " in arguments else "*, " if not arguments else ", *, "
+    joint = ", " if "*, " in arguments else ""
+    return parse_schema(f"{name}.{out_name(overload)}({arguments}{joint or star}Tensor(a!) out) -> Tensor(a!)")
+
+
+def provide(ns: str, name: str) -> None:
+    """Build the operators ``aten::name``, if the table has them."""
+    if ns != "aten" or name in _built:
+        return
+    rows = namespace.rows_named(name)
+    inplace_rows = [r for r in namespace.rows_named(name.removesuffix("_")) if r.inplace] if name.endswith("_") else []
+    if not rows and not inplace_rows:
+        return
+    _built.add(name)
+    for row in rows:
+        _functional(row)
+    for row in rows:
+        if row.out and row.kernel is not None and _single(row.schema):
+            _out(row)
+    for row in inplace_rows:
+        _inplace(row)
+
+
+def _single(schema: FunctionSchema) -> bool:
+    return len(schema.returns) == 1 and schema.returns[0].is_tensor
+
+
+def _site(row: Row) -> str:
+    return f"{row.site[0]}:{row.site[1]}"
+
+
+def _functional(row: Row) -> None:
+    op = registry.define(row.schema.with_namespace("aten"), _site(row), row=row)
+    if row.composite is not None:
+        op.add(Kernel(partial(row.composite, namespace.tensor_namespace()), IMPLICIT, _site(row), owner="aten"))
+        return
+    op.add(Kernel(None, EXPLICIT, _site(row), specialize=_untaped, owner="aten"))
+    if not any(a.is_tensor or a.is_tensor_list for a in row.schema.arguments):
+        op.add(Kernel(None, SELECT, _site(row), specialize=_select, owner="aten"))
+    for told in ON_BUILD:
+        told(op, "functional")
+
+
+def _inplace(row: Row) -> None:
+    op = registry.define(inplace_schema(row.schema).with_namespace("aten"), _site(row), row=row)
+    if row.composite is not None:
+        op.add(Kernel(partial(_composite_inplace, row), IMPLICIT, _site(row), owner="aten"))
+        return
+    op.add(Kernel(None, EXPLICIT, _site(row), specialize=inplace_plan, owner="aten"))
+    for told in ON_BUILD:
+        told(op, "inplace")
+
+
+def _composite_inplace(row: Row, self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    F = namespace.tensor_namespace()
+    assert row.composite is not None
+    result = row.composite(F, self, *args, **kwargs)
+    out: Tensor = F.copy_(self, result)
+    return out
+
+
+def _out(row: Row) -> None:
+    if out_name(row.overload) in (registry.OPERATORS.get(("aten", row.name)) or {}):
+        return
+    op = registry.define(out_schema(row.schema).with_namespace("aten"), _site(row), row=row)
+    op.add(Kernel(None, EXPLICIT, _site(row), specialize=_out_plan, owner="aten"))
+    for told in ON_BUILD:
+        told(op, "out")
+
+
+def _untaped(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    return untaped(op, signature)
+
+
+def _out_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    return out_compute(op, op.row, Writer(op, signature).binding)
+
+
+def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    """The in-place op below autograd: compute, check, write, count the version."""
+    compute = inplace_compute(op, op.row, Writer(op, signature).binding)
+
+    def inplace(self: Tensor, *rest: Any) -> Tensor:
+        if self.base is not None and stale(self):
+            out: Tensor = op.entry(self, *rest)
+            return out
+        compute(self, *rest)
+        bump(self)
+        return self
+
+    return inplace
+
+
+def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    """BackendSelect for factories: the device argument, or the default device, chooses the backend."""
+    names = [python_name(a.name) for a in op._schema.arguments]
+    place = next((i for i, a in enumerate(op._schema.arguments) if kind_of(a) == "Device"), None)
+    calls: dict[str, RawCall] = {}
+
+    def select(*args: Any) -> Any:
+        device: Device = (args[place] if place is not None else None) or current_default_device()
+        binding = backends.load(device.type)
+        user = op.direct(binding.key)
+        if user is not None and user.fn is not None:
+            return op.plans[binding.key.bits](*args)
+        call = calls.get(device.type)
+        if call is None:
+            call = calls[device.type] = RawCall(op.row, op, binding)
+        if place is not None:
+            args = (*args[:place], device, *args[place + 1 :])
+        result = call.run(call.prepare(args))
+        if isinstance(result, (list, tuple)):
+            return wrap_results(result, binding, None, op._schema.returns[0].is_tensor_list)
+        return wrap(result, binding)
+
+    select.__name__ = f"select_{names[0] if names else 'factory'}"
+    return select
+
+
+def _names(ns: str) -> list[str]:
+    if ns != "aten":
+        return []
+    names = {row.name for row in TABLE.values()}
+    return sorted(names | {row.name + "_" for row in TABLE.values() if row.inplace})
+
+
+registry.PROVIDERS.append(provide)
+registry.NAMES.append(_names)
+backends.CHANGED.append(registry.invalidate_all)
+__all__ = ["below", "provide"]

@@ -1,0 +1,183 @@
+"""In-place and ``out=`` forms of rows: everything is checked and computed before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from autograd_fb.aten.row import COMPARISON, PLAIN, Row
+from autograd_fb.backend.registry import Binding
+from autograd_fb.core.geometry import has_internal_overlap
+from autograd_fb.core.promotion import can_cast
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.describe import Call, kernel_of, native_dtype
+from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
+from autograd_fb.tensor.tensor import Tensor, share
+
+Plan = Callable[..., Any]
+
+
+class RawCall:
+    """Calls a row's kernel with tensors unwrapped, promoted and on one device: the general form of what plans write out."""
+
+    __slots__ = ("binding", "call", "kernel", "named", "row")
+
+    def __init__(self, row: Row, op: OpOverload, binding: Binding):
+        self.row, self.binding = row, binding
+        self.call = Call(row, op._schema)
+        self.kernel = kernel_of(row, binding)
+        self.named = isinstance(row.kernel, str) and row.promotion is not PLAIN
+
+    def prepare(self, args: Sequence[Any]) -> list[Any]:
+        """The kernel's arguments in schema order."""
+        call, binding = self.call, self.binding
+        tensors = [a for a, n in zip(args, call.names, strict=False) if n in call.tensors]
+        for a, n in zip(args, call.names, strict=False):
+            if n in call.lists:
+                tensors += [t for t in a or () if t is not None]
+        mixed = any(isinstance(t, Tensor) and t.binding is not binding for t in tensors)
+        if mixed or binding.multi:
+            same_device(tensors, self.row.name)
+        unwrap = partial(_unwrap, binding=binding, mixed=mixed)
+        out = [self._value(a, n, unwrap) for a, n in zip(args, call.names, strict=False)]
+        if self.row.promotion is not PLAIN:
+            places = [i for i, n in enumerate(call.names) if n in call.tensors]
+            for i, array in zip(places, promote([out[i] for i in places], binding, self.row.promotion), strict=True):
+                out[i] = array
+        return out
+
+    def _value(self, a: Any, name: str, unwrap: Callable[[Any], Any]) -> Any:
+        kind = self.call.kinds[name]
+        if name in self.call.tensors:
+            return unwrap(a)
+        if name in self.call.lists:
+            return None if a is None else [unwrap(t) for t in a]
+        if kind == "ScalarType":
+            return native_dtype(self.binding, a)
+        if kind == "Device" and a is not None:
+            return self.binding.backend.native_device(a.index or 0)
+        return a
+
+    def run(self, prepared: Sequence[Any], **extra: Any) -> Any:
+        if isinstance(self.row.kernel, str):
+            return self.kernel(*(v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors), **extra)
+        positional, named = [], {}
+        for argument, value in zip(self.call.arguments(), prepared, strict=False):
+            if argument.kwarg_only:
+                named[argument.name] = value
+            else:
+                positional.append(value)
+        return self.kernel(*positional, **named, **extra)
+
+
+def _unwrap(t: Any, binding: Binding, mixed: bool) -> Any:
+    if not isinstance(t, Tensor):
+        return t
+    return to_binding(t, binding, 0) if mixed else t.array
+
+
+def check_written(t: Tensor, shape: tuple[int, ...], name: str) -> None:
+    """RuntimeError for a tensor that cannot take a result of this shape, or whose elements share memory."""
+    if tuple(t.array.shape) != tuple(shape):
+        raise RuntimeError(f"output with shape {list(t.array.shape)} doesn't match the broadcast shape {list(shape)}")
+    check_overlap(t)
+
+
+def check_overlap(t: Tensor) -> None:
+    if t.base is None:
+        return
+    geometry = t.binding.backend.geometry(t.array)
+    if geometry is not None and has_internal_overlap(geometry[0], geometry[1]):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the "
+            "tensor before performing the operation."
+        )
+
+
+def check_cast(result: Any, t: Tensor) -> None:
+    source, target = t.binding.dtype(result.dtype), t.dtype
+    if source is not target and not can_cast(source, target):
+        raise RuntimeError(f"result type {source.torch_name} can't be cast to the desired output type {target.torch_name}")
+
+
+def bump(t: Tensor) -> None:
+    storage = t.storage or share(t)
+    storage.version += 1
+
+
+def write(t: Tensor, result: Any) -> None:
+    """Put a result of the right shape into the tensor's memory; libraries that cannot write get a new array."""
+    native = t.array.dtype
+    binding = t.binding
+    if result.dtype != native:
+        if binding.dtype(result.dtype).is_complex and not binding.dtype(native).is_complex:
+            result = binding.xp.real(result)
+        result = binding.xp.astype(result, native)
+    t.array[...] = result
+
+
+def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., None]:
+    """The function that runs a row in place on its first argument; raises before it writes."""
+    raw = RawCall(row, op, binding)
+    if row.inplace_kernel is not None:
+        mutate = partial(row.inplace_kernel, binding.xp)
+
+        def run_mutating(self: Tensor, *rest: Any) -> None:
+            check_overlap(self)
+            mutate(*raw.prepare((self, *rest)))
+
+        return run_mutating
+    direct = raw.named and row.promotion is not COMPARISON and binding.backend.traits.strided
+
+    def run(self: Tensor, *rest: Any) -> None:
+        prepared = raw.prepare((self, *rest))
+        array = self.array
+        shapes = [v.shape for v, n in zip(prepared, raw.call.names, strict=False) if n in raw.call.tensors and v is not None and not isinstance(v, NUMBERS)]
+        if direct and prepared[0] is array and self.base is None and all(s == array.shape or not s for s in shapes):
+            raw.run(prepared, out=array)
+            return
+        result = raw.run(prepared)
+        check_written(self, result.shape, op._name)
+        check_cast(result, self)
+        write(self, result)
+
+    return run
+
+
+def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any]:
+    """The function that runs a row and puts the result into ``out``, resized if need be."""
+    raw = RawCall(row, op, binding)
+
+    def run(*args: Any) -> Tensor:
+        *rest, out = args
+        result = raw.run(raw.prepare(rest))
+        if not isinstance(result, binding.array_types):
+            result = binding.backend.as_array(result)
+        same_device([*(a for a in rest if isinstance(a, Tensor)), out], op._name)
+        check_cast(result, out)
+        if tuple(out.array.shape) != tuple(result.shape):
+            resize_out(out, result)
+        else:
+            check_overlap(out)
+            write(out, result)
+        bump(out)
+        return out  # type: ignore[no-any-return]
+
+    return run
+
+
+def resize_out(out: Tensor, result: Any) -> None:
+    """Give ``out`` a new array of the result's shape; with elements in it that is deprecated, and so warned about."""
+    if out.numel():
+        import warnings
+
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(out.array.shape)}, which does not match the required "
+            f"output shape {list(result.shape)}. This behavior is deprecated, and in a future release outputs will not be resized unless they "
+            "have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            UserWarning,
+            stacklevel=2,
+        )
+    native = out.array.dtype
+    out.array = result if result.dtype == native else out.binding.xp.astype(result, native)

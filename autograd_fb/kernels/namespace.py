@@ -1,0 +1,209 @@
+"""`F`, the op namespace that rules and composites are written against: over raw arrays, and over tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
+from autograd_fb.backend.registry import Binding
+from autograd_fb.core.dtype import DType
+from autograd_fb.core.keys import DispatchKey
+from autograd_fb.dispatch.arguments import kind_of
+from autograd_fb.dispatch.registry import OpOverloadPacket, find, ops
+from autograd_fb.kernels.describe import kernel_of, native_dtype
+from autograd_fb.kernels.promote import promote
+from autograd_fb.tensor.tensor import Tensor, wrap
+
+BY_NAME: dict[str, list[Row]] = {}  # name -> rows, filled from the table when first needed
+
+
+def rows_named(name: str) -> list[Row]:
+    if not BY_NAME:
+        for row in TABLE.values():
+            BY_NAME.setdefault(row.name, []).append(row)
+    return BY_NAME.get(name, [])
+
+
+class RawNamespace:
+    """The ops over the raw arrays of one backend: kernels bound to it, composites bound to this namespace.
+
+    If a user replaced an op for the device, the replacement is called (with tensors made of the arrays).
+    """
+
+    def __init__(self, binding: Binding):
+        self._binding = binding
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        rows = rows_named(name)
+        if not rows:
+            rows = [r for k, r in TABLE.items() if k.replace(".", "_") == name]
+        if not rows:
+            raise AttributeError(f"no operator is named {name!r}")
+        calls = [self._bound(row) for row in rows]
+        fn = calls[0] if len(calls) == 1 else _Choose(rows, calls)
+        self.__dict__[name] = fn
+        return fn
+
+    def _bound(self, row: Row) -> Callable[..., Any]:
+        user = self._user_kernel(row)
+        if user is not None:
+            return user
+        if row.composite is not None:
+            return partial(row.composite, self)
+        kernel = kernel_of(row, self._binding)
+        names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
+        if row.promotion is PLAIN:
+            return partial(_with_native_dtype, kernel, self._binding) if names else kernel
+        return partial(_promoted, row, kernel, self._binding, [a.is_tensor for a in row.schema.arguments])
+
+    def _user_kernel(self, row: Row) -> Callable[..., Any] | None:
+        overloads = find("aten", row.name) or {}
+        op = overloads.get(row.overload or "default")
+        direct = None if op is None else op.direct(self._binding.key)
+        if op is None or direct is None or direct.fn is None:
+            return None
+        binding, key = self._binding, DispatchKey[self._binding.key.name]
+
+        def through_user(*args: Any, **kwargs: Any) -> Any:
+            from autograd_fb.core.keys import DispatchKeySet
+
+            def lift(v: Any) -> Any:
+                return wrap(v, binding) if isinstance(v, binding.array_types) else v
+
+            out = op.redispatch(DispatchKeySet(key), *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()})
+            return tuple(o.array if isinstance(o, Tensor) else o for o in out) if isinstance(out, tuple) else getattr(out, "array", out)
+
+        return through_user
+
+    # --- what the derivation itself needs
+
+    def sum_to_size(self, g: Any, shape: tuple[int, ...]) -> Any:
+        """The gradient summed over the dims that broadcasting made."""
+        lead = len(g.shape) - len(shape)
+        dims = tuple(range(lead)) + tuple(i + lead for i, s in enumerate(shape) if s == 1 and g.shape[i + lead] != 1)
+        xp = self._binding.xp
+        if dims:
+            g = xp.sum(g, axis=dims, keepdims=True, dtype=g.dtype)
+        return xp.reshape(g, shape) if lead else g
+
+    def cast_gradient(self, g: Any, native: Any) -> Any:
+        """The gradient in the argument's dtype: the real part where the argument is real."""
+        xp = self._binding.xp
+        if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(native, "complex floating"):
+            g = xp.real(g)
+        return g if g.dtype == native else xp.astype(g, native)
+
+
+def _promoted(row: Row, kernel: Callable[..., Any], binding: Binding, tensors: list[bool], *args: Any, **kwargs: Any) -> Any:
+    """A pointwise kernel on raw arguments: cast only when their dtypes differ."""
+    dtype, mixed = None, row.promotion is POINTWISE_FLOAT
+    for a, is_tensor in zip(args, tensors, strict=False):
+        if is_tensor and hasattr(a, "dtype"):
+            mixed = mixed or (dtype is not None and a.dtype != dtype)
+            dtype = a.dtype
+    if mixed:
+        named = {a.name: kwargs.pop(a.name) for a in row.schema.arguments if a.is_tensor and a.name in kwargs}
+        arrays = promote([a for a, t in zip(args, tensors, strict=False) if t] + list(named.values()), binding, row.promotion)
+        rest = iter(arrays)
+        args = tuple(next(rest) if t else a for a, t in zip(args, tensors, strict=False))
+        kwargs.update({n: next(rest) for n in named})
+    return kernel(*args, **kwargs)
+
+
+def _with_native_dtype(kernel: Callable[..., Any], binding: Binding, *args: Any, **kwargs: Any) -> Any:
+    dtype = kwargs.get("dtype")
+    if isinstance(dtype, DType):
+        kwargs["dtype"] = native_dtype(binding, dtype)
+    return kernel(*args, **kwargs)
+
+
+class _Choose:
+    """The first overload that takes this many arguments with these names and kinds of values."""
+
+    def __init__(self, rows: list[Row], calls: list[Callable[..., Any]]):
+        self.rows, self.calls = rows, calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for row, call in zip(self.rows, self.calls, strict=True):
+            try:
+                values = row.schema.bind(args, kwargs)
+            except RuntimeError:
+                continue
+            if all(_plausible(a, v) for a, v in zip(row.schema.arguments, values, strict=True)):
+                return call(*args, **kwargs)
+        raise TypeError(f"no overload of {self.rows[0].name} takes {len(args)} arguments and {sorted(kwargs)}")
+
+
+def _plausible(argument: Any, value: Any) -> bool:
+    """Whether a raw value can be meant for an argument (arrays for tensors, numbers for the rest)."""
+    is_array = hasattr(value, "dtype") and hasattr(value, "shape")
+    if value is None:
+        return argument.is_optional or kind_of(argument) == "Generator"
+    if argument.is_tensor:
+        return is_array or isinstance(value, (bool, int, float, complex))
+    if argument.is_tensor_list:
+        return isinstance(value, (list, tuple))
+    kind = kind_of(argument)
+    if is_array:
+        return bool(kind == "Scalar" and value.ndim == 0)
+    if kind.endswith("[]"):
+        return isinstance(value, (list, tuple)) or argument.N is not None
+    if kind == "bool":
+        return isinstance(value, bool)
+    return not (kind == "int" and (isinstance(value, (bool, float, list, tuple))))
+
+
+class TensorNamespace:
+    """The ops over tensors: dispatched, and so recorded when grad mode is on."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        overloads = find("aten", name)
+        fn: Any
+        if overloads is None:
+            base, _, overload = name.partition("_")
+            candidates = [k for k in TABLE if k.replace(".", "_") == name]
+            if not candidates:
+                raise AttributeError(f"no operator is named {name!r}")
+            base, _, overload = candidates[0].partition(".")
+            fn = getattr(getattr(ops.aten, base), overload or "default")
+        else:
+            fn = next(iter(overloads.values())) if len(overloads) == 1 else OpOverloadPacket("aten", name)
+        self.__dict__[name] = fn
+        return fn
+
+    def sum_to_size(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+        lead = g.ndim - len(shape)
+        dims = list(range(lead)) + [i + lead for i, s in enumerate(shape) if s == 1 and g.shape[i + lead] != 1]
+        if dims:
+            g = self.sum(g, dims, True)
+        out: Tensor = self.reshape(g, list(shape)) if lead else g
+        return out
+
+
+_raw: dict[int, RawNamespace] = {}
+_tensors = TensorNamespace()
+
+
+def raw_namespace(binding: Binding) -> RawNamespace:
+    found = _raw.get(id(binding))
+    if found is None:
+        found = _raw[id(binding)] = RawNamespace(binding)
+    return found
+
+
+def tensor_namespace() -> TensorNamespace:
+    return _tensors
+
+
+def forget() -> None:
+    """Bind anew at the next use: a registration changed what an op runs."""
+    for namespace in _raw.values():
+        binding = namespace._binding
+        namespace.__dict__.clear()
+        namespace._binding = binding

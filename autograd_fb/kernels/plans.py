@@ -1,0 +1,232 @@
+"""Writing plans: the straight-line function that serves all calls of one signature of one built-in op.
+
+Note [Plans are written as source]
+    A plan unwraps, calls the library and wraps, with everything that the signature settles left out: dtypes, devices, which
+    arguments are lists or may be missing. Generic code that decides these things at each call costs three to five times as much as
+    a small array op. So the plan is written as a few lines of Python and compiled; the source is kept on the function
+    (``plan.source``), given to `linecache` (debuggers step through it) and printed by `explain`.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from autograd_fb.aten.row import COMPARISON, PLAIN, POINTWISE_FLOAT, Row
+from autograd_fb.backend.registry import BY_KEY, Binding
+from autograd_fb.core import keys
+from autograd_fb.core.dtype import ALL_DTYPES, get_default_dtype
+from autograd_fb.core.keys import IS_VIEW, SCALAR_MASK
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels import promote as promotion_rules
+from autograd_fb.kernels.describe import Call, call_text, kernel_of, native_dtype
+from autograd_fb.kernels.promote import promote, same_device, single_dtype, to_binding
+from autograd_fb.tensor.tensor import Tensor, make_view, refresh
+
+Plan = Callable[..., Any]
+_number = count().__next__
+
+
+def compile_plan(name: str, lines: list[str], scope: dict[str, Any]) -> Plan:
+    """The function `name` that the lines define, with its source where debuggers and `explain` find it."""
+    source = "\n".join(lines) + "\n"
+    filename = f"<autograd_fb plan {_number()}: {name}>"
+    scope["__name__"] = "autograd_fb.kernels.plans"
+    exec(compile(source, filename, "exec"), scope)  # noqa: S102 (written here, from identifiers of schemas)
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    plan: Plan = scope[name]
+    plan.source = source  # type: ignore[attr-defined]
+    return plan
+
+
+def stale(t: Any) -> bool:
+    """Whether a view's history was out of date; it no longer is, and its signature may have changed."""
+    if t is None or t.base is None or not t.storage.rebased:
+        return False
+    generation = 0 if t.meta is None else t.meta.generation
+    if generation == t.storage.rebased:
+        return False
+    before = t.signature
+    refresh(t)
+    return bool(t.signature != before)
+
+
+class Writer:
+    """Collects the lines of a plan for one op and signature, from its arguments to the kernel's result `r`."""
+
+    def __init__(self, op: OpOverload, signature: int):
+        self.op, self.signature = op, signature
+        self.row: Row = op.row
+        self.call = Call(self.row, op._schema)
+        bits = signature >> keys.FIRST_BACKEND_BIT
+        self.mixed_devices = bits & (bits - 1) != 0
+        backends = [keys.BACKENDS[i] for i in range(bits.bit_length()) if bits >> i & 1]
+        functional = [n for n in ("FPGA", "Vulkan", "Metal") if signature & keys.DispatchKey[n].bits]
+        self.binding = self._binding(backends or functional)
+        self.dtype = single_dtype(signature)
+        self.scope: dict[str, Any] = {
+            "new": object.__new__, "Tensor": Tensor, "kernel": kernel_of(self.row, self.binding), "op": op, "stale": stale,
+            "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type, "make_view": make_view,
+            "as_array": self.binding.backend.as_array, "promote": promote, "promotion": self.row.promotion,
+            "native_dtype": native_dtype, "same_device": same_device, "to_binding": to_binding,
+        }  # fmt: skip
+        self.lines: list[str] = []
+        self.values: dict[str, str] = {}
+
+    @staticmethod
+    def _binding(names: list[str]) -> Binding:
+        for name in names:
+            if name != "CPU" and name in BY_KEY:
+                return BY_KEY[name]
+        return BY_KEY[names[0]] if names and names[0] in BY_KEY else BY_KEY["CPU"]
+
+    @property
+    def name(self) -> str:
+        return f"{self.op._opname}_{self.op._overloadname}".replace(".", "_")
+
+    def add(self, *lines: str) -> None:
+        self.lines.extend("    " + line for line in lines)
+
+    def head(self) -> None:
+        """The def line, and for views the check that their history is current."""
+        names = ", ".join(self.call.names + (["out"] if self.op._overloadname.endswith("out") else []))
+        self.lines.append(f"def {self.name}({names}):")
+        if self.signature & IS_VIEW:
+            for t in self.call.tensors:
+                plain = f"type({t}) in NUMBERS or " if self.signature & SCALAR_MASK else ""
+                self.add(f"if not ({plain}{t} is None) and stale({t}): return op({self._again()})")
+            for t in self.call.lists:
+                self.add(f"if any(stale(t) for t in {t} or ()): return op({self._again()})")
+            self.scope["NUMBERS"] = frozenset(promotion_rules.NUMBERS)
+
+    def _again(self) -> str:
+        return ", ".join(f"{n}={n}" if a.kwarg_only else n for a, n in zip(self.call.arguments(), self.call.names, strict=True))
+
+    def unwrap(self) -> None:
+        """Arrays out of tensors: `a0`, `a1`, ...; numbers stay what they are."""
+        call = self.call
+        numbers = bool(self.signature & SCALAR_MASK)
+        if self.mixed_devices or self.binding.multi:
+            every = ", ".join([*call.tensors, *(f"*({n} or ())" for n in call.lists)])
+            self.add(f"same_device(({every},), {self.op._name!r})")
+        for i, t in enumerate(call.tensors):
+            get = f"to_binding({t}, binding, 0)" if self.mixed_devices else f"{t}.array"
+            if numbers:
+                get = f"{get} if isinstance({t}, Tensor) else {t}"
+            elif t in call.optional:
+                get = f"None if {t} is None else {get}"
+            self.add(f"a{i} = {get}")
+            self.values[t] = f"a{i}"
+        for i, t in enumerate(call.lists):
+            get = "to_binding(t, binding, 0)" if self.mixed_devices else "t.array"
+            items = f"[None if t is None else t if not isinstance(t, Tensor) else {get} for t in {t}]"
+            self.add(f"l{i} = " + (f"None if {t} is None else {items}" if t in call.optional else items))
+            self.values[t] = f"l{i}"
+        for n in call.names:
+            kind = call.kinds[n]
+            if kind == "ScalarType":
+                self.add(f"v_{n} = None if {n} is None else native_dtype(binding, {n})")
+                self.values[n] = f"v_{n}"
+            elif kind == "Device":
+                self.add(f"v_{n} = None if {n} is None else binding.backend.native_device({n}.index or 0)")
+                self.values[n] = f"v_{n}"
+            self.values.setdefault(n, n)
+
+    def needs_promotion(self) -> bool:
+        """Whether the signature leaves the common dtype open, or settles that a cast is needed."""
+        if self.row.promotion is PLAIN:
+            return False
+        if self.dtype is None or self.signature & SCALAR_MASK:
+            return True
+        return self.row.promotion is POINTWISE_FLOAT and ALL_DTYPES[self.dtype].kind in "biu"
+
+    def promote(self) -> None:
+        if self.needs_promotion():
+            arrays = ", ".join(self.values[t] for t in self.call.tensors)
+            self.add(f"{arrays}, = promote(({arrays},), binding, promotion)")
+
+    def compute(self) -> None:
+        """The kernel call; a library that answers with scalars gets arrays made of them."""
+        self.add(f"r = kernel({call_text(self.call, self.values)})")
+
+    def fix_scalar(self, r: str = "r") -> None:
+        if self.binding.backend.traits.scalar_results:
+            self.add(f"if type({r}) is not ARRAY: {r} = as_array({r})")
+
+    def static_signature(self) -> int | None:
+        """The result's signature where the row and the signature settle it: named kernels of one dtype."""
+        if not isinstance(self.row.kernel, str) or self.row.promotion is PLAIN or self.needs_promotion():
+            return None
+        if self.dtype is None or ALL_DTYPES[self.dtype].is_complex:
+            return None
+        if self.row.promotion is COMPARISON:
+            return None
+        dtype = ALL_DTYPES[self.dtype]
+        if self.row.promotion is POINTWISE_FLOAT and dtype.kind in "biu":
+            dtype = get_default_dtype()
+        elif dtype.kind == "b":
+            return None
+        return keys.tensor_signature(self.binding.key, dtype.index)
+
+    def fresh(self, name: str = "t", array: str = "r", signature: str = "sigs[r.dtype]", node: str = "None") -> None:
+        """A new tensor over a new array."""
+        self.add(
+            f"{name} = new(Tensor)",
+            f"{name}.array = {array}; {name}.signature = {signature}; {name}.node = {node}",
+            f"{name}.meta = {name}.storage = {name}.base = None",
+        )
+
+    def signature_text(self) -> str:
+        static = self.static_signature()
+        return str(static) if static is not None else "sigs[r.dtype]"
+
+    def finish(self) -> Plan:
+        return compile_plan(self.name, self.lines, self.scope)
+
+
+def untaped(op: OpOverload, signature: int) -> Plan:
+    """The plan below autograd: unwrap, promote, call, wrap."""
+    w = Writer(op, signature)
+    w.head()
+    w.unwrap()
+    w.promote()
+    w.compute()
+    returns = op._schema.returns
+    if len(returns) == 1 and returns[0].is_tensor:
+        w.fix_scalar()
+        if w.row.is_view:
+            w.add(f"return make_view(r, {w.call.tensors[0]}, sigs[r.dtype])")
+        else:
+            w.fresh(signature=w.signature_text())
+            w.add("return t")
+    elif not returns:
+        w.add("return None")
+    else:
+        w.scope["wrap_results"] = wrap_results
+        base = w.call.tensors[0] if w.row.is_view else "None"
+        w.add(f"return wrap_results(r, binding, {base}, {returns[0].is_tensor_list})")
+    return w.finish()
+
+
+def wrap_results(results: Any, binding: Binding, base: Tensor | None, as_list: bool) -> Any:
+    """Several results as tensors (None for undefined ones, plain values as they are)."""
+    out: list[Any] = []
+    if not isinstance(results, (list, tuple)):
+        return results
+    for r in results:
+        if r is None or isinstance(r, (bool, int, float, complex)) and not hasattr(r, "dtype"):
+            out.append(r)
+            continue
+        if not isinstance(r, binding.array_types):
+            r = binding.backend.as_array(r)
+        signature = binding.signatures[r.dtype]
+        if base is not None:
+            out.append(make_view(r, base, signature))
+            continue
+        t: Tensor = object.__new__(Tensor)
+        t.array, t.signature = r, signature
+        t.node = t.meta = t.storage = t.base = None
+        out.append(t)
+    return out if as_list else tuple(out)

@@ -1,0 +1,87 @@
+"""What tensors over the same memory share, and what only tensors in a graph need."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from autograd_fb.graph.node import Node
+
+if TYPE_CHECKING:
+    from autograd_fb.tensor.tensor import Tensor
+
+
+class Storage:
+    """The version counter of a piece of memory, made with its first view or in-place op.
+
+    ``rebased`` counts the in-place ops that changed the history of the base: a view whose own count is older renews its
+    ``grad_fn`` when it is next asked for.
+    """
+
+    __slots__ = ("rebased", "version")
+
+    def __init__(self) -> None:
+        self.version = self.rebased = 0
+
+
+class AutogradMeta:
+    """What a tensor needs as a leaf or a view in a graph: its gradient, how it came to be a view, its name."""
+
+    __slots__ = ("creation", "generation", "grad", "grad_dtype", "name", "post_accumulate", "retains")
+
+    def __init__(self, generation: int = 0, creation: str = ""):
+        self.grad: Tensor | None = None
+        self.generation = generation  # Storage.rebased when grad_fn was last made
+        self.creation = creation      # "", "no_grad", "multi_output", "inference" or "custom": how the view was made
+        self.name: str | None = None
+        self.retains = False
+        self.post_accumulate: Any = None
+        self.grad_dtype: Any = None
+
+
+class AccumulateGrad(Node):
+    """The end of a graph: adds what arrives to a leaf's ``grad``.
+
+    It holds the leaf's meta and array, but the leaf itself weakly: a leaf owns its accumulator, and a cycle would keep both until the
+    garbage collector runs. Should the leaf be gone, ``variable`` makes a tensor that shares its meta.
+    """
+
+    __slots__ = ("array", "leaf", "meta", "signature")
+
+    def __init__(self, tensor: Tensor):
+        super().__init__()
+        self.sequence = 1 << 62  # accumulates as soon as it can: memory is freed early, as in PyTorch
+        if tensor.meta is None:
+            tensor.meta = AutogradMeta()
+        self.meta = tensor.meta
+        self.array, self.signature = tensor.array, tensor.signature
+        self.leaf = weakref.ref(tensor)
+
+    @property
+    def variable(self) -> Tensor:
+        tensor = self.leaf()
+        if tensor is None:
+            from autograd_fb.tensor.tensor import make  # lazy: Tensor is made of these classes
+
+            tensor = make(self.array, self.signature)
+            tensor.meta, tensor.node = self.meta, self
+            self.leaf = weakref.ref(tensor)
+        return tensor
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        _accumulate.raw(self, grad)
+        return ()
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        _accumulate.tensors(self, grad)
+        return ()
+
+
+class _Accumulate:
+    """How gradients are added to a leaf; set by `tensor.accumulate`, which needs Tensor."""
+
+    raw: Any = None
+    tensors: Any = None
+
+
+_accumulate = _Accumulate()

@@ -1,0 +1,449 @@
+"""Tensor: a library's own array, a signature, and what autograd knows about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb.backend import registry
+from autograd_fb.backend.registry import BY_TYPE, Binding
+from autograd_fb.core.device import Device
+from autograd_fb.core.dtype import DType
+from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
+from autograd_fb.core.size import Size
+from autograd_fb.dispatch.state import state
+from autograd_fb.graph.node import Handle, Node, Output
+from autograd_fb.tensor import methods
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, Storage
+
+_new = object.__new__
+
+
+class Tensor(methods.TensorMethods):
+    """An array of whatever library, with PyTorch's interface. ``array`` is the library's own object, not a copy.
+
+    >>> import autograd_fb as torch
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("array", "base", "meta", "node", "signature", "storage", "__dict__", "__weakref__")
+    __array_priority__ = 1000
+
+    array: Any
+    signature: int
+    node: Node | Output | None      # grad_fn, or the accumulator of a leaf that requires grad
+    meta: AutogradMeta | None
+    storage: Storage | None
+    base: Tensor | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Tensor and not (args or kwargs):
+            return _constructor[0](cls)
+        return _constructor[0](cls, *args, **kwargs) if cls.__init__ is object.__init__ else _new(cls)
+
+    # --- what it is
+
+    @property
+    def binding(self) -> Binding:
+        """The backend in charge of the array."""
+        return BY_TYPE.get(type(self.array)) or _binding(self.array)
+
+    @property
+    def shape(self) -> Size:
+        return Size(self.array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return Size(self.array.shape)
+        return self.array.shape[_dim(dim, self.array.ndim)]
+
+    @property
+    def ndim(self) -> int:
+        return int(self.array.ndim)
+
+    def dim(self) -> int:
+        return int(self.array.ndim)
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        n = 1
+        for s in self.array.shape:
+            n *= s
+        return n
+
+    nelement = numel
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between elements along each dimension, in elements."""
+        geometry = self.binding.backend.geometry(self.array)
+        if geometry is None:
+            from autograd_fb.core.geometry import contiguous_strides
+
+            strides: tuple[int, ...] = contiguous_strides(self.array.shape)
+        else:
+            strides = geometry[1]
+        return strides if dim is None else strides[_dim(dim, len(strides))]
+
+    def storage_offset(self) -> int:
+        geometry = self.binding.backend.geometry(self.array)
+        return 0 if geometry is None else geometry[2]
+
+    @property
+    def dtype(self) -> DType:
+        return self.binding.dtype(self.array.dtype)
+
+    @property
+    def device(self) -> Device:
+        return self.binding.device(self.array)
+
+    @property
+    def layout(self) -> str:
+        return "torch.strided"
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel() * self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def is_meta(self) -> bool:
+        return self.device.type == "meta"
+
+    def get_device(self) -> int:
+        return self.device.index if self.device.index is not None else -1
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        from autograd_fb.core.geometry import is_contiguous
+
+        return is_contiguous(tuple(self.array.shape), self.stride())
+
+    @property
+    def _keys(self) -> DispatchKeySet:
+        return DispatchKeySet(self.signature)
+
+    # --- its place in a graph
+
+    @property
+    def requires_grad(self) -> bool:
+        if self.base is not None:
+            refresh(self)
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Record (or stop recording) ops on this leaf. RuntimeError for integers, and to turn it off for a non-leaf."""
+        if self.requires_grad == bool(requires_grad):
+            return self
+        if requires_grad:
+            dtype = self.dtype
+            if not (dtype.is_floating_point or dtype.is_complex):
+                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+            self.signature |= REQUIRES_GRAD
+            self.node = AccumulateGrad(self)
+        else:
+            if not self.is_leaf:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                    "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            self.signature &= ~REQUIRES_GRAD
+            self.node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        if self.base is not None:
+            refresh(self)
+        return self.node is None or type(self.node) is AccumulateGrad
+
+    @property
+    def grad_fn(self) -> Node | None:
+        if self.base is not None:
+            refresh(self)
+        node = self.node
+        if node is None or type(node) is AccumulateGrad:
+            return None
+        return node.node if type(node) is Output else node
+
+    @property
+    def output_nr(self) -> int:
+        return self.node.nr if type(self.node) is Output else 0
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a leaf, or of a tensor with `retain_grad`."""
+        if self.meta is None or self.meta.grad is None:
+            if not self.is_leaf and not (self.meta is not None and self.meta.retains):
+                _warn_non_leaf_grad()
+            return None
+        return self.meta.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        _check_grad(self, value)
+        if self.meta is None:
+            self.meta = AutogradMeta()
+        self.meta.grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        if self.meta is not None:
+            self.meta.grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        return self.meta is not None and self.meta.retains
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in ``grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.is_leaf or self.retains_grad:
+            return
+        meta = self.meta = self.meta or AutogradMeta()
+        meta.retains = True
+        node, nr = (self.node.node, self.node.nr) if type(self.node) is Output else (self.node, 0)
+        assert isinstance(node, Node)
+
+        def keep(grad: Tensor) -> None:
+            meta.grad = grad if meta.grad is None else meta.grad + grad
+
+        node.hook_table().retain[nr] = keep
+
+    def register_hook(self, hook: Any) -> Handle:
+        """Call ``hook(grad)`` whenever a gradient of this tensor is computed; a tensor it returns replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node, nr = (self.node.node, self.node.nr) if type(self.node) is Output else (self.node, 0)
+        assert isinstance(node, Node)
+        from collections import OrderedDict
+
+        return Handle.add(node.hook_table().tensor.setdefault(nr, OrderedDict()), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Any) -> Handle:
+        """Call ``hook(tensor)`` after a gradient was added to this leaf's ``grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not isinstance(self.node, AccumulateGrad):
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return Handle.add(self.node.hook_table().post_accumulate, hook)
+
+    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Add the gradient of this tensor to the ``grad`` of the leaves. See `autograd_fb.autograd.backward`."""
+        from autograd_fb.tensor.backward import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    # --- versions and views
+
+    @property
+    def _version(self) -> int:
+        return 0 if self.storage is None else self.storage.version
+
+    @property
+    def _base(self) -> Tensor | None:
+        return self.base
+
+    def _is_view(self) -> bool:
+        return self.base is not None
+
+    @property
+    def data(self) -> Tensor:
+        """The same array outside the graph, with a version counter of its own."""
+        return make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW))
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        keep = self.signature & REQUIRES_GRAD
+        self.array = value.array
+        self.signature = (value.signature & ~(REQUIRES_GRAD | IS_VIEW)) | keep | (self.signature & IS_VIEW)
+        if isinstance(self.node, AccumulateGrad):
+            self.node.array = value.array
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph; versions are shared."""
+        storage = self.storage or share(self)
+        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW))
+        out.storage = storage
+        return out
+
+    def detach_(self) -> Tensor:
+        """Take this tensor out of its graph; views cannot be."""
+        if self.base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self.node = None
+        self.signature &= ~REQUIRES_GRAD
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
+            )
+        if id(self) in memo:
+            found: Tensor = memo[id(self)]
+            return found
+        with_grad = self.requires_grad
+        out = self.detach().clone()
+        if type(self) is not Tensor:
+            copy: Tensor = _new(type(self))
+            for name in ("array", "signature", "node", "meta", "storage", "base"):
+                setattr(copy, name, getattr(out, name))
+            out = copy
+        out.__dict__.update(self.__dict__)
+        if with_grad:
+            out.requires_grad_()
+        memo[id(self)] = out
+        if self.meta is not None and self.meta.grad is not None:
+            out.grad = self.meta.grad.clone()
+        return out
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def make(array: Any, signature: int) -> Tensor:
+    """A tensor over an array whose signature is known."""
+    t: Tensor = _new(Tensor)
+    t.array, t.signature = array, signature
+    t.node = t.meta = t.storage = t.base = None
+    return t
+
+
+def wrap(array: Any, binding: Binding | None = None) -> Tensor:
+    """A tensor over an array of any loaded backend."""
+    b = binding or BY_TYPE.get(type(array)) or _binding(array)
+    if not isinstance(array, b.array_types):
+        array = b.backend.as_array(array)
+    return make(array, b.signatures[array.dtype])
+
+
+def _binding(array: Any) -> Binding:
+    found = registry.binding_of(array)
+    if found is None:
+        cpu = registry.load("cpu")  # NumPy's scalars are no arrays of it, but stand for 0-d ones
+        if hasattr(array, "dtype") and hasattr(array, "item") and isinstance(cpu.backend.as_array(array), cpu.array_types):
+            return cpu
+        raise TypeError(f"no loaded backend knows arrays of type {type(array).__name__}")
+    return found
+
+
+def share(t: Tensor) -> Storage:
+    """The storage of a tensor, made now if it has none."""
+    if t.storage is None:
+        t.storage = Storage()
+    return t.storage
+
+
+def make_view(array: Any, of: Tensor, signature: int) -> Tensor:
+    """A tensor over a view of another tensor's memory: same version counter, same base."""
+    t: Tensor = _new(Tensor)
+    t.array, t.signature = array, signature | IS_VIEW
+    t.node = t.meta = None
+    storage = of.storage
+    if storage is None:
+        storage = of.storage = Storage()
+    t.storage = storage
+    t.base = of if of.base is None else of.base
+    if storage.rebased:
+        t.meta = AutogradMeta(storage.rebased)
+    return t
+
+
+class _Renew:
+    """Makes the new grad_fn of a view whose base changed its history; set by the autograd layer."""
+
+    grad_fn: Any = None
+
+
+renew = _Renew()
+
+
+def refresh(view: Tensor) -> None:
+    """Bring a view's grad_fn up to date with in-place changes made through its base or other views."""
+    storage = view.storage
+    if storage is not None and storage.rebased and renew.grad_fn is not None:
+        generation = 0 if view.meta is None else view.meta.generation
+        if generation != storage.rebased:
+            renew.grad_fn(view)
+
+
+def check_mode() -> bool:
+    """Whether ops are recorded in this thread."""
+    return state.grad_mode and not state.inference_mode
+
+
+def _dim(dim: int, ndim: int) -> int:
+    from autograd_fb.core.geometry import normalize_dim
+
+    return normalize_dim(dim, ndim)
+
+
+def _warn_non_leaf_grad() -> None:
+    import warnings
+
+    warnings.warn(
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during "
+        "autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
+        "non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _check_grad(t: Tensor, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type \"{type(value).__name__}\"")
+    if value is t:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if value.dtype is not t.dtype:
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype '{t.dtype.name}'. "
+            "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype)."
+        )
+    if value.device != t.device:
+        raise RuntimeError(
+            f"attempting to assign a gradient with device type '{value.device.type}' to a tensor with device type "
+            f"'{t.device.type}'. Please ensure that the gradient and the tensor are on the same device"
+        )
+    if tuple(value.array.shape) != tuple(t.array.shape):
+        raise RuntimeError(
+            f"assigned grad has data of a different size: expected shape {list(t.array.shape)}, got {list(value.array.shape)}"
+        )
+
+
+_constructor: list[Any] = [None]  # torch.Tensor(...): set by tensor.factory
+GRAD_BITS = REQUIRES_GRAD | GRAD_MODE
