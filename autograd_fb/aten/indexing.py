@@ -277,7 +277,8 @@ def _index_put(xp: Any, self: Array, indices: Sequence[Array | None], values: Ar
     mask = _sole_mask(xp, self, indices, values)
     if mask is not None:
         value = xp.reshape(values, ())
-        return xp.where(mask, self + value if accumulate and self.dtype != xp.bool else value, self)
+        total = _sum_of(xp, self)(self, value) if accumulate else value
+        return xp.where(mask, total, self)
     places = _Places(xp, self, indices, "index_put")
     rows = places.values(xp, values)
     table = places.table(xp)
@@ -997,17 +998,10 @@ def _copy_source(xp: Any, self: Array, src: Array) -> Array:
     lead = src.ndim - self.ndim
     if lead > 0 and all(n == 1 for n in src.shape[:lead]):
         src = xp.reshape(src, tuple(src.shape[lead:]))
-    shape, given = tuple(self.shape), tuple(src.shape)
-    if len(given) > len(shape):
-        raise RuntimeError(
-            f"expand(tensor of size {list(given)}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
-            f"greater or equal to the number of dimensions in the tensor ({len(given)})")
-    for dim in range(len(shape) - 1, len(shape) - len(given) - 1, -1):
-        size = given[dim - len(shape) + len(given)]
-        if size not in (1, shape[dim]):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({shape[dim]}) must match the existing size ({size}) at non-singleton "
-                f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}")
+    shape = tuple(self.shape)
+    together = broadcast_shapes(shape, tuple(src.shape))
+    if together != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(together)}")
     return xp.broadcast_to(src, shape)
 
 

@@ -219,19 +219,13 @@ def index_put_(
 def _accumulate(self: Array, key: tuple[Any, ...], values: Array) -> None:
     """``self[key] += values`` with repeated positions counted each time."""
     first = key[0] if key else None
-    rows_only = isinstance(first, np.ndarray) and first.ndim == 1 and all(isinstance(k, slice) for k in key[1:])
-    if rows_only and first.dtype.kind == "b":
-        np.add(self[first], values, out=self[first]) if self.dtype.kind == "b" else _add_once(self, key, values)
-    elif rows_only and self.ndim > 1 and first.size:
+    alone = isinstance(first, np.ndarray) and all(isinstance(k, slice) for k in key[1:])
+    if alone and first.dtype.kind == "b":
+        self[key] = self[key] + values  # a mask names each element once
+    elif alone and first.ndim == 1 and self.ndim > 1 and first.size:
         _add_rows(self, first, values)
-    elif len(key) == 1 and isinstance(first, np.ndarray) and first.dtype.kind == "b":
-        _add_once(self, key, values)
     else:
         np.add.at(self, key, values)
-
-
-def _add_once(self: Array, key: tuple[Any, ...], values: Array) -> None:
-    self[key] = self[key] + values
 
 
 def _add_rows(self: Array, rows: Array, values: Array) -> None:
