@@ -10,7 +10,7 @@ import math
 from functools import partial
 from typing import Any
 
-from autograd_fb.aten.pointwise import is_complex
+from autograd_fb.aten.pointwise_kernels import is_complex
 from autograd_fb.aten.row import POINTWISE, POINTWISE_FLOAT, op
 from autograd_fb.aten.special import SQRT2, SQRT_2PI, widened
 from autograd_fb.aten.special import erf as erf_kernel
@@ -138,6 +138,19 @@ def _prelu(F: Any, self: Any, weight: Any) -> Any:
             )
     shape = [count if axis == 1 else 1 for axis in range(len(self.shape))]
     return F._prelu_kernel(self, F.reshape(weight, shape))
+
+
+def _glu(F: Any, self: Any, dim: int = -1) -> Any:
+    if len(self.shape) == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    if not -len(self.shape) <= dim < len(self.shape):
+        last = len(self.shape) - 1
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-last - 1}, {last}], but got {dim})")
+    size = self.shape[dim]
+    if size % 2:
+        at = dim % len(self.shape)
+        raise RuntimeError(f"Halving dimension must be even, but dimension {at} is size {size}")
+    return F.narrow(self, dim, 0, size // 2) * F.sigmoid(F.narrow(self, dim, size // 2, size // 2))
 
 
 def _elu_backward(
@@ -280,6 +293,8 @@ hidden("hardswish(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_hardswish,
 hidden("softshrink(Tensor self, Scalar lambd=0.5) -> Tensor", POINTWISE_FLOAT, kernel=_softshrink, inplace=False,
        backward={"self": lambda F, grad, self, lambd: F.softshrink_backward(grad, self, lambd)},
        forward=lambda F, self_t, self, lambd: F.softshrink_backward(self_t, self, lambd))
+
+hidden("glu(Tensor self, int dim=-1) -> Tensor", composite=_glu)
 
 # --- rows: their gradients
 

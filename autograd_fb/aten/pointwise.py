@@ -1,45 +1,25 @@
 """Pointwise operators: arithmetic, comparisons, logic, rounding, elementary functions and complex parts.
 
-Kernels get arrays of one dtype, or a Python number in the place of one of them. Where the Array API standard has no
-function of that meaning the library's own is taken if it has one under NumPy's name,
-and otherwise the formula is written out.
-
-Rules of non-holomorphic or masked operators are given as `backward` and `forward`; `forward` names the
-tangent of an argument ``<argument>_t``.
+Rules of non-holomorphic or masked operators are given as `backward` and `forward`; `forward` names the tangent of
+an argument ``<argument>_t`` and takes None for one that has none.
 """
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from autograd_fb.aten import pointwise_kernels as k
+from autograd_fb.aten.pointwise_kernels import LN2, LN10, PI, is_complex, is_number, real_only, with_number
 from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, Rule, op
-from autograd_fb.core.dtype import get_default_dtype
 
 row = partial(op, family="pointwise")
 
-_NUMBERS = frozenset((bool, int, float, complex))
-LN2 = math.log(2.0)
-LN10 = math.log(10.0)
-PI = math.pi
 
-
-# --- helpers, also for the neighbouring families
-
-
-def is_number(value: Any) -> bool:
-    """Whether ``value`` is a Python number and no array (NumPy's float64 scalar is a float by inheritance)."""
-    return type(value) in _NUMBERS
-
-
-def is_complex(value: Any) -> bool:
-    """Whether an array, a tensor or a Python number is complex."""
-    if is_number(value):
-        return type(value) is complex
-    kind = getattr(value.dtype, "kind", None)  # NumPy's dtypes and ours; text takes ten times as long
-    return "complex" in str(value.dtype) if kind is None else bool(kind == "c")
+# --- helpers of rules, also for the neighbouring families
 
 
 def conj(F: Any, value: Any) -> Any:
@@ -56,536 +36,12 @@ def numeric(F: Any, name: str, value: Any) -> Any:
     """``F.<name>(value)``, also for a Python number (whose logarithm must not become a float64 array)."""
     if not is_number(value):
         return getattr(F, name)(value)
+    if type(value) is complex:
+        return cmath.log(value + 1) if name == "log1p" else getattr(cmath, name)(value)
     try:
         return getattr(math, name)(value)
     except ValueError:  # log of 0 or of a negative number, where IEEE arithmetic has an answer
         return -math.inf if name.startswith("log") and value == 0 else math.nan
-
-
-def complex_dtype(xp: Any, dtype: Any) -> Any:
-    """The complex dtype whose parts have the real ``dtype``."""
-    return xp.complex128 if dtype == xp.float64 else xp.complex64
-
-
-def is_integral(xp: Any, value: Any) -> bool:
-    """Whether an array has an integer dtype, bool included."""
-    return bool(xp.isdtype(value.dtype, ("bool", "integral")))
-
-
-def lifted(xp: Any, array: Any, number: Any) -> Any:
-    """The array in the dtype that PyTorch's promotion gives it with a Python number: only a higher kind changes it.
-
-    For the `Scalar` overloads, whose number takes part in promotion without being a tensor argument.
-    """
-    kind = type(number)
-    if kind is float or kind is complex:
-        if is_integral(xp, array):
-            default = get_default_dtype()
-            return xp.astype(array, getattr(xp, default.name if kind is float else default.to_complex().name))
-        if kind is complex and not is_complex(array):
-            return xp.astype(array, complex_dtype(xp, array.dtype))
-    elif kind is int and array.dtype == xp.bool:
-        return xp.astype(array, xp.int64)
-    return array
-
-
-def with_number(kernel: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The binary kernel for a `Scalar` overload: one of its first two arguments is a Python number."""
-
-    def call(xp: Any, self: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_number(self):
-            other = lifted(xp, other, self)
-        else:
-            self = lifted(xp, self, other)
-        if isinstance(kernel, str):
-            return getattr(xp, kernel)(self, other)
-        return kernel(xp, self, other, *args, **kwargs)
-
-    return call
-
-
-def array_of(*values: Any) -> Any:
-    """The first argument that is an array; None when all are Python numbers."""
-    for value in values:
-        if not is_number(value):
-            return value
-    return None
-
-
-# --- arithmetic kernels
-
-
-def _add(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
-    if alpha != 1:
-        other = other * alpha
-    try:
-        return xp.add(self, other)
-    except TypeError:  # the standard has no sum of bools; PyTorch's is "or"
-        if str(array_of(self, other).dtype).endswith("bool"):
-            return xp.logical_or(self, other)
-        raise
-
-
-def _sub(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
-    if alpha != 1:
-        other = other * alpha
-    try:
-        return xp.subtract(self, other)
-    except TypeError:
-        if str(array_of(self, other).dtype).endswith("bool"):
-            raise RuntimeError(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. "
-                "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
-            ) from None
-        raise
-
-
-def _rsub(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
-    return _sub(xp, other, self, alpha=alpha)
-
-
-def _add_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
-    return with_number(_add)(xp, self, other * alpha)
-
-
-def _sub_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
-    return with_number(_sub)(xp, self, other * alpha)
-
-
-def _rsub_number(xp: Any, self: Any, other: Any, alpha: Any = 1) -> Any:
-    return with_number(_sub)(xp, other, self if alpha == 1 else lifted(xp, self, alpha) * alpha)
-
-
-def _neg(xp: Any, self: Any) -> Any:
-    try:
-        return xp.negative(self)
-    except TypeError:
-        if str(self.dtype).endswith("bool"):
-            raise RuntimeError(
-                "Negation, the `-` operator, on a bool tensor is not supported. "
-                "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
-            ) from None
-        raise
-
-
-def _positive(F: Any, self: Any) -> Any:
-    if str(self.dtype).endswith("bool"):
-        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return self
-
-
-def _refuse_zero_divisor(xp: Any, other: Any) -> None:
-    """Raise as PyTorch does on the CPU where an integer would be divided by zero and values can be seen."""
-    if is_number(other):
-        zero = other == 0
-    else:
-        try:
-            zero = bool(xp.any(other == 0))
-        except Exception:  # no values here: meta arrays and traced ones
-            return
-    if zero:
-        raise RuntimeError("ZeroDivisionError")
-
-
-def _div_trunc(xp: Any, self: Any, other: Any) -> Any:
-    if not is_integral(xp, array_of(self, other)):
-        return xp.trunc(xp.divide(self, other))
-    _refuse_zero_divisor(xp, other)
-    # Floor division rounds the wrong way exactly where signs differ and something is left over.
-    quotient = xp.floor_divide(self, other)
-    inexact = (quotient * other) != self
-    return xp.where(inexact & (quotient < 0), quotient + 1, quotient)
-
-
-def _floor_divide(xp: Any, self: Any, other: Any) -> Any:
-    if is_integral(xp, array_of(self, other)):
-        _refuse_zero_divisor(xp, other)
-        return xp.floor_divide(self, other)
-    if is_number(other):
-        return xp.floor_divide(self, other) if other != 0 else xp.divide(self, 0.0)
-    # x // 0 is x / 0 in PyTorch
-    return xp.where(other == 0, xp.divide(self, other), xp.floor_divide(self, other))
-
-
-def _div_mode(xp: Any, self: Any, other: Any, *, rounding_mode: str | None) -> Any:
-    if rounding_mode is None:
-        if is_integral(xp, array_of(self, other)):
-            dtype = getattr(xp, get_default_dtype().name)
-            self, other = (v if is_number(v) else xp.astype(v, dtype) for v in (self, other))
-        return xp.divide(self, other)
-    if rounding_mode == "trunc":
-        return _div_trunc(xp, self, other)
-    if rounding_mode == "floor":
-        return _floor_divide(xp, self, other)
-    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-
-
-def _remainder(xp: Any, self: Any, other: Any) -> Any:
-    if is_integral(xp, array_of(self, other)):
-        _refuse_zero_divisor(xp, other)
-    return xp.remainder(self, other)
-
-
-def _fmod(xp: Any, self: Any, other: Any) -> Any:
-    if is_integral(xp, array_of(self, other)):
-        _refuse_zero_divisor(xp, other)
-    native = getattr(xp, "fmod", None)
-    if native is not None:
-        return native(self, other)
-    rest = xp.remainder(abs(self), abs(other))
-    return xp.where(self < 0, -rest, rest)
-
-
-def _pow(xp: Any, self: Any, exponent: Any) -> Any:
-    if is_number(exponent) and not is_number(self):
-        self = lifted(xp, self, exponent)
-        if exponent == 2:
-            return xp.multiply(self, self)
-        if exponent == 1:
-            return xp.asarray(self, copy=True)
-        if exponent == 0.5:
-            return xp.sqrt(self)
-        if exponent == -1 and type(exponent) is float:
-            return xp.divide(1.0, self)
-        if type(exponent) is int and exponent < 0:
-            if is_integral(xp, self):
-                raise RuntimeError("Integers to negative integer powers are not allowed.")
-            exponent = float(exponent)
-    elif is_number(self):
-        exponent = lifted(xp, exponent, self)
-    if not is_number(exponent) and is_integral(xp, exponent):
-        return _integer_pow(xp, self, exponent)
-    return xp.pow(self, exponent)
-
-
-def _integer_pow(xp: Any, self: Any, exponent: Any) -> Any:
-    """Integer powers; a negative exponent leaves 1, 0 or -1 (PyTorch), where libraries refuse or overflow."""
-    power = xp.pow(self, xp.where(exponent < 0, xp.zeros_like(exponent), exponent))
-    sign = xp.where(exponent % 2 == 0, xp.ones_like(exponent), -xp.ones_like(exponent))
-    one = xp.ones_like(power)
-    below = xp.where(power * 0 + self == 1, one, xp.where(power * 0 + self == -1, sign * one, one * 0))
-    return xp.where(exponent < 0, below, power)
-
-
-def _float_power(xp: Any, self: Any, exponent: Any) -> Any:
-    wide = xp.complex128 if is_complex(self) or is_complex(exponent) else xp.float64
-    base, power = (v if is_number(v) else xp.astype(v, wide) for v in (self, exponent))
-    return _pow(xp, base, float(power) if type(power) is int else power)
-
-
-def _rsqrt(xp: Any, self: Any) -> Any:
-    return xp.divide(1.0, xp.sqrt(self))
-
-
-def _reciprocal(xp: Any, self: Any) -> Any:
-    return xp.divide(1.0, self)
-
-
-def _square(xp: Any, self: Any) -> Any:
-    return xp.multiply(self, self)
-
-
-def _exp2(xp: Any, self: Any) -> Any:
-    native = getattr(xp, "exp2", None)
-    return xp.pow(2.0, self) if native is None or is_complex(self) else native(self)
-
-
-def _lerp(xp: Any, self: Any, end: Any, weight: Any) -> Any:
-    # From the nearer end, so that both ends are met exactly.
-    if is_number(weight):
-        return self + weight * (end - self) if abs(weight) < 0.5 else end - (end - self) * (1 - weight)
-    return xp.where(xp.abs(weight) < 0.5, self + weight * (end - self), end - (end - self) * (1 - weight))
-
-
-def _addcmul(xp: Any, self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
-    product = tensor1 * tensor2
-    return self + (product if value == 1 else value * product)
-
-
-def _addcdiv(xp: Any, self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
-    if is_integral(xp, self):
-        raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-            "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as "
-            "(input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as "
-            "(input + value * tensor1 / tensor2) for float inputs."
-        )
-    quotient = xp.divide(tensor1, tensor2)
-    return self + (quotient if value == 1 else value * quotient)
-
-
-def _gcd(xp: Any, self: Any, other: Any) -> Any:
-    native = getattr(xp, "gcd", None)
-    if native is not None:
-        return native(self, other)
-    like = array_of(self, other)
-    self, other = xp.abs(self + xp.zeros_like(like)), xp.abs(other + xp.zeros_like(like))
-    # Euclid's algorithm without looking at values: consecutive Fibonacci numbers below 2**63 need 91 steps.
-    for _ in range(92):
-        rest = xp.remainder(self, xp.where(other == 0, xp.ones_like(other), other))
-        self, other = xp.where(other == 0, self, other), xp.where(other == 0, other, rest)
-    return self
-
-
-def _lcm(xp: Any, self: Any, other: Any) -> Any:
-    native = getattr(xp, "lcm", None)
-    if native is not None:
-        return native(self, other)
-    divisor = _gcd(xp, self, other)
-    return xp.abs(xp.floor_divide(self, xp.where(divisor == 0, xp.ones_like(divisor), divisor)) * other)
-
-
-# --- rounding, limits and selection
-
-
-def _frac(xp: Any, self: Any) -> Any:
-    return xp.subtract(self, xp.trunc(self))
-
-
-def _round_decimals(xp: Any, self: Any, *, decimals: int) -> Any:
-    if decimals == 0:
-        return xp.round(self)
-    if is_integral(xp, self):
-        raise NotImplementedError("round(): decimals other than 0 need a floating point tensor")
-    scale = 10.0 ** abs(decimals)
-    return xp.round(self * scale) / scale if decimals > 0 else xp.round(self / scale) * scale
-
-
-def _clamp(xp: Any, self: Any, min: Any = None, max: Any = None) -> Any:
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    for limit in (min, max):
-        self = lifted(xp, self, limit)
-    if min is not None:
-        self = xp.maximum(self, min)
-    return self if max is None else xp.minimum(self, max)
-
-
-def _clamp_min(xp: Any, self: Any, min: Any) -> Any:
-    return xp.maximum(lifted(xp, self, min), min)
-
-
-def _clamp_max(xp: Any, self: Any, max: Any) -> Any:
-    return xp.minimum(lifted(xp, self, max), max)
-
-
-def _fmax(xp: Any, self: Any, other: Any) -> Any:
-    native = getattr(xp, "fmax", None)
-    if native is not None:
-        return native(self, other)
-    if is_integral(xp, array_of(self, other)):
-        return xp.maximum(self, other)
-    return xp.where(self != self, other, xp.where(other != other, self, xp.maximum(self, other)))
-
-
-def _fmin(xp: Any, self: Any, other: Any) -> Any:
-    native = getattr(xp, "fmin", None)
-    if native is not None:
-        return native(self, other)
-    if is_integral(xp, array_of(self, other)):
-        return xp.minimum(self, other)
-    return xp.where(self != self, other, xp.where(other != other, self, xp.minimum(self, other)))
-
-
-def _where(xp: Any, condition: Any, self: Any, other: Any) -> Any:
-    if condition.dtype != xp.bool:
-        condition = condition != 0
-    if is_number(self):
-        if is_number(other):
-            self = xp.asarray(self, dtype=_number_dtype(xp, self, other))
-        else:
-            other = lifted(xp, other, self)
-    elif is_number(other):
-        self = lifted(xp, self, other)
-    return xp.where(condition, self, other)
-
-
-def _number_dtype(xp: Any, *values: Any) -> Any:
-    """The dtype of an array made of Python numbers only, by PyTorch's defaults."""
-    kind = max((bool, int, float, complex).index(type(v)) for v in values)
-    default = get_default_dtype()
-    return getattr(xp, ("bool", "int64", default.name, default.to_complex().name)[kind])
-
-
-def _heaviside(xp: Any, self: Any, values: Any) -> Any:
-    return xp.where(self == 0, values, xp.astype(self > 0, self.dtype))
-
-
-def _nan_to_num(
-    xp: Any, self: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
-) -> Any:
-    if is_integral(xp, self):
-        return xp.asarray(self, copy=True)
-    if is_complex(self):
-        parts = (_nan_to_num(xp, part, nan, posinf, neginf) for part in (xp.real(self), xp.imag(self)))
-        return _complex(xp, *parts)
-    info = xp.finfo(self.dtype)
-    high = float(info.max) if posinf is None else posinf
-    low = float(info.min) if neginf is None else neginf
-    known = xp.where(self != self, 0.0 if nan is None else nan, self)
-    return xp.where(self == math.inf, high, xp.where(self == -math.inf, low, known))
-
-
-# --- comparisons and logic
-
-
-def _truth(xp: Any, value: Any) -> Any:
-    if is_number(value):
-        return bool(value)
-    return value if value.dtype == xp.bool else value != 0
-
-
-def _logical_and(xp: Any, self: Any, other: Any) -> Any:
-    return xp.logical_and(_truth(xp, self), _truth(xp, other))
-
-
-def _logical_or(xp: Any, self: Any, other: Any) -> Any:
-    return xp.logical_or(_truth(xp, self), _truth(xp, other))
-
-
-def _logical_xor(xp: Any, self: Any, other: Any) -> Any:
-    return xp.logical_xor(_truth(xp, self), _truth(xp, other))
-
-
-def _logical_not(xp: Any, self: Any) -> Any:
-    return xp.logical_not(_truth(xp, self))
-
-
-def _never(xp: Any, self: Any) -> Any:
-    return xp.zeros_like(self, dtype=xp.bool)
-
-
-def _isnan(xp: Any, self: Any) -> Any:
-    return _never(xp, self) if is_integral(xp, self) else xp.isnan(self)
-
-
-def _isinf(xp: Any, self: Any) -> Any:
-    return _never(xp, self) if is_integral(xp, self) else xp.isinf(self)
-
-
-def _isfinite(xp: Any, self: Any) -> Any:
-    return xp.ones_like(self, dtype=xp.bool) if is_integral(xp, self) else xp.isfinite(self)
-
-
-def _isposinf(xp: Any, self: Any) -> Any:
-    return _never(xp, self) if is_integral(xp, self) else self == math.inf
-
-
-def _isneginf(xp: Any, self: Any) -> Any:
-    return _never(xp, self) if is_integral(xp, self) else self == -math.inf
-
-
-def _isreal(xp: Any, self: Any) -> Any:
-    return xp.imag(self) == 0 if is_complex(self) else xp.ones_like(self, dtype=xp.bool)
-
-
-def _signbit(xp: Any, self: Any) -> Any:
-    return (
-        self < 0
-        if is_integral(xp, self) and self.dtype != xp.bool
-        else (_never(xp, self) if self.dtype == xp.bool else xp.signbit(self))
-    )
-
-
-def _isclose(xp: Any, self: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
-    if rtol < 0 or atol < 0:
-        name, value = ("rtol", rtol) if rtol < 0 else ("atol", atol)
-        raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
-    equal = self == other
-    if self.dtype == xp.bool:
-        return equal
-    if is_integral(xp, self):
-        self, other = xp.astype(self, xp.float64), xp.astype(other, xp.float64)
-    elif equal_nan:
-        equal = equal | ((self != self) & (other != other))
-    if rtol == 0 and atol == 0:
-        return equal
-    error = xp.abs(self - other)
-    return equal | (xp.isfinite(error) & (error <= atol + xp.abs(rtol * other)))
-
-
-# --- complex numbers
-
-
-def _sgn(xp: Any, self: Any) -> Any:
-    if self.dtype == xp.bool:
-        return xp.asarray(self, copy=True)
-    return xp.where(self != self, 0, xp.sign(self))  # PyTorch's sign of NaN is 0
-
-
-def _real(xp: Any, self: Any) -> Any:
-    return xp.real(self) if is_complex(self) else self
-
-
-def _imag(xp: Any, self: Any) -> Any:
-    if not is_complex(self):
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return xp.imag(self)
-
-
-def _conj(xp: Any, self: Any) -> Any:
-    return xp.conj(self) if is_complex(self) else xp.asarray(self, copy=True)
-
-
-def _angle(xp: Any, self: Any) -> Any:
-    if is_complex(self):
-        return xp.atan2(xp.imag(self), xp.real(self))
-    zero = xp.zeros_like(self)
-    return xp.where(self != self, self, xp.where(self < 0, zero + PI, zero))
-
-
-def _complex(xp: Any, real: Any, imag: Any) -> Any:
-    dtype = complex_dtype(xp, real.dtype)
-    real, imag = xp.broadcast_arrays(real, imag)
-    made = xp.astype(real, dtype)
-    try:  # parts written one by one keep infinities: inf * 1j is (nan, inf)
-        made.imag[...] = imag
-    except (AttributeError, TypeError, ValueError, RuntimeError):
-        return made + xp.astype(imag, dtype) * 1j
-    return made
-
-
-def _polar(xp: Any, abs: Any, angle: Any) -> Any:
-    return _complex(xp, abs * xp.cos(angle), abs * xp.sin(angle))
-
-
-# --- floating point parts
-
-
-def _ldexp(xp: Any, self: Any, other: Any) -> Any:
-    return self * _exp2(xp, other)
-
-
-def _frexp(xp: Any, self: Any) -> tuple[Any, Any]:
-    native = getattr(xp, "frexp", None)
-    if native is not None:
-        mantissa, exponent = native(self)
-        return mantissa, xp.astype(exponent, xp.int32)
-    regular = xp.isfinite(self) & (self != 0)
-    size = xp.where(regular, xp.abs(self), xp.ones_like(self))
-    exponent = xp.where(regular, xp.floor(xp.log2(size)) + 1.0, xp.zeros_like(self))
-    # In two halves, since 2**exponent alone can overflow; then repair what the rounded logarithm got wrong by one.
-    half = xp.floor(exponent / 2.0)
-    mantissa = self * xp.pow(2.0, -half) * xp.pow(2.0, half - exponent)
-    high, low = regular & (xp.abs(mantissa) >= 1.0), regular & (xp.abs(mantissa) < 0.5)
-    mantissa = xp.where(high, mantissa / 2.0, xp.where(low, mantissa * 2.0, mantissa))
-    exponent = xp.where(high, exponent + 1.0, xp.where(low, exponent - 1.0, exponent))
-    return mantissa, xp.astype(exponent, xp.int32)
-
-
-def _logaddexp2(xp: Any, self: Any, other: Any) -> Any:
-    native = getattr(xp, "logaddexp2", None)
-    if native is not None:
-        return native(self, other)
-    return xp.logaddexp(self * LN2, other * LN2) / LN2
-
-
-def _deg2rad(xp: Any, self: Any) -> Any:
-    return self * (PI / 180.0)
-
-
-def _rad2deg(xp: Any, self: Any) -> Any:
-    return self * (180.0 / PI)
 
 
 # --- derivative rules that need more than a line
@@ -780,20 +236,20 @@ def alias(target: str) -> Callable[..., Any]:
 # fmt: off
 # --- rows: arithmetic
 
-row("add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_add,
+row("add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.add,
     backward={"self": lambda F, grad: grad, "other": _times_alpha}, forward=_add_forward)
-row("sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_sub,
+row("sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.sub,
     backward={"self": lambda F, grad: grad, "other": lambda F, grad, alpha: -_times_alpha(F, grad, alpha)},
     forward=_sub_forward)
-row("rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_rsub, inplace=False,
+row("rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.rsub, inplace=False,
     method=False, backward={"self": lambda F, grad, alpha: -_times_alpha(F, grad, alpha), "other": lambda F,
         grad: grad},
     forward=lambda F, self_t, other_t, alpha: _sub_forward(F, other_t, self_t, alpha))
-row("add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_add_number,
+row("add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.add_number,
     backward={"self": lambda F, grad: grad}, forward=lambda F, self_t: self_t)
-row("sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_sub_number,
+row("sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.sub_number,
     backward={"self": lambda F, grad: grad}, forward=lambda F, self_t: self_t)
-row("rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=_rsub_number, inplace=False,
+row("rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.rsub_number, inplace=False,
     method=False, slope={"self": lambda F, alpha: -alpha})
 row("mul.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="multiply",
     slope={"self": lambda F, other: other, "other": lambda F, self: self})
@@ -806,71 +262,71 @@ row("div.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="
 row("div.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=with_number("divide"),
     backward={"self": lambda F, grad, other: _div_backward(F, grad, other)}, forward=lambda F, self_t,
     other: self_t / other)
-row("div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor", POINTWISE, kernel=_div_mode,
+row("div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor", POINTWISE, kernel=k.div_mode,
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0,
            "other": lambda F, other, result, rounding_mode: -result / other if rounding_mode is None else 0})
 row("div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", POINTWISE,
-    kernel=with_number(_div_mode),
+    kernel=with_number(k.div_mode),
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0})
-row("floor_divide(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_floor_divide, differentiable=False)
-row("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_floor_divide),
+row("floor_divide(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.floor_divide, differentiable=False)
+row("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.floor_divide),
     differentiable=False)
-row("remainder.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_remainder,
+row("remainder.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.remainder,
     slope={"self": lambda F: 1, "other": lambda F, self, other: -F.floor_divide(self, other)})
-row("remainder.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_remainder),
+row("remainder.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.remainder),
     slope={"self": lambda F: 1})
-row("remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(_remainder),
+row("remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(k.remainder),
     inplace=False,
     slope={"other": lambda F, self, other: -F.floor_divide(self, other)})
-row("fmod.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmod,
+row("fmod.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.fmod,
     slope={"self": lambda F: 1, "other": lambda F, self, other: -F.trunc(self / other)})
-row("fmod.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_fmod),
+row("fmod.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.fmod),
     slope={"self": lambda F: 1})
-row("neg(Tensor self) -> Tensor", POINTWISE, kernel=_neg, slope={"self": lambda F: -1})
-row("positive(Tensor(a) self) -> Tensor(a)", composite=_positive)
+row("neg(Tensor self) -> Tensor", POINTWISE, kernel=k.neg, slope={"self": lambda F: -1})
+row("positive(Tensor(a) self) -> Tensor(a)", composite=k.positive)
 row("abs(Tensor self) -> Tensor", POINTWISE, kernel="abs",
     backward={"self": lambda F, grad, self: grad * F.sgn(self)}, forward=_abs_forward)
-row("sign(Tensor self) -> Tensor", POINTWISE, kernel=_sgn, slope={"self": lambda F: 0})
-row("sgn(Tensor self) -> Tensor", POINTWISE, kernel=_sgn, backward={"self": _sgn_backward},
+row("sign(Tensor self) -> Tensor", POINTWISE, kernel=k.sign, slope={"self": lambda F: 0})
+row("sgn(Tensor self) -> Tensor", POINTWISE, kernel=k.sgn, backward={"self": _sgn_backward},
     forward=lambda F, self_t, self, result: _sgn_backward(F, self_t, self, result))
-row("square(Tensor self) -> Tensor", POINTWISE, kernel=_square, slope={"self": lambda F, self: 2 * self})
-row("reciprocal(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_reciprocal,
+row("square(Tensor self) -> Tensor", POINTWISE, kernel=k.square, slope={"self": lambda F, self: 2 * self})
+row("reciprocal(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.reciprocal,
     slope={"self": lambda F, result: -result * result})
-row("addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=_addcmul,
+row("addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=k.addcmul,
     slope={"self": lambda F: 1, "tensor1": lambda F, tensor2, value: tensor2 if value == 1 else tensor2 * value,
            "tensor2": lambda F, tensor1, value: tensor1 if value == 1 else tensor1 * value})
-row("addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=_addcdiv,
+row("addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", POINTWISE, kernel=k.addcdiv,
     slope={"self": lambda F: 1, "tensor1": lambda F, tensor2, value: value / tensor2,
            "tensor2": lambda F, tensor1, tensor2, value: -value * (tensor1 / (tensor2 * tensor2))})
-row("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", POINTWISE, kernel=_lerp,
+row("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", POINTWISE, kernel=k.lerp,
     slope={"self": lambda F, weight: 1 - weight, "end": lambda F, weight: weight})
-row("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", POINTWISE, kernel=_lerp,
+row("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", POINTWISE, kernel=k.lerp,
     slope={"self": lambda F, weight: 1 - weight, "end": lambda F, weight: weight,
            "weight": lambda F, self, end: end - self})
-row("gcd(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_gcd)
-row("lcm(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_lcm)
+row("gcd(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.gcd)
+row("lcm(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.lcm)
 
 # Of two overloads that fit a call the first row is taken: a Python number as exponent keeps its own kernel and rules.
 
 # --- rows: powers, exponentials, logarithms
 
-row("pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=_pow,
+row("pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=k.pow,
     slope={"self": _pow_slope_self})
-row("pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=_pow,
+row("pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=k.pow,
     slope={"self": _pow_slope_self, "exponent": _pow_slope_exponent})
-row("pow.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=_pow, inplace=False,
+row("pow.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=k.pow, inplace=False,
     slope={"exponent": _pow_slope_exponent})
-row("float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=_float_power,
+row("float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", POINTWISE, kernel=k.float_power,
     slope={"self": _float_power_slope_self})
-row("float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=_float_power,
+row("float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor", POINTWISE, kernel=k.float_power,
     slope={"self": _float_power_slope_self, "exponent": _float_power_slope_exponent})
-row("float_power.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=_float_power, inplace=False,
+row("float_power.Scalar(Scalar self, Tensor exponent) -> Tensor", POINTWISE, kernel=k.float_power, inplace=False,
     slope={"exponent": _float_power_slope_exponent})
 row("sqrt(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="sqrt", slope={"self": lambda F, result: 0.5 / result})
-row("rsqrt(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_rsqrt,
+row("rsqrt(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.rsqrt,
     slope={"self": lambda F, result: -0.5 * (result * result * result)})
 row("exp(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="exp", slope={"self": lambda F, result: result})
-row("exp2(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_exp2, slope={"self": lambda F, result: result * LN2})
+row("exp2(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.exp2, slope={"self": lambda F, result: result * LN2})
 row("expm1(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="expm1", slope={"self": lambda F, result: result + 1})
 row("log(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="log", slope={"self": lambda F, self: 1 / self})
 row("log2(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="log2", slope={"self": lambda F, self: 1 / (self * LN2)})
@@ -879,12 +335,12 @@ row("log1p(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="log1p", slope={"sel
 row("logaddexp(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="logaddexp", inplace=False,
     slope={"self": lambda F, self, other: 1 / (1 + F.exp(other - self)),
            "other": lambda F, self, other: 1 / (1 + F.exp(self - other))})
-row("logaddexp2(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_logaddexp2, inplace=False,
+row("logaddexp2(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=k.logaddexp2, inplace=False,
     slope={"self": lambda F, self, other: 1 / (1 + F.exp2(other - self)),
            "other": lambda F, self, other: 1 / (1 + F.exp2(self - other))})
-row("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_ldexp,
+row("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=k.ldexp,
     slope={"self": lambda F, other: F.exp2(other), "other": lambda F, result: result * LN2})
-row("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", kernel=_frexp,
+row("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", kernel=k.frexp,
     backward={"self": _frexp_backward})
 
 # --- rows: trigonometric and hyperbolic functions
@@ -912,19 +368,20 @@ row("atan2(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="atan2
            "other": lambda F, self, other: _atan2_slope(F, -self, self, other)})
 row("hypot(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="hypot",
     slope={"self": lambda F, self, result: self / result, "other": lambda F, other, result: other / result})
-row("deg2rad(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_deg2rad, slope={"self": lambda F: PI / 180.0})
-row("rad2deg(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_rad2deg, slope={"self": lambda F: 180.0 / PI})
+row("deg2rad(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.deg2rad, slope={"self": lambda F: PI / 180.0})
+row("rad2deg(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.rad2deg, slope={"self": lambda F: 180.0 / PI})
 
 # --- rows: rounding, limits, selection
 
 for _name in ("floor", "ceil", "round", "trunc"):
-    row(f"{_name}(Tensor self) -> Tensor", POINTWISE, kernel=_name, slope={"self": lambda F: 0})
-row("round.decimals(Tensor self, *, int decimals) -> Tensor", POINTWISE, kernel=_round_decimals,
+    row(f"{_name}(Tensor self) -> Tensor", POINTWISE, slope={"self": lambda F: 0},
+        kernel=real_only(_name, f"{_name} is not supported for complex inputs"))
+row("round.decimals(Tensor self, *, int decimals) -> Tensor", POINTWISE, kernel=k.round_decimals,
     slope={"self": lambda F: 0})
-row("frac(Tensor self) -> Tensor", POINTWISE, kernel=_frac, slope={"self": lambda F: 1})
-row("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", POINTWISE, kernel=_clamp,
+row("frac(Tensor self) -> Tensor", POINTWISE, kernel=k.frac, slope={"self": lambda F: 1})
+row("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", POINTWISE, kernel=k.clamp,
     backward={"self": _clamp_backward}, forward=_clamp_forward)
-row("clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", POINTWISE, kernel=_clamp,
+row("clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", POINTWISE, kernel=k.clamp,
     backward={"self": _clamp_backward, "min": _clamp_backward_min, "max": _clamp_backward_max},
     forward=_clamp_tensor_forward)
 _min_rules: dict[str | tuple[str, ...], Rule] = {
@@ -935,43 +392,45 @@ _max_rules: dict[str | tuple[str, ...], Rule] = {
     "self": lambda F, grad, self, max: F.where(self <= max, grad, 0),
     "max": lambda F, grad, self, max: F.where(self > max, grad, 0),
 }
-row("clamp_min(Tensor self, Scalar min) -> Tensor", POINTWISE, kernel=_clamp_min,
+row("clamp_min(Tensor self, Scalar min) -> Tensor", POINTWISE, kernel=k.clamp_min,
     backward={"self": _min_rules["self"]}, forward=lambda F, self_t, self, min: F.where(self >= min, self_t, 0))
-row("clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", POINTWISE, kernel=_clamp_min, backward=_min_rules,
+row("clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", POINTWISE, kernel=k.clamp_min, backward=_min_rules,
     forward=_clamp_min_forward)
-row("clamp_max(Tensor self, Scalar max) -> Tensor", POINTWISE, kernel=_clamp_max,
+row("clamp_max(Tensor self, Scalar max) -> Tensor", POINTWISE, kernel=k.clamp_max,
     backward={"self": _max_rules["self"]}, forward=lambda F, self_t, self, max: F.where(self <= max, self_t, 0))
-row("clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", POINTWISE, kernel=_clamp_max, backward=_max_rules,
+row("clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", POINTWISE, kernel=k.clamp_max, backward=_max_rules,
     forward=_clamp_max_forward)
-row("maximum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="maximum", inplace=False,
+row("maximum(Tensor self, Tensor other) -> Tensor", POINTWISE, inplace=False,
+    kernel=real_only("maximum", "maximum not implemented for complex tensors.", RuntimeError),
     backward={"self": _larger_self, "other": _larger_other}, forward=_two_tangents(_larger_self, _larger_other))
-row("minimum(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="minimum", inplace=False,
+row("minimum(Tensor self, Tensor other) -> Tensor", POINTWISE, inplace=False,
+    kernel=real_only("minimum", "minimum not implemented for complex tensors.", RuntimeError),
     backward={"self": _larger_other, "other": _larger_self}, forward=_two_tangents(_larger_other, _larger_self))
-row("fmax(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmax, inplace=False,
+row("fmax(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.fmax, inplace=False,
     backward={"self": lambda F, grad, self, other: F.where(_prefer_larger(F, self, other), grad, 0),
               "other": lambda F, grad, self, other: F.where(_prefer_larger(F, self, other), 0, grad)},
     forward=lambda F, self_t, other_t, self, other: F.where(
         _prefer_larger(F, self, other), 0 if self_t is None else self_t, 0 if other_t is None else other_t))
-row("fmin(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_fmin, inplace=False,
+row("fmin(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.fmin, inplace=False,
     backward={"self": lambda F, grad, self, other: F.where(_prefer_smaller(F, self, other), grad, 0),
               "other": lambda F, grad, self, other: F.where(_prefer_smaller(F, self, other), 0, grad)},
     forward=lambda F, self_t, other_t, self, other: F.where(
         _prefer_smaller(F, self, other), 0 if self_t is None else self_t, 0 if other_t is None else other_t))
-row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=_heaviside)
+row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=k.heaviside)
 row("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor", POINTWISE,
-    kernel=_nan_to_num, backward={"self": lambda F, grad, self: F.where(F.isfinite(self), grad, 0)},
+    kernel=k.nan_to_num, backward={"self": lambda F, grad, self: F.where(F.isfinite(self), grad, 0)},
     forward=lambda F, self_t, self: F.where(F.isfinite(self), self_t, 0))
 _where_rules: dict[str | tuple[str, ...], Rule] = {
     "self": lambda F, grad, condition: F.where(condition, grad, 0),
     "other": lambda F, grad, condition: F.where(condition, 0, grad),
 }
-row("where.self(Tensor condition, Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_where,
+row("where.self(Tensor condition, Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.where,
     backward=_where_rules, linear=("self", "other"))
-row("where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=_where, out=False,
+row("where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=k.where, out=False,
     backward={"self": _where_rules["self"]}, forward=lambda F, self_t, condition: F.where(condition, self_t, 0))
-row("where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=_where, out=False,
+row("where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=k.where, out=False,
     backward={"other": _where_rules["other"]}, forward=lambda F, other_t, condition: F.where(condition, 0, other_t))
-row("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor", POINTWISE, kernel=_where, out=False)
+row("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor", POINTWISE, kernel=k.where, out=False)
 for _kind in ("Tensor", "Scalar"):
     row(f"copysign.{_kind}(Tensor self, {_kind} other) -> Tensor", POINTWISE_FLOAT,
         kernel="copysign" if _kind == "Tensor" else with_number("copysign"),
@@ -980,14 +439,17 @@ row("nextafter(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="nextaft
 
 # --- rows: comparisons and logic
 
+_compare: str | Rule
 for _name, _kernel in (("eq", "equal"), ("ne", "not_equal"), ("lt", "less"), ("le", "less_equal"),
                        ("gt", "greater"), ("ge", "greater_equal")):
-    row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_kernel)
-    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", COMPARISON, kernel=with_number(_kernel))
-row("logical_and(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_and)
-row("logical_or(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_or)
-row("logical_xor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_logical_xor)
-row("logical_not(Tensor self) -> Tensor", COMPARISON, kernel=_logical_not)
+    _message = f"\"{_name}_cpu\" not implemented for '{{dtype}}'"
+    _compare = _kernel if _name in ("eq", "ne") else real_only(_kernel, _message)
+    row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=_compare)
+    row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", COMPARISON, kernel=with_number(_compare))
+row("logical_and(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=k.logical_and)
+row("logical_or(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=k.logical_or)
+row("logical_xor(Tensor self, Tensor other) -> Tensor", COMPARISON, kernel=k.logical_xor)
+row("logical_not(Tensor self) -> Tensor", COMPARISON, kernel=k.logical_not)
 for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     row(f"{_name}.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=_name)
     row(f"{_name}.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_name))
@@ -999,33 +461,34 @@ for _name in ("bitwise_left_shift", "bitwise_right_shift"):
     row(f"{_name}.Tensor_Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(_name))
     row(f"{_name}.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(_name),
         inplace=False)
-row("isnan(Tensor self) -> Tensor", COMPARISON, kernel=_isnan, inplace=False, out=False)
-row("isinf(Tensor self) -> Tensor", COMPARISON, kernel=_isinf, inplace=False, out=False)
-row("isfinite(Tensor self) -> Tensor", COMPARISON, kernel=_isfinite, inplace=False, out=False)
-row("isposinf(Tensor self) -> Tensor", COMPARISON, kernel=_isposinf, inplace=False)
-row("isneginf(Tensor self) -> Tensor", COMPARISON, kernel=_isneginf, inplace=False)
-row("isreal(Tensor self) -> Tensor", COMPARISON, kernel=_isreal, inplace=False, out=False)
-row("signbit(Tensor self) -> Tensor", COMPARISON, kernel=_signbit, inplace=False)
+row("isnan(Tensor self) -> Tensor", COMPARISON, kernel=k.isnan, inplace=False, out=False)
+row("isinf(Tensor self) -> Tensor", COMPARISON, kernel=k.isinf, inplace=False, out=False)
+row("isfinite(Tensor self) -> Tensor", COMPARISON, kernel=k.isfinite, inplace=False, out=False)
+row("isposinf(Tensor self) -> Tensor", COMPARISON, kernel=k.isposinf, inplace=False)
+row("isneginf(Tensor self) -> Tensor", COMPARISON, kernel=k.isneginf, inplace=False)
+row("isreal(Tensor self) -> Tensor", COMPARISON, kernel=k.isreal, inplace=False, out=False)
+row("signbit(Tensor self) -> Tensor", COMPARISON, kernel=k.signbit, inplace=False)
 row("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> Tensor",
-    COMPARISON, kernel=_isclose, inplace=False, out=False)
+    COMPARISON, kernel=k.isclose, inplace=False, out=False)
 
 # --- rows: complex numbers
 
-row("real(Tensor(a) self) -> Tensor(a)", kernel=_real, backward={"self": lambda F, grad: real(F, grad)},
+row("real(Tensor(a) self) -> Tensor(a)", kernel=k.real, backward={"self": lambda F, grad: real(F, grad)},
     linear=("self",))
-row("imag(Tensor(a) self) -> Tensor(a)", kernel=_imag, linear=("self",),
+row("imag(Tensor(a) self) -> Tensor(a)", kernel=k.imag, linear=("self",),
     backward={"self": lambda F, grad: F.complex(grad * 0, grad)})
 # Not a view with a pending conjugation as in PyTorch: the values are conjugated at once.
-row("conj(Tensor self) -> Tensor", kernel=_conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",),
+row("conj(Tensor self) -> Tensor", kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",),
     out=False)
-row("conj_physical(Tensor self) -> Tensor", POINTWISE, kernel=_conj, backward={"self": lambda F, grad: conj(F, grad)},
+row("conj_physical(Tensor self) -> Tensor", POINTWISE, kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)},
     linear=("self",))
 row("resolve_conj(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)
-row("angle(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_angle, inplace=False,
+row("resolve_neg(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)
+row("angle(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.angle, inplace=False,
     backward={"self": _angle_backward}, forward=_angle_forward)
-row("complex(Tensor real, Tensor imag) -> Tensor", kernel=_complex, linear=("real", "imag"),
+row("complex(Tensor real, Tensor imag) -> Tensor", kernel=k.complex_, linear=("real", "imag"),
     backward={"real": lambda F, grad: real(F, grad), "imag": lambda F, grad: F.imag(grad)})
-row("polar(Tensor abs, Tensor angle) -> Tensor", kernel=_polar,
+row("polar(Tensor abs, Tensor angle) -> Tensor", kernel=k.polar,
     backward={"abs": lambda F, grad, result: F.real(conj(F, grad) * F.sgn(result)),
               "angle": lambda F, grad, result: -F.imag(conj(F, grad) * result)})
 

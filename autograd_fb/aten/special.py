@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from autograd_fb.aten.pointwise import alias, is_number, numeric
+from autograd_fb.aten.pointwise import alias, numeric
+from autograd_fb.aten.pointwise_kernels import is_number
 from autograd_fb.aten.row import POINTWISE_FLOAT, op
 
 row = partial(op, family="special")
@@ -532,7 +533,7 @@ special("special_zeta.self_scalar(Scalar self, Tensor other) -> Tensor", POINTWI
         slope={"other": lambda F, self, other: -self * F.special_zeta(self + 1, other)})
 
 for _name, _target in (
-    ("erf", "erf"), ("erfc", "erfc"), ("erfinv", "erfinv"), ("gammaln", "lgamma"), ("digamma", "digamma"), 
+    ("erf", "erf"), ("erfc", "erfc"), ("erfinv", "erfinv"), ("gammaln", "lgamma"), ("digamma", "digamma"),
     ("psi", "digamma"),
     ("i0", "i0"), ("sinc", "sinc"), ("expit", "sigmoid"), ("exp2", "exp2"), ("expm1", "expm1"), ("log1p", "log1p"),
 ):

@@ -19,7 +19,7 @@ import array_api_compat.numpy as numpy_namespace
 import numpy as np
 
 import autograd_fb.aten
-from autograd_fb.aten.pointwise import is_number, lifted
+from autograd_fb.aten.pointwise_kernels import is_number, lifted
 from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.testing.samples import SAMPLES, Sample
 

@@ -9,7 +9,7 @@ import pytest
 
 import autograd_fb.testing.samples.pointwise  # noqa: F401  (registers the samples)
 from autograd_fb.aten.row import TABLE
-from autograd_fb.testing.samples import SAMPLES
+from autograd_fb.testing.samples import SAMPLES, Sample
 from tests.aten.raw_harness import check_gradients, check_namespace, check_values, load_tables, numpy_f
 
 load_tables()
@@ -57,6 +57,20 @@ def test_array_api_strict(key: str) -> None:
     strict = pytest.importorskip("array_api_strict")
     for dtype in ("float64", "complex128", "int64"):
         check_namespace(key, dtype, strict, strict.asarray)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_meta(key: str) -> None:
+    meta = pytest.importorskip("autograd_fb_backends.meta").make_backend()
+    for dtype in ("float32", "complex64", "int64", "bool"):
+        check_namespace(key, dtype, meta.xp, meta.from_numpy, values=False)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_torch_namespace(key: str) -> None:
+    xp = pytest.importorskip("array_api_compat.torch")
+    for dtype in ("float64", "complex128", "int64"):
+        check_namespace(key, dtype, xp, torch.from_numpy)
 
 
 def _reference(name: str) -> Any:
@@ -134,3 +148,35 @@ def test_errors_are_pytorchs() -> None:
         call("div.Tensor_mode", ints, ints, rounding_mode="up")
     with pytest.raises(RuntimeError, match="approximate argument must be either none or tanh"):
         call("gelu", np.asarray([1.0]), approximate="exact")
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "match"),
+    [
+        ("lt.Tensor", NotImplementedError, "\"lt_cpu\" not implemented for 'ComplexFloat'"),
+        ("ge.Tensor", NotImplementedError, "\"ge_cpu\" not implemented for 'ComplexFloat'"),
+        ("maximum", RuntimeError, "maximum not implemented for complex tensors"),
+        ("floor", NotImplementedError, "floor is not supported for complex inputs"),
+        ("sign", NotImplementedError, r"Please use torch\.sgn instead"),
+        ("clamp", NotImplementedError, "clamp is not supported for complex types"),
+    ],
+)
+def test_complex_numbers_have_no_order(key: str, error: type[Exception], match: str) -> None:
+    values = np.asarray([1j], dtype="complex64")
+    count = sum(argument.is_tensor for argument in TABLE[key].schema.arguments)
+    with pytest.raises(error, match=match):
+        numpy_f().call_row(key, *[values] * count, **({"min": 0} if key == "clamp" else {}))
+
+
+@pytest.mark.parametrize(
+    ("key", "args"),
+    [
+        ("relu", ()), ("leaky_relu", (0.1,)), ("hardtanh", ()), ("hardsigmoid", ()), ("hardswish", ()), ("elu", ()),
+        ("softshrink", ()), ("hardshrink", ()), ("clamp", (0, 1)), ("abs", ()), ("sinc", ()), ("sqrt", ()),
+    ],
+)  # fmt: skip
+def test_gradients_at_special_points(key: str, args: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.asarray([0.0, -0.0, np.nan, np.inf, -np.inf])
+    values = values[:4] if key == "sqrt" else values[:3] if key == "sinc" else values
+    monkeypatch.setitem(SAMPLES, key, lambda rng, dtype: [Sample((values, *args))])
+    assert check_gradients(key, "float64", ROUGH_GRADIENTS.get(key, 1.0)) == 1

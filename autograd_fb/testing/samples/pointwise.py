@@ -357,7 +357,7 @@ def _isclose(rng: Any, dtype: str) -> list[Sample]:
 
 # --- complex numbers
 
-unary("real", "conj", "conj_physical", "resolve_conj", takes="fc")
+unary("real", "conj", "conj_physical", "resolve_conj", "resolve_neg", takes="fc")
 unary("imag", takes="c")
 unary("angle", takes="fci")
 
@@ -512,6 +512,13 @@ def _prelu(rng: Any, dtype: str) -> list[Sample]:
 
 
 binary("_prelu_kernel", takes="f")
+
+
+@samples("glu")
+def _glu(rng: Any, dtype: str) -> list[Sample]:
+    if kind_of(dtype) != "f":
+        return []
+    return [Sample((array(rng, dtype, (4, 3, 2)), dim), name=f"dim {dim}") for dim in (0, -1)]
 
 
 def gradient_of(key: str, *options: tuple[Any, ...], takes: str = "f", kwargs: tuple[dict[str, Any], ...] = ({},),
