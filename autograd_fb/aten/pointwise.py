@@ -219,6 +219,10 @@ def _copysign_slope_self(F: Any, self: Any, result: Any) -> Any:
     return F.where(self == 0, 0, F.sgn(result) * F.sgn(self))
 
 
+def _real_backward(F: Any, grad: Any, self_dtype: Any) -> Any:
+    return F.complex(grad, F.zeros_like(grad)) if "complex" in str(self_dtype) else grad
+
+
 def _frexp_backward(F: Any, grads: Any, exponent: Any) -> Any:
     return F.ldexp(grads[0], -exponent)
 
@@ -473,10 +477,9 @@ row("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool
 
 # --- rows: complex numbers
 
-row("real(Tensor(a) self) -> Tensor(a)", kernel=k.real, backward={"self": lambda F, grad: real(F, grad)},
-    linear=("self",))
+row("real(Tensor(a) self) -> Tensor(a)", kernel=k.real, backward={"self": _real_backward}, linear=("self",))
 row("imag(Tensor(a) self) -> Tensor(a)", kernel=k.imag, linear=("self",),
-    backward={"self": lambda F, grad: F.complex(grad * 0, grad)})
+    backward={"self": lambda F, grad: F.complex(F.zeros_like(grad), grad)})
 # Not a view with a pending conjugation as in PyTorch: the values are conjugated at once.
 row("conj(Tensor self) -> Tensor", kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",),
     out=False)
