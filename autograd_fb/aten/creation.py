@@ -37,7 +37,7 @@ def number_dtype(xp: Any, dtype: Any, *values: Any) -> Any:
     return native(xp, order[-1].name)
 
 
-def check_size(size: Sequence[int], name: str) -> tuple[int, ...]:
+def check_size(size: Sequence[int]) -> tuple[int, ...]:
     """``size`` as a tuple; RuntimeError for a negative entry."""
     shape = tuple(size)
     for n in shape:
@@ -52,7 +52,8 @@ def _is_integral(xp: Any, dtype: Any) -> bool:
 
 def _number(value: Any) -> Any:
     """A Python number for a number or a 0-d array."""
-    return value if isinstance(value, (bool, int, float, complex)) else value.item() if hasattr(value, "item") else float(value)
+    return value if isinstance(value, (bool, int, float, complex)) else value.item() if hasattr(value,
+        "item") else float(value)
 
 
 # --- constants
@@ -62,17 +63,17 @@ def _empty(
     xp: Any, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None, memory_format: Any = None,
 ) -> Array:
-    return xp.empty(check_size(size, "empty"), dtype=default_dtype(xp, dtype), device=device)
+    return xp.empty(check_size(size), dtype=default_dtype(xp, dtype), device=device)
 
 
 def _empty_strided(
     xp: Any, size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None,
 ) -> Array:
-    shape = check_size(size, "empty_strided")
+    shape = check_size(size)
     if len(shape) != len(stride):
         raise RuntimeError(
-            "dimensionality of sizes ({}) must match dimensionality of strides ({})".format(len(shape), len(stride)))
+            f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(stride)})")
     own = getattr(xp, "empty_strided", None)
     if own is not None:
         return own(shape, tuple(stride), dtype=default_dtype(xp, dtype), device=device)
@@ -89,14 +90,16 @@ def _zeros(
     xp: Any, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None,
 ) -> Array:
-    return xp.zeros(check_size(size, "zeros"), dtype=default_dtype(xp, dtype), device=device)
+    if any(n < 0 for n in size):
+        raise RuntimeError("zeros: Dimension size must be non-negative.")
+    return xp.zeros(tuple(size), dtype=default_dtype(xp, dtype), device=device)
 
 
 def _ones(
     xp: Any, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None,
 ) -> Array:
-    return xp.ones(check_size(size, "ones"), dtype=default_dtype(xp, dtype), device=device)
+    return xp.ones(check_size(size), dtype=default_dtype(xp, dtype), device=device)
 
 
 def _full(
@@ -104,7 +107,7 @@ def _full(
     pin_memory: bool | None = None,
 ) -> Array:
     value = _number(fill_value)
-    return xp.full(check_size(size, "full"), value, dtype=number_dtype(xp, dtype, value), device=device)
+    return xp.full(check_size(size), value, dtype=number_dtype(xp, dtype, value), device=device)
 
 
 def _scalar_tensor(
@@ -154,7 +157,7 @@ def _new(make: Callable[..., Array]) -> Callable[..., Array]:
         pin_memory: bool | None = None,
     ) -> Array:
         place = device_of(self) if device is None else device
-        return make(xp)(check_size(size, "new"), dtype=self.dtype if dtype is None else dtype, device=place)
+        return make(xp)(check_size(size), dtype=self.dtype if dtype is None else dtype, device=place)
 
     return kernel
 
@@ -170,7 +173,7 @@ def _new_full(
         raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
     if isinstance(value, float) and _is_integral(xp, kind) and math.isfinite(value):
         value = int(value)
-    return xp.full(check_size(size, "new_full"), value, dtype=kind, device=place)
+    return xp.full(check_size(size), value, dtype=kind, device=place)
 
 
 def _new_empty_strided(
@@ -203,7 +206,7 @@ def _arange(
     start, end, step = _number(start), _number(end), _number(step)
     for value in (start, end):
         if not math.isfinite(value):
-            raise RuntimeError(f"unsupported range: {start} -> {end}")
+            raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -245,7 +248,7 @@ def _arange_step(
     return _arange(xp, start, end, step, dtype, device)
 
 
-def _spaced(xp: Any, start: Any, end: Any, steps: int, dtype: Any, device: Any, name: str) -> tuple[Array, Any]:
+def _spaced(xp: Any, start: Any, end: Any, steps: int, dtype: Any, device: Any) -> tuple[Array, Any]:
     """``steps`` values from ``start`` to ``end`` in the working dtype, and the dtype of the result."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
@@ -271,7 +274,7 @@ def _linspace(
     xp: Any, start: Any, end: Any, steps: int, *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None,
 ) -> Array:
-    values, kind = _spaced(xp, start, end, steps, dtype, device, "linspace")
+    values, kind = _spaced(xp, start, end, steps, dtype, device)
     return xp.astype(values, kind)
 
 
@@ -279,7 +282,7 @@ def _logspace(
     xp: Any, start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, layout: Any = None,
     device: Any = None, pin_memory: bool | None = None,
 ) -> Array:
-    values, kind = _spaced(xp, start, end, steps, dtype, device, "logspace")
+    values, kind = _spaced(xp, start, end, steps, dtype, device)
     powers = xp.pow(xp.full(tuple(values.shape), float(base), dtype=values.dtype, device=device), values)
     return xp.astype(powers, kind)
 

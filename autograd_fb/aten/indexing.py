@@ -1,9 +1,9 @@
 """Indexing rows: index and index_put, gather and scatter, the masked family, take and put, nonzero, fills and copies.
 
 No library function is assumed that the Array API standard lacks, so writes at repeated positions are built from a sort:
-positions are sorted stably, equal ones are combined by a segmented scan in log2(n) steps, and every target looks up the end
-of its segment. Differences of one long prefix sum would need fewer passes, but they lose precision in float32
-and let one infinity spoil every target; the scan also serves prod, amin and amax. NumPy's faster versions are in the backend.
+positions are sorted stably, equal ones are combined by a segmented scan in log2(n) steps, and every target looks up
+the end of its segment. Differences of one long prefix sum would need fewer passes, but they lose precision in float32
+and let one infinity spoil every target; it also serves prod, amin and amax. NumPy's faster ways are in its backend.
 
 Bounds are checked here, because some libraries clamp or wrap; arrays without values are exempt.
 """
@@ -15,7 +15,15 @@ from math import prod
 from typing import Any
 
 from autograd_fb.aten.row import op
-from autograd_fb.aten.shape import along, common_arrays, device_of, joint_tangents, reduce_to, scalar_beside, zeros_beside
+from autograd_fb.aten.shape import (
+    along,
+    common_arrays,
+    device_of,
+    joint_tangents,
+    reduce_to,
+    scalar_beside,
+    zeros_beside,
+)
 from autograd_fb.core.dtype import dtype_from_name
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
@@ -63,7 +71,8 @@ def out_of_bounds(xp: Any, index: Array, size: int, *, negative: bool) -> int | 
 
 def check_index(
     xp: Any, index: Array, size: int, dim: int, *, negative: bool = False,
-    error: type[Exception] = IndexError, text: str = "index {index} is out of bounds for dimension {dim} with size {size}",
+    error: type[Exception] = IndexError,
+    text: str = "index {index} is out of bounds for dimension {dim} with size {size}",
 ) -> None:
     """Raise ``error`` when an entry of ``index`` does not exist in dimension ``dim``."""
     wrong = out_of_bounds(xp, index, size, negative=negative)
@@ -155,17 +164,20 @@ def _mask_indices(xp: Any, mask: Array, operator: str) -> tuple[Array, ...]:
         return tuple(xp.nonzero(mask)) if mask.ndim else tuple(xp.nonzero(xp.reshape(mask, (1,))))
     except NotImplementedError:
         raise NotImplementedError(
-            f"{operator}: the size of the result depends on the values of a mask, and the mask has no values (meta); use "
+            f"{operator}: the size of the result depends on the values of a mask, and the mask has no values (meta); "
+            f"use "
             "torch.where or integer indices") from None
 
 
-def integer_indices(xp: Any, self: Array, indices: Sequence[Array | None], operator: str) -> tuple[Array, list[Array | None]]:
-    """``self`` and one integer array or None per indexed dimension: masks become their positions, after PyTorch's checks.
+def integer_indices(xp: Any, self: Array, indices: Sequence[Array | None], operator: str) -> tuple[Array,
+    list[Array | None]]:
+    """``self`` and one integer array or None per indexed dimension: masks become their positions, after PyTorch's
+    checks.
 
     A 0-d mask indexes a new dimension, which is why ``self`` may come back with one more.
     """
     result: list[Array | None] = []
-    for place, index in enumerate(indices):
+    for index in indices:
         if index is None:
             result.append(None)
             continue
@@ -177,7 +189,8 @@ def integer_indices(xp: Any, self: Array, indices: Sequence[Array | None], opera
             for k, n in enumerate(mask.shape):
                 if start + k >= self.ndim or self.shape[start + k] != n:
                     raise IndexError(
-                        f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the indexed "
+                        f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the "
+                        f"indexed "
                         f"tensor {list(self.shape)} at index {start + k}")
             result.extend(_mask_indices(xp, mask, operator))
         elif index.dtype == xp.int64 or index.dtype == xp.int32:
@@ -259,7 +272,8 @@ def _index(xp: Any, self: Array, indices: Sequence[Array | None]) -> Array:
 
 
 def _sole_mask(xp: Any, self: Array, indices: Sequence[Array | None], values: Array) -> Array | None:
-    """The only index, a mask, shaped to broadcast against ``self``, when one value goes everywhere (no positions needed)."""
+    """The only index, a mask, shaped to broadcast against ``self``, when one value goes everywhere (no positions
+    needed)."""
     given = [(d, i) for d, i in enumerate(indices) if i is not None]
     if len(given) != 1 or prod(values.shape) != 1 or values.ndim > 1:
         return None
@@ -282,7 +296,8 @@ def _index_put(xp: Any, self: Array, indices: Sequence[Array | None], values: Ar
     places = _Places(xp, self, indices, "index_put")
     rows = places.values(xp, values)
     table = places.table(xp)
-    table = segment_add(xp, table, places.row, rows) if accumulate else segment_combine(xp, table, places.row, rows, None)
+    table = segment_add(xp, table, places.row, rows) if accumulate else segment_combine(xp, table, places.row, rows,
+        None)
     return xp.reshape(places.back(xp, table), tuple(self.shape))
 
 
@@ -306,7 +321,8 @@ def _stored(kernel: Callable[..., Array]) -> Callable[..., Array]:
     return inplace_kernel
 
 
-def _index_put_forward(F: Any, self_t: Any, values_t: Any, self: Any, values: Any, indices: Any, accumulate: bool) -> Any:
+def _index_put_forward(F: Any, self_t: Any, values_t: Any, self: Any, values: Any, indices: Any,
+    accumulate: bool) -> Any:
     a, b = joint_tangents(F, self_t, values_t, self, values)
     return F.index_put(a, indices, b, accumulate)
 
@@ -360,7 +376,8 @@ def _check_source(name: str, self: Array, d: int, index: Array, source: Array, e
         colon = f"source.size(dim): ({given}), for dim: {d}" if name == "index_add_" else f"source.size(dim) ({given})"
         raise error(f"{name}(): Number of indices ({index.shape[0]}) should be equal to {colon}")
     if source.ndim and self.ndim and (
-        source.ndim != self.ndim or any(a != b for k, (a, b) in enumerate(zip(self.shape, source.shape, strict=True)) if k != d)
+        source.ndim != self.ndim or any(a != b for k, (a, b) in enumerate(zip(self.shape, source.shape,
+        strict=True)) if k != d)
     ):
         raise error(
             f"{name}(): Source/destination tensor must have same slice shapes. Destination slice shape: "
@@ -371,7 +388,8 @@ def _check_source(name: str, self: Array, d: int, index: Array, source: Array, e
 def _check_same_dtype(name: str, self: Array, source: Array) -> None:
     if self.dtype != source.dtype:
         raise RuntimeError(
-            f"{name}: self ({_dtype_of(self).torch_name}) and source ({_dtype_of(source).torch_name}) must have the same "
+            f"{name}: self ({_dtype_of(self).torch_name}) and source ({_dtype_of(source).torch_name}) must have the "
+            f"same "
             "scalar type")
 
 
@@ -449,7 +467,8 @@ def _index_add_source(F: Any, grad: Any, dim: int, index: Any, alpha: Any, sourc
     return taken if isinstance(alpha, int) and alpha == 1 else taken * alpha
 
 
-def _index_add_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, dim: int, index: Any, alpha: Any) -> Any:
+def _index_add_forward(F: Any, self_t: Any, source_t: Any, self: Any, source: Any, dim: int, index: Any,
+    alpha: Any) -> Any:
     a, b = joint_tangents(F, self_t, source_t, self, source)
     return F.index_add(a, dim, index, b, alpha=alpha)
 
@@ -464,7 +483,8 @@ def _index_fill_forward(F: Any, self_t: Any, value_t: Any, self: Any, dim: int, 
     return F.index_fill(tangent, dim, index, 0 if value_t is None else value_t)
 
 
-op("index_select(Tensor self, int dim, Tensor index) -> Tensor", family="indexing", kernel=_index_select, linear=("self",),
+op("index_select(Tensor self, int dim, Tensor index) -> Tensor", family="indexing", kernel=_index_select,
+   linear=("self",),
    backward={"self": lambda F, grad, self_shape, dim, index: F.index_add(
        F.new_zeros(grad, self_shape), dim, index, grad)}, doc="The positions ``index`` names along ``dim``.")
 op("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", family="indexing",
@@ -474,7 +494,8 @@ op("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha
 op("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor", family="indexing", kernel=_index_copy,
    inplace=True, inplace_kernel=_stored(_index_copy), forward=_index_copy_forward,
    backward={"self": lambda F, grad, dim, index: F.index_fill(grad, dim, index, 0),
-             "source": lambda F, grad, dim, index, source_shape: F.reshape(F.index_select(grad, dim, index), source_shape)})
+             "source": lambda F, grad, dim, index, source_shape: F.reshape(F.index_select(grad, dim, index),
+             source_shape)})
 op("index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", family="indexing",
    kernel=_index_fill, inplace=True, inplace_kernel=_stored(_index_fill),
    forward=lambda F, self_t, dim, index: F.index_fill(self_t, dim, index, 0),
@@ -522,13 +543,15 @@ def _check_scatter(self: Array, d: int, index: Array, src: Array | None) -> None
     if wide or (src is not None and any(n > m for n, m in zip(index.shape, src.shape, strict=False))):
         tail = "" if src is None else f" and to be no larger size than src {list(src.shape)}"
         raise RuntimeError(
-            f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from dimension {d}{tail}")
+            f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from dimension "
+            f"{d}{tail}")
 
 
 def scatter_flat(
     xp: Any, self: Array, dim: int, index: Array, src: Any, combine: Combine | None, base: Array | None = None
 ) -> Array:
-    """The scatters over flat memory: ``src`` (an array or a number) combined into ``self`` at ``index`` along ``dim``."""
+    """The scatters over flat memory: ``src`` (an array or a number) combined into ``self`` at ``index`` along
+    ``dim``."""
     d = normalize_dim(dim, self.ndim)
     is_array = not isinstance(src, (bool, int, float, complex))
     if is_array and src.dtype != self.dtype:
@@ -590,7 +613,8 @@ def _scatter_reduce(
 ) -> Array:
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
-    combine = {"sum": _sum_of(xp, self), "mean": _add, "prod": _multiply, "amax": xp.maximum, "amin": xp.minimum}[reduce]
+    combine = {"sum": _sum_of(xp, self), "mean": _add, "prod": _multiply, "amax": xp.maximum,
+        "amin": xp.minimum}[reduce]
     if include_self and reduce != "mean":
         return scatter_flat(xp, self, dim, index, src, combine)
     device = device_of(self)
@@ -690,7 +714,8 @@ op("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", fami
    inplace=True, inplace_kernel=_stored(_scatter), forward=_scatter_forward,
    backward={"self": lambda F, grad, dim, index: F.scatter(grad, dim, index, 0),
              "src": lambda F, grad, dim, index, src_shape: _fit(F, F.gather(grad, dim, index), src_shape)})
-op("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", family="indexing", kernel=_scatter_value,
+op("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", family="indexing",
+   kernel=_scatter_value,
    inplace=True, inplace_kernel=_stored(_scatter_value),
    forward=lambda F, self_t, dim, index: F.scatter(self_t, dim, index, 0),
    backward={"self": lambda F, grad, dim, index: F.scatter(grad, dim, index, 0)})
@@ -702,7 +727,8 @@ op("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", fami
    inplace=True, inplace_kernel=_stored(_scatter_add), forward=_scatter_add_forward,
    backward={"self": lambda F, grad: grad,
              "src": lambda F, grad, dim, index, src_shape: _fit(F, F.gather(grad, dim, index), src_shape)})
-op("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor",
+op("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> "
+   "Tensor",
    family="indexing", kernel=_scatter_reduce, inplace=True, inplace_kernel=_stored(_scatter_reduce),
    backward={("self", "src"): _scatter_reduce_grads})
 
@@ -856,7 +882,8 @@ def _take_along_dim(F: Any, self: Any, indices: Any, dim: int | None = None) -> 
             f"{self.ndim} dimensions for input, and {indices.ndim} dimensions for indices")
     d = normalize_dim(dim, self.ndim)
     own, other = list(self.shape), list(indices.shape)
-    for k, n in enumerate(broadcast_shapes(*(tuple(1 if k == d else n for k, n in enumerate(s)) for s in (own, other)))):
+    for k, n in enumerate(broadcast_shapes(*(tuple(1 if k == d else n for k, n in enumerate(s)) for s in (own,
+        other)))):
         if k != d:
             own[k] = other[k] = n
     return F.gather(F.expand(self, own), d, F.expand(indices, other))
@@ -886,14 +913,16 @@ def _nonzero_tuple(xp: Any, self: Array, operator: str = "nonzero") -> tuple[Arr
         found = xp.nonzero(self if self.ndim else xp.reshape(self, (1,)))
     except NotImplementedError:
         raise NotImplementedError(
-            f"{operator}: the size of the result depends on values, and a meta tensor has none; run it on a device with "
+            f"{operator}: the size of the result depends on values, and a meta tensor has none; run it on a device "
+            f"with "
             "memory") from None
     return tuple(xp.astype(i, xp.int64, copy=False) for i in found)
 
 
 def _nonzero(xp: Any, self: Array) -> Array:
     found = _nonzero_tuple(xp, self)
-    return xp.stack(found, axis=1) if self.ndim else xp.zeros((found[0].shape[0], 0), dtype=xp.int64, device=device_of(self))
+    return xp.stack(found, axis=1) if self.ndim else xp.zeros((found[0].shape[0], 0), dtype=xp.int64,
+        device=device_of(self))
 
 
 def _where(xp: Any, condition: Array) -> list[Array]:
@@ -915,7 +944,7 @@ def _one_hot(xp: Any, self: Array, num_classes: int = -1) -> Array:
             raise NotImplementedError(
                 "one_hot: the number of classes depends on values, and the tensor has none (meta); give num_classes")
         num_classes = extremes[1] + 1
-    if num_classes < 1 and 0 not in self.shape or num_classes < 0:
+    if (num_classes < 1 and 0 not in self.shape) or num_classes < 0:
         raise RuntimeError("num_classes should be positive")
     if extremes is not None:
         if extremes[0] < 0:
@@ -948,22 +977,26 @@ def _isin(xp: Any, elements: Any, test_elements: Any, invert: bool) -> Array:
 
 op("nonzero(Tensor self) -> Tensor", family="indexing", kernel=_nonzero, differentiable=False,
    doc="The positions of the elements that are not zero, one row each.")
-op("nonzero_numpy(Tensor self) -> Tensor[]", family="indexing", kernel=_nonzero_numpy, differentiable=False, method=False,
+op("nonzero_numpy(Tensor self) -> Tensor[]", family="indexing", kernel=_nonzero_numpy, differentiable=False,
+   method=False,
    function=False)
 op("argwhere(Tensor self) -> Tensor", family="indexing", composite=lambda F, self: F.nonzero(self))
 op("where(Tensor condition) -> Tensor[]", family="indexing", kernel=_where, differentiable=False, method=False)
 op("one_hot(Tensor self, int num_classes=-1) -> Tensor", family="indexing", kernel=_one_hot, differentiable=False,
    method=False, function=False, doc="A last dimension of ``num_classes`` with a 1 at each element's class.")
-op("isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
+op("isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> "
+   "Tensor",
    family="indexing", differentiable=False,
    kernel=lambda xp, elements, test_elements, *, assume_unique=False, invert=False: _isin(
        xp, elements, test_elements, invert))
 op("isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False) -> Tensor",
    family="indexing", differentiable=False,
-   kernel=lambda xp, elements, test_element, *, assume_unique=False, invert=False: _isin(xp, elements, test_element, invert))
+   kernel=lambda xp, elements, test_element, *, assume_unique=False, invert=False: _isin(xp, elements, test_element,
+   invert))
 op("isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
    family="indexing", differentiable=False,
-   kernel=lambda xp, element, test_elements, *, assume_unique=False, invert=False: _isin(xp, element, test_elements, invert))
+   kernel=lambda xp, element, test_elements, *, assume_unique=False, invert=False: _isin(xp, element, test_elements,
+   invert))
 
 
 # --- fill, zero, copy

@@ -1,7 +1,8 @@
 """Shape rows: views (reshape, permute, slice, diagonal, ...), joins, splits, flips and padding.
 
 Kernels are written in the Array API standard's vocabulary and run on every namespace, the one without values
-included. Where the standard has no view (diagonal, unfold, as_strided) the namespace's own ``as_strided`` is used when the
+included. Where the standard has no view (diagonal, unfold, as_strided) the namespace's own ``as_strided`` is used when
+the
 array can tell its strides; otherwise the elements are gathered through a table of positions. NumPy's versions are in
 the backend.
 """
@@ -9,6 +10,7 @@ the backend.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -117,10 +119,12 @@ def strided_table(xp: Any, array: Array, size: Sequence[int], stride: Sequence[i
     return table
 
 
-def restride(xp: Any, array: Array, size: Sequence[int], factors: Sequence[tuple[int, int]], offset: tuple[int, int]) -> Array:
+def restride(xp: Any, array: Array, size: Sequence[int], factors: Sequence[tuple[int, int]],
+    offset: tuple[int, int]) -> Array:
     """A strided view (a gather where strides do not exist).
 
-    ``factors`` gives each new dimension as ``(old dimension, step)``, ``offset`` is the ``(old dimension, position)`` at
+    ``factors`` gives each new dimension as ``(old dimension, step)``, ``offset`` is the ``(old dimension, position)``
+    at
     which the view starts.
     """
     strides = element_strides(array)
@@ -185,7 +189,8 @@ def _same_size(xp: Any, self: Array) -> Array:
 op("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", family="shape", kernel=_view, linear=("self",), function=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
    doc="The same elements with another shape; raises RuntimeError where the strides do not allow it.")
-op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", kernel=_reshape, linear=("self",), method=False,
+op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", kernel=_reshape, linear=("self",),
+   method=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)})
 op("reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)", family="shape", kernel=_reshape, linear=("self",),
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
@@ -247,7 +252,8 @@ def _t(F: Any, self: Any) -> Any:
 
 def _matrix_transpose(F: Any, self: Any, name: str) -> Any:
     if self.ndim < 2:
-        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D "
+                           f"tensor.")
     return F.transpose(self, -2, -1)
 
 
@@ -289,7 +295,8 @@ def _movedim(F: Any, self: Any, source: Any, destination: Any) -> Any:
 op("permute(Tensor(a) self, int[] dims) -> Tensor(a)", family="shape", kernel=_permute, linear=("self",),
    backward={"self": lambda F, grad, dims: F.permute(grad, _inverse(dims))},
    doc="The dimensions in another order.")
-op("transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", family="shape", kernel=_transpose, linear=("self",),
+op("transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", family="shape", kernel=_transpose,
+   linear=("self",),
    backward={"self": lambda F, grad, dim0, dim1: F.transpose(grad, dim0, dim1)}, doc="Two dimensions exchanged.")
 op("t(Tensor(a) self) -> Tensor(a)", family="shape", composite=_t, doc="The transpose of a matrix; a vector as it is.")
 op("numpy_T(Tensor(a) self) -> Tensor(a)", family="shape", method=False, function=False,
@@ -305,7 +312,8 @@ op("swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)", family="shape"
 op("swapdims(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", family="shape",
    composite=lambda F, self, dim0, dim1: F.transpose(self, dim0, dim1))
 for _name in ("movedim", "moveaxis"):
-    op(f"{_name}.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)", family="shape", composite=_movedim)
+    op(f"{_name}.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)", family="shape",
+       composite=_movedim)
     op(f"{_name}.int(Tensor(a) self, int source, int destination) -> Tensor(a)", family="shape", composite=_movedim)
 
 
@@ -348,7 +356,8 @@ def _unflatten(F: Any, self: Any, dim: int, sizes: Sequence[int]) -> Any:
         if "only one dimension" in str(error):
             raise
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({shape[d]}) in the "
+            f"input tensor"
         ) from None
     return F.view(self, shape[:d] + tuple(inner) + shape[d + 1:])
 
@@ -359,8 +368,10 @@ for _overload, _argument in (("", ""), (".dim", ", int dim"), (".dims", ", int[]
        backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
        doc="Without the dimensions of size one.")
 op("unsqueeze(Tensor(a) self, int dim) -> Tensor(a)", family="shape", kernel=_unsqueeze, linear=("self",),
-   backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)}, doc="With a dimension of size one inserted at ``dim``.")
-op("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)", family="shape", composite=_flatten)
+   backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
+   doc="With a dimension of size one inserted at ``dim``.")
+op("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)", family="shape",
+   composite=_flatten)
 op("unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)", family="shape", composite=_unflatten)
 op("ravel(Tensor(a) self) -> Tensor(a)", family="shape", composite=lambda F, self: F.reshape(self, (-1,)))
 
@@ -374,7 +385,8 @@ def _select(xp: Any, self: Array, dim: int, index: int) -> Array:
     d = normalize_dim(dim, self.ndim)
     size = self.shape[d]
     if not -size <= index < size:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension {dim}")
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension "
+                         f"{dim}")
     return self[along(d, index + size if index < 0 else index)]
 
 
@@ -388,7 +400,8 @@ def slice_bounds(size: int, start: int | None, end: int | None, step: int) -> tu
     return first, (None if stop < 0 else stop), length
 
 
-def _slice(xp: Any, self: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Array:
+def _slice(xp: Any, self: Array, dim: int = 0, start: int | None = None, end: int | None = None,
+    step: int = 1) -> Array:
     if not self.ndim:
         raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
     if step == 0:
@@ -421,7 +434,8 @@ def _slice_backward(
 def _select_scatter(xp: Any, self: Array, src: Array, dim: int, index: int) -> Array:
     d = normalize_dim(dim, self.ndim)
     if not -self.shape[d] <= index < self.shape[d]:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension {dim}")
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(self.shape)} at dimension "
+                         f"{dim}")
     rest = tuple(self.shape[:d]) + tuple(self.shape[d + 1:])
     if tuple(src.shape) != rest:
         raise RuntimeError(
@@ -444,7 +458,8 @@ def _slice_scatter(
             f"src size = {list(src.shape)}, slice size = {list(part)}"
         )
     result = xp.asarray(self, copy=True)
-    return assign(result, along(d, slice(first, stop, step)), xp.astype(src, self.dtype, copy=False)) if length else result
+    return assign(result, along(d, slice(first, stop, step)),
+        xp.astype(src, self.dtype, copy=False)) if length else result
 
 
 def _diagonal_scatter(xp: Any, self: Array, src: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
@@ -511,7 +526,8 @@ def _diagonal(xp: Any, self: Array, offset: int = 0, dim1: int = 0, dim2: int = 
     rest = [d for d in range(self.ndim) if d not in (d1, d2)]
     size = tuple(shape[d] for d in rest) + (length,)
     if not length:
-        return xp.reshape(self[along(start[0], slice(0, 0))], size) if prod(size) == 0 else xp.zeros(size, dtype=self.dtype)
+        return xp.reshape(self[along(start[0], slice(0, 0))], size) if prod(size) == 0 else xp.zeros(size,
+            dtype=self.dtype)
     moved = xp.permute_dims(self, (*rest, d1, d2))
     strides = element_strides(self)
     library = getattr(xp, "as_strided", None)
@@ -597,7 +613,8 @@ def check_as_strided(size: Sequence[int], stride: Sequence[int], offset: int | N
 def _as_strided(
     xp: Any, self: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Array:
-    # Without strides of its own the array is taken as the row-major owner of its memory: the tensor layer passes the base.
+    # Without strides of its own the array is taken as the row-major owner of its memory: the tensor layer passes the
+    # base.
     check_as_strided(size, stride, storage_offset)
     library = getattr(xp, "as_strided", None)
     if library is not None:
@@ -648,7 +665,8 @@ def _as_strided_backward(
 
 
 def _as_strided_backward_grad(
-    F: Any, grad: Any, input_sizes: Any, input_stride: Any, input_offset: int, size: Any, stride: Any, storage_offset: int
+    F: Any, grad: Any, input_sizes: Any, input_stride: Any, input_offset: int, size: Any, stride: Any,
+    storage_offset: int
 ) -> Any:
     return F.as_strided_backward(grad, size, stride, storage_offset, input_sizes, input_stride, input_offset)
 
@@ -714,10 +732,12 @@ def _split_with_sizes(xp: Any, self: Array, split_sizes: Sequence[int], dim: int
     size = self.shape[d]
     if any(n < 0 for n in split_sizes):
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(split_sizes)}")
+            f"split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(split_sizes)}")
     if sum(split_sizes) != size:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got "
+            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), "
+            f"but got "
             f"split_sizes={list(split_sizes)}")
     parts, start = [], 0
     for n in split_sizes:
@@ -785,13 +805,14 @@ def _tensor_split(F: Any, self: Any, indices_or_sections: int | Sequence[int], d
         return F.split_with_sizes(self, [small + 1] * larger + [small] * (sections - larger), dim)
     bounds = [0, *indices_or_sections, size]
     return [F.slice(self, dim, start, end if i < len(bounds) - 2 else size, 1)
-            for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))]
+            for i, (start, end) in enumerate(pairwise(bounds))]
 
 
 def _named_split(F: Any, self: Any, argument: int | Sequence[int], name: str, least: int, dim: int) -> Any:
     if self.ndim < least:
         raise RuntimeError(
-            f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a tensor "
+            f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a "
+            f"tensor "
             f"with {self.ndim} dimensions!")
     size = self.shape[dim]
     if isinstance(argument, int) and (argument == 0 or size % argument):
@@ -869,7 +890,8 @@ op("contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)", f
    linear=("self",), backward={"self": lambda F, grad: grad}, function=False,
    doc="The tensor itself where it is row-major already, otherwise a copy that is.")
 op("_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, "
-   "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor", family="shape", kernel=_to_copy, method=False,
+   "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor", family="shape", kernel=_to_copy,
+   method=False,
    linear=("self",), backward={"self": lambda F, grad, self_dtype: grad if grad.dtype == self_dtype else F._to_copy(
        grad, dtype=self_dtype)})
 op("to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, "
@@ -916,7 +938,8 @@ def _cat_list(tensors: Sequence[Array], dim: int) -> tuple[list[Array], int]:
         for k, (n, m) in enumerate(zip(first.shape, tensor.shape, strict=True)):
             if k != d and n != m:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {d}. Expected size {n} but got size {m} for tensor "
+                    f"Sizes of tensors must match except in dimension {d}. Expected size {n} but got size {m} for "
+                    f"tensor "
                     f"number {position} in the list.")
     return real or list(tensors[:1]), d
 
@@ -950,7 +973,8 @@ def _stack(xp: Any, tensors: Sequence[Array], dim: int = 0) -> Array:
     for position, tensor in enumerate(tensors):
         if tuple(tensor.shape) != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(tensor.shape)} at "
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(tensor.shape)} at "
                 f"entry {position}")
     return xp.stack(common_arrays(xp, tensors), axis=normalize_dim(dim, len(shape) + 1))
 
@@ -1115,12 +1139,14 @@ def _repeat_interleave(xp: Any, repeats: Array, *, output_size: int | None = Non
 def _repeat_interleave_meta(xp: Any, repeats: Array, *, output_size: int | None = None) -> Array:
     if output_size is None:
         raise NotImplementedError(
-            "repeat_interleave: the size of the result depends on the values of repeats, and a meta tensor has none; give "
+            "repeat_interleave: the size of the result depends on the values of repeats, and a meta tensor has none; "
+            "give "
             "output_size")
     return xp.empty((output_size,), dtype=repeats.dtype, device=device_of(repeats))
 
 
-def _repeat_interleave_tensor(F: Any, self: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
+def _repeat_interleave_tensor(F: Any, self: Any, repeats: Any, dim: int | None = None, *,
+    output_size: int | None = None) -> Any:
     if dim is None:
         self, dim = F.reshape(self, (-1,)), 0
     if repeats.ndim == 0 or (repeats.ndim == 1 and repeats.shape[0] == 1):
@@ -1134,7 +1160,8 @@ def _repeat_interleave_tensor(F: Any, self: Any, repeats: Any, dim: int | None =
     return F.index_select(self, dim, F.repeat_interleave(repeats, output_size=output_size))
 
 
-def _repeat_interleave_int(F: Any, self: Any, repeats: int, dim: int | None = None, *, output_size: int | None = None) -> Any:
+def _repeat_interleave_int(F: Any, self: Any, repeats: int, dim: int | None = None, *,
+    output_size: int | None = None) -> Any:
     if repeats < 0:
         raise RuntimeError("Repeats must be non-negative")
     if dim is None:
@@ -1153,7 +1180,8 @@ def _roll(xp: Any, self: Array, shifts: int | Sequence[int], dims: int | Sequenc
         return xp.reshape(xp.roll(xp.reshape(self, (-1,)), shifts[0], axis=0), tuple(self.shape))
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    return xp.roll(self, shifts, axis=tuple(normalize_dim(d, self.ndim) for d in dims)) if self.ndim else xp.asarray(self, copy=True)
+    return xp.roll(self, shifts,
+        axis=tuple(normalize_dim(d, self.ndim) for d in dims)) if self.ndim else xp.asarray(self, copy=True)
 
 
 def _roll_grad(F: Any, grad: Any, shifts: int | Sequence[int], dims: int | Sequence[int]) -> Any:
@@ -1163,7 +1191,8 @@ def _roll_grad(F: Any, grad: Any, shifts: int | Sequence[int], dims: int | Seque
 def _flip(xp: Any, self: Array, dims: Sequence[int]) -> Array:
     axes = tuple(normalize_dim(d, self.ndim) for d in dims)
     if len(set(axes)) != len(axes):
-        raise RuntimeError(f"dim {next(a for a in axes if axes.count(a) > 1)} appears multiple times in the list of dims")
+        raise RuntimeError(f"dim {next(a for a in axes if axes.count(a) > 1)} appears multiple times in the list of "
+                           f"dims")
     # A copy, as in PyTorch: a reversed view would tie the result to the memory of self.
     return xp.asarray(xp.flip(self, axis=axes), copy=True) if axes and self.ndim else xp.asarray(self, copy=True)
 
@@ -1235,9 +1264,11 @@ op("fliplr(Tensor self) -> Tensor", family="shape", composite=lambda F, self: _n
 op("flipud(Tensor self) -> Tensor", family="shape", composite=lambda F, self: _needs_dims(F, self, "flipud", 1, 0))
 op("rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor", family="shape", composite=_rot90)
 op("tril(Tensor self, SymInt diagonal=0) -> Tensor", family="shape", kernel=_triangle("tril"), linear=("self",),
-   inplace=True, backward={"self": lambda F, grad, diagonal: F.tril(grad, diagonal)}, doc="The lower triangle, zeros above.")
+   inplace=True, backward={"self": lambda F, grad, diagonal: F.tril(grad, diagonal)},
+   doc="The lower triangle, zeros above.")
 op("triu(Tensor self, SymInt diagonal=0) -> Tensor", family="shape", kernel=_triangle("triu"), linear=("self",),
-   inplace=True, backward={"self": lambda F, grad, diagonal: F.triu(grad, diagonal)}, doc="The upper triangle, zeros below.")
+   inplace=True, backward={"self": lambda F, grad, diagonal: F.triu(grad, diagonal)},
+   doc="The upper triangle, zeros below.")
 op("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", family="shape", composite=_diag_embed)
 op("diag(Tensor self, int diagonal=0) -> Tensor", family="shape", composite=_diag)
 op("diagflat(Tensor self, int offset=0) -> Tensor", family="shape",
@@ -1252,7 +1283,8 @@ def _constant_pad_nd(xp: Any, self: Array, pad: Sequence[int], value: Any = 0) -
         raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
     if len(pad) > 2 * self.ndim:
         raise RuntimeError(
-            f"Length of pad should be no more than twice the number of dimensions of the input. Pad length is {len(pad)} "
+            f"Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
+            f"{len(pad)} "
             f"while the input has {self.ndim} dimensions.")
     shape, source, target = list(self.shape), [slice(None)] * self.ndim, [slice(None)] * self.ndim
     for pair in range(len(pad) // 2):
@@ -1261,7 +1293,8 @@ def _constant_pad_nd(xp: Any, self: Array, pad: Sequence[int], value: Any = 0) -
         shape[dim] = size + before + after
         if shape[dim] < 0:
             raise RuntimeError(
-                f"The input size {size}, plus negative padding {before} and {after} resulted in a negative output size, "
+                f"The input size {size}, plus negative padding {before} and {after} resulted in a negative output "
+                f"size, "
                 f"which is invalid. Check dimension {dim} of your input.")
         source[dim] = slice(max(-before, 0), size - max(-after, 0))
         target[dim] = slice(max(before, 0), shape[dim] - max(after, 0))
@@ -1300,7 +1333,8 @@ def _pad_check(self: Any, padding: Sequence[int], dims: int, mode: str) -> None:
         raise RuntimeError(f"padding size is expected to be {2 * dims}, but got: {len(padding)}")
     if self.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(
-            f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
+            f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            f"dimensions "
             f"for input, but got: {list(self.shape)}")
     for pair in range(dims):
         dim, before, after = self.ndim - 1 - pair, padding[2 * pair], padding[2 * pair + 1]
@@ -1331,7 +1365,8 @@ def _pad(F: Any, self: Any, pad: Sequence[int], mode: str = "constant", value: f
         raise RuntimeError("Padding length must be divisible by 2")
     if len(pad) > 2 * self.ndim:
         raise RuntimeError(
-            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} "
+            f"Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} "
             f"and input of dimension {self.ndim}")
     if mode == "constant":
         return F.constant_pad_nd(self, pad, 0 if value is None else value)
@@ -1357,7 +1392,8 @@ def _pixel_shuffle(F: Any, self: Any, upscale_factor: int) -> Any:
     *lead, c, h, w = self.shape
     if c % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but "
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            "but "
             f"input.size(-3)={c} is not divisible by {r * r}")
     n = len(lead)
     split = F.reshape(self, (*lead, c // (r * r), r, r, h, w))
@@ -1377,7 +1413,8 @@ def _pixel_unshuffle(F: Any, self: Any, downscale_factor: int) -> Any:
         if size % r:
             axis = -2 if name == "height" else -1
             raise RuntimeError(
-                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({axis})={size} is not "
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({axis})={size} "
+                f"is not "
                 f"divisible by {r}")
     n = len(lead)
     split = F.reshape(self, (*lead, c, h // r, r, w // r, r))

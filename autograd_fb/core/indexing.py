@@ -1,4 +1,5 @@
-"""What a Python index expression means: view steps (select, slice, unsqueeze) followed by indices for ``index``/``index_put``.
+"""What a Python index expression means: view steps (select, slice, unsqueeze) followed by indices for
+``index``/``index_put``.
 
 No arrays here: tensors inside an index are told apart by predicates of the caller and handed back as they came.
 Error types and texts are PyTorch's; negative steps, which PyTorch refuses, are allowed as the Array API standard asks.
@@ -43,7 +44,8 @@ ViewStep = SelectStep | SliceStep | UnsqueezeStep
 class IndexExpression(NamedTuple):
     """An index taken apart.
 
-    ``steps``: views to apply one after another (dims count the view so far). ``indices``: pairs of (dim of the view, index)
+    ``steps``: views to apply one after another (dims count the view so far). ``indices``: pairs of (dim of the view,
+    index)
     for ``index`` and ``index_put``; an index is what the key held: a tensor, an array or a list still to be converted
     (empty lists to int64). ``view_shape``: the shape after ``steps``.
     """
@@ -120,7 +122,8 @@ def parse_index(
 ) -> IndexExpression:
     """Take ``x[key]`` for an ``x`` of ``shape`` apart. IndexError, TypeError and ValueError as PyTorch raises them.
 
-    ``is_tensor`` and ``is_bool_tensor`` (masks; uint8 counts) say what a tensor of the caller is. ``scalar_value`` may give
+    ``is_tensor`` and ``is_bool_tensor`` (masks; uint8 counts) say what a tensor of the caller is. ``scalar_value`` may
+    give
     the number in a 0-d integer or bool tensor, which then indexes as that number; None keeps it an index tensor.
 
     >>> plan = parse_index((1, ..., None, slice(None, None, 2)), (4, 5, 6))
@@ -135,7 +138,8 @@ def parse_index(
     if taken > ndim:
         if ndim == 0 and len(items) == 1 and type(items[0]) is int:
             raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                "convert a "
                 "0-dim tensor to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
@@ -277,7 +281,8 @@ class _Parser:
                 have = self.shape[self.real + place]
                 if have != size:
                     raise IndexError(
-                        f"The shape of the mask {list(item.shape)} at index {place} does not match the shape of the indexed "
+                        f"The shape of the mask {list(item.shape)} at index {place} does not match the shape of the "
+                        f"indexed "
                         f"tensor {list(self.shape)} at index {self.real + place}"
                     )
         self.indices.append((self.dim, item))

@@ -1,4 +1,5 @@
-"""NumPy's own ways for views and indexing: strides, fancy assignment, ``add.at`` and ``reduceat`` in the place of sorts.
+"""NumPy's own ways for views and indexing: strides, fancy assignment, ``add.at`` and ``reduceat`` in the place of
+sorts.
 
 Each entry of `KERNELS` replaces the shared kernel of the row of that name; entries ending in an underscore replace the
 in-place kernel and write into their first argument.
@@ -11,8 +12,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from autograd_fb.core.geometry import expand_strides, normalize_dim
 from numpy.lib.stride_tricks import as_strided as _restride
+
+from autograd_fb.core.geometry import expand_strides, normalize_dim
 
 Array = Any
 _FULL = slice(None)
@@ -128,7 +130,8 @@ def as_strided(
 
 
 def _keys(self: Array, indices: Sequence[Array | None]) -> tuple[Any, ...]:
-    """The key NumPy understands, after PyTorch's checks. Slices between indices move the result's dims as in PyTorch."""
+    """The key NumPy understands, after PyTorch's checks. Slices between indices move the result's dims as in
+    PyTorch."""
     key: list[Any] = []
     dim = 0
     for index in indices:
@@ -142,7 +145,8 @@ def _keys(self: Array, indices: Sequence[Array | None]) -> tuple[Any, ...]:
             for k, n in enumerate(mask.shape):
                 if dim + k >= self.ndim or self.shape[dim + k] != n:
                     raise IndexError(
-                        f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the indexed "
+                        f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the "
+                        f"indexed "
                         f"tensor {list(self.shape)} at index {dim + k}"
                     )
             key.append(mask)
@@ -184,7 +188,8 @@ def _values(self: Array, values: Array, shape: tuple[int, ...]) -> Array:
                  "complex128": "ComplexDouble"}  # fmt: skip
         ours, theirs = (names.get(str(a.dtype), str(a.dtype)) for a in (self, values))
         raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {ours} for the destination and {theirs} for "
+            f"Index put requires the source and destination dtypes match, got {ours} for the destination and {theirs} "
+            f"for "
             "the source."
         )
     lead = values.ndim - len(shape)
@@ -194,7 +199,8 @@ def _values(self: Array, values: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(values, shape)
     except ValueError:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
+            f"shape "
             f"{list(shape)}"
         ) from None
 
@@ -299,7 +305,8 @@ def index_add_(xp: Any, self: Array, dim: int, index: Array, source: Array, *, a
     given = source.shape[d] if source.ndim else 1
     if given != index.shape[0]:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({index.shape[0]}) should be equal to source.size(dim): ({given}), for dim: "
+            f"index_add_(): Number of indices ({index.shape[0]}) should be equal to source.size(dim): ({given}), for "
+            f"dim: "
             f"{d}"
         )
     here, there = (list(a.shape[:d]) + list(a.shape[d + 1 :]) for a in (self, source))
@@ -354,7 +361,8 @@ def _scatter_args(self: Array, dim: int, index: Array, src: Any) -> tuple[Array,
     if wide or (is_array and any(n > m for n, m in zip(index.shape, src.shape, strict=False))):
         tail = f" and to be no larger size than src {list(src.shape)}" if is_array else ""
         raise RuntimeError(
-            f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from dimension {d}{tail}"
+            f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from dimension "
+            f"{d}{tail}"
         )
     target = self if self.ndim else self.reshape(1)
     where = index if index.ndim else index.reshape(1)

@@ -7,6 +7,9 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
+
+import autograd_fb.testing.samples.shape  # noqa: F401  (registers the samples)
+from autograd_fb.testing.samples import SAMPLES
 from autograd_fb_backends import numpy_indexing
 from tests.aten.raw_harness import (
     TABLE,
@@ -22,9 +25,6 @@ from tests.aten.raw_harness import (
     to_torch,
     torch_op,
 )
-
-import autograd_fb.testing.samples.shape  # noqa: F401  (registers the samples)
-from autograd_fb.testing.samples import SAMPLES
 
 load_tables()
 KEYS = sorted(key for key, row in TABLE.items() if row.family == "shape")
@@ -59,7 +59,8 @@ RULED = [key for key in KEYS if TABLE[key].backward and key not in OURS]
 @pytest.mark.parametrize("key", [key for key in RULED if key not in ("cat", "stack")])
 def test_gradients(key: str) -> None:
     # PyTorch refuses to differentiate these for complex tensors.
-    dtypes = ("float64",) if key in ("select_scatter", "slice_scatter", "diagonal_scatter") else ("float64", "complex128")
+    dtypes = ("float64",) if key in ("select_scatter", "slice_scatter", "diagonal_scatter") else ("float64",
+        "complex128")
     assert sum(check_gradients(key, dtype) for dtype in dtypes) > 0
 
 
@@ -89,7 +90,8 @@ def test_undefined_gradients_of_splits_are_zeros() -> None:
 
 ALIASING = [
     ("view", [6]), ("reshape", [6]), ("expand", [2, 3]), ("permute", [1, 0]), ("transpose.int", 0, 1), ("unsqueeze", 0),
-    ("select.int", 0, 1), ("slice.Tensor", 0, 0, 1), ("diagonal",), ("alias",), ("detach",), ("squeeze",), ("unfold", 0, 2, 1),
+    ("select.int", 0, 1), ("slice.Tensor", 0, 0, 1), ("diagonal",), ("alias",), ("detach",), ("squeeze",),
+    ("unfold", 0, 2, 1),
     ("as_strided", [2], [1]), ("narrow", 0, 1, 1), ("t",), ("movedim.int", 0, 1),
 ]  # fmt: skip
 
@@ -126,7 +128,8 @@ def test_array_api_strict(key: str) -> None:
     run_elsewhere(key, strict, strict.asarray, values=True)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in NO_SAMPLES and key != "repeat_interleave.self_Tensor"])
+@pytest.mark.parametrize("key",
+    [key for key in KEYS if key not in NO_SAMPLES and key != "repeat_interleave.self_Tensor"])
 def test_meta(key: str) -> None:
     meta = pytest.importorskip("autograd_fb_backends.meta")
     backend = meta.make_backend()
@@ -185,12 +188,15 @@ def test_cat_promotes_as_pytorch() -> None:
 
 X = np.arange(6.0).reshape(2, 3)
 ERRORS = [
-    ("view", (X.T, [6])), ("view", (X, [4, 2])), ("view", (X, [-1, -1])), ("expand", (X, [3, 3])), ("permute", (X, [0])),
+    ("view", (X.T, [6])), ("view", (X, [4, 2])), ("view", (X, [-1, -1])), ("expand", (X, [3, 3])),
+    ("permute", (X, [0])),
     ("permute", (X, [0, 0])), ("t", (np.zeros((2, 2, 2)),)), ("mT", (np.zeros(2),)), ("select.int", (X, 0, 5)),
-    ("select.int", (np.zeros(()), 0, 0)), ("select.int", (X, 4, 0)), ("narrow", (X, 0, 1, 3)), ("narrow", (X, 0, 0, -1)),
+    ("select.int", (np.zeros(()), 0, 0)), ("select.int", (X, 4, 0)), ("narrow", (X, 0, 1, 3)),
+    ("narrow", (X, 0, 0, -1)),
     ("diagonal", (X, 0, 1, 1)), ("unfold", (X, 0, 5, 1)), ("unfold", (X, 0, 1, 0)), ("split_with_sizes", (X, [1, 2])),
     ("split.Tensor", (X, -1)), ("chunk", (X, 0)), ("tensor_split.sections", (X, 0)), ("hsplit.int", (X, 2)),
-    ("cat", ([],)), ("cat", ([X, X[:, :2]],)), ("cat", ([X, X[0]],)), ("cat", ([np.zeros(())],)), ("stack", ([X, X[:1]],)),
+    ("cat", ([],)), ("cat", ([X, X[:, :2]],)), ("cat", ([X, X[0]],)), ("cat", ([np.zeros(())],)),
+    ("stack", ([X, X[:1]],)),
     ("repeat", (X, [2])), ("roll", (X, [1, 2], [0])), ("flip", (X, [0, 0])), ("rot90", (X, 1, [0, 0])),
     ("tril", (X[0],)), ("diag", (np.zeros((2, 2, 2)),)), ("constant_pad_nd", (X, [1])),
     ("pad", (X, [1])), ("pixel_shuffle", (np.zeros((3, 2, 2)), 2)), ("unflatten.int", (X, 0, [3, 3])),

@@ -33,7 +33,8 @@ def _index(rng: Any, dtype: str) -> list[Sample]:
         ("broadcast", x, [_ints([[0], [2]]), _ints([1, 3])]), ("apart", y, [_ints([0, 2]), None, _ints([1, 0])]),
         ("last two", y, [None, _ints([0, 2]), _ints([1, 0])]), ("middle", y, [None, _ints([[0, 2]]), None]),
         ("mask", x, [_mask(rng, 3, 4)]), ("mask of rows", y, [np.asarray([True, False, True])]),
-        ("mask of two", y, [None, _mask(rng, 4, 2)]), ("mask and vector", x, [np.asarray([True, False, True]), _ints([0, 3])]),
+        ("mask of two", y, [None, _mask(rng, 4, 2)]), ("mask and vector", x, [np.asarray([True, False, True]),
+        _ints([0, 3])]),
         ("nothing", x, [_ints([])]), ("int32", x, [np.asarray([1, 0], dtype=np.int32)]), ("0-d", x, [_ints(1)]),
         ("empty mask", x, [np.zeros((3, 4), dtype=bool)]),
         ("transposed", x.T, [_ints([1, 2, 3])]),
@@ -48,14 +49,20 @@ def _index_put(rng: Any, dtype: str) -> list[Sample]:
     x, y = array(rng, dtype, (3, 4)), array(rng, dtype, (3, 4, 2))
     rows = [
         ("rows", x, [_ints([0, 2])], (2, 4), False), ("broadcast values", x, [_ints([0, 2])], (4,), False),
-        ("one value", x, [None, _ints([0, 2])], (), False), ("elements", x, [_ints([0, 1]), _ints([3, 3])], (2,), False),
-        ("apart", y, [_ints([0, 2]), None, _ints([1, 0])], (2, 4), False), ("mask, one value", x, [_mask(rng, 3, 4)], (), False),
-        ("mask of rows", y, [np.asarray([True, False, True])], (2, 4, 2), False), ("nothing", x, [_ints([])], (0, 4), False),
-        ("add rows", x, [_ints([0, 2, 0, -1])], (4, 4), True), ("add elements", x, [_ints([0, 0]), _ints([3, 3])], (2,), True),
-        ("add middle", y, [None, _ints([1, 1, 0])], (3, 3, 2), True), ("add to a vector", x[0], [_ints([1, 1, 3])], (3,), True),
+        ("one value", x, [None, _ints([0, 2])], (), False), ("elements", x, [_ints([0, 1]), _ints([3, 3])], (2,),
+        False),
+        ("apart", y, [_ints([0, 2]), None, _ints([1, 0])], (2, 4), False),
+        ("mask, one value", x, [_mask(rng, 3, 4)], (), False),
+        ("mask of rows", y, [np.asarray([True, False, True])], (2, 4, 2), False),
+        ("nothing", x, [_ints([])], (0, 4), False),
+        ("add rows", x, [_ints([0, 2, 0, -1])], (4, 4), True), ("add elements", x, [_ints([0, 0]), _ints([3, 3])],
+        (2,), True),
+        ("add middle", y, [None, _ints([1, 1, 0])], (3, 3, 2), True), ("add to a vector", x[0], [_ints([1, 1, 3])],
+        (3,), True),
         ("add one value", x, [_ints([0, 0])], (), True), ("add at a mask", x, [_mask(rng, 3, 4)], (), True),
         ("add at a mask of rows", y, [np.asarray([True, False, True])], (4, 2), True),
-        ("add apart", y, [_ints([0, 2, 0]), None, _ints([1, 0, 1])], (3, 4), True), ("transposed", x.T, [_ints([1, 1])], (2, 3), True),
+        ("add apart", y, [_ints([0, 2, 0]), None, _ints([1, 0, 1])], (3, 4), True),
+        ("transposed", x.T, [_ints([1, 1])], (2, 3), True),
     ]  # fmt: skip
     return [Sample((a, i, array(rng, dtype, shape), add), name=name) for name, a, i, shape, add in rows]
 
@@ -69,9 +76,12 @@ def _index_select(rng: Any, dtype: str) -> list[Sample]:
 
 def _along(rng: Any, dtype: str) -> list[tuple[str, tuple[Any, ...]]]:
     x = array(rng, dtype, (3, 4))
-    return [("rows", (x, 0, _ints([2, 0]), array(rng, dtype, (2, 4)))), ("columns", (x, 1, _ints([3, 0]), array(rng, dtype, (3, 2)))),
-            ("vector", (x[0], 0, _ints([1, 3]), array(rng, dtype, (2,)))), ("none", (x, 0, _ints([]), array(rng, dtype, (0, 4)))),
-            ("one", (x[0], 0, _ints(2), array(rng, dtype, ()))), ("transposed", (x.T, 1, _ints([0, 2]), array(rng, dtype, (4, 2))))]
+    return [("rows", (x, 0, _ints([2, 0]), array(rng, dtype, (2, 4)))),
+        ("columns", (x, 1, _ints([3, 0]), array(rng, dtype, (3, 2)))),
+            ("vector", (x[0], 0, _ints([1, 3]), array(rng, dtype, (2,)))),
+            ("none", (x, 0, _ints([]), array(rng, dtype, (0, 4)))),
+            ("one", (x[0], 0, _ints(2), array(rng, dtype, ()))), ("transposed", (x.T, 1, _ints([0, 2]), array(rng,
+            dtype, (4, 2))))]
 
 
 @samples("index_copy")
@@ -108,8 +118,10 @@ def _index_fill_tensor(rng: Any, dtype: str) -> list[Sample]:
 def _gather(rng: Any, dtype: str) -> list[Sample]:
     x = array(rng, dtype, (3, 4))
     return [Sample((x, 0, _ints([[0, 2, 1, 0]])), name="row"), Sample((x, 1, _ints([[0], [3], [3]])), name="column"),
-            Sample((x, 1, _ints([[0, 0], [3, 1]])), name="fewer rows"), Sample((x[0], 0, _ints([3, 3, 1])), name="vector"),
-            Sample((array(rng, dtype, ()), 0, _ints(0)), name="0-d"), Sample((x, 0, _ints([]).reshape(0, 4)), name="none")]
+            Sample((x, 1, _ints([[0, 0], [3, 1]])), name="fewer rows"),
+            Sample((x[0], 0, _ints([3, 3, 1])), name="vector"),
+            Sample((array(rng, dtype, ()), 0, _ints(0)), name="0-d"),
+            Sample((x, 0, _ints([]).reshape(0, 4)), name="none")]
 
 
 @samples("scatter.src")
@@ -125,7 +137,8 @@ def _scatter(rng: Any, dtype: str) -> list[Sample]:
 @samples("scatter.value")
 def _scatter_value(rng: Any, dtype: str) -> list[Sample]:
     x = array(rng, dtype, (3, 4))
-    return [Sample((x, 0, _ints([[0, 2, 1, 0]]), 1), name="row"), Sample((x, 1, _ints([[0, 1], [3, 3]]), 0), name="fewer rows")]
+    return [Sample((x, 0, _ints([[0, 2, 1, 0]]), 1), name="row"),
+        Sample((x, 1, _ints([[0, 1], [3, 3]]), 0), name="fewer rows")]
 
 
 @samples("scatter_add")
@@ -172,7 +185,8 @@ def _scatter_reduce(rng: Any, dtype: str) -> list[Sample]:
 def _masked_fill(rng: Any, dtype: str) -> list[Sample]:
     x = array(rng, dtype, (3, 4))
     return [Sample((x, _mask(rng, 3, 4), 1), name="mask"), Sample((x, _mask(rng, 4), 0), name="broadcast mask"),
-            Sample((x[0], _mask(rng, 3, 4), 1), name="broadcast self"), Sample((x.T, _mask(rng, 4, 1), 0), name="transposed")]
+            Sample((x[0], _mask(rng, 3, 4), 1), name="broadcast self"),
+            Sample((x.T, _mask(rng, 4, 1), 0), name="transposed")]
 
 
 @samples("masked_fill.Tensor")
@@ -226,7 +240,8 @@ def _take_along_dim(rng: Any, dtype: str) -> list[Sample]:
 def _nonzero(rng: Any, dtype: str) -> list[Sample]:
     import numpy as np
 
-    return [Sample((np.asarray(array(rng, dtype, shape) * np.asarray(rng.random(shape) > 0.5, dtype=dtype)),), name=str(shape))
+    return [Sample((np.asarray(array(rng, dtype, shape) * np.asarray(rng.random(shape) > 0.5, dtype=dtype)),),
+        name=str(shape))
             for shape in ((3, 4), (5,), (), (0, 2))]
 
 
@@ -248,7 +263,8 @@ def _isin_tensors(rng: Any, dtype: str) -> list[Sample]:
     if not made:
         return []
     x = made[0]
-    return [Sample((x, np.concatenate([made[1], x[0]])), {"invert": invert}, f"invert={invert}") for invert in (False, True)] + [
+    return [Sample((x, np.concatenate([made[1], x[0]])), {"invert": invert}, f"invert={invert}") for invert in (False,
+        True)] + [
         Sample((x, made[1][:0]), name="nothing")]
 
 
@@ -279,4 +295,5 @@ def _zero(rng: Any, dtype: str) -> list[Sample]:
 
 @samples("copy")
 def _copy(rng: Any, dtype: str) -> list[Sample]:
-    return [Sample((array(rng, dtype, (3, 4)), array(rng, dtype, shape)), name=str(shape)) for shape in ((3, 4), (4,), (), (3, 1))]
+    return [Sample((array(rng, dtype, (3, 4)), array(rng, dtype, shape)), name=str(shape)) for shape in ((3, 4), (4,),
+        (), (3, 1))]

@@ -89,20 +89,23 @@ cases("select.int", ((2, 3, 4), 0, 1), ((2, 3, 4), 1, -1), ((2, 3, 4), -1, 0), (
 cases("slice.Tensor", ((5, 4),), ((5, 4), 0, 1, 4), ((5, 4), 1, None, -1), ((5, 4), 0, -2, None, 2), ((5, 4), 0, 4, 2),
       ((5, 4), 1, -100, 100, 3), ((5, 4), 0, 0, 9223372036854775807, 2))
 cases("narrow", ((5, 4), 0, 1, 3), ((5, 4), 1, -2, 2), ((5, 4), 0, 5, 0))
-cases("diagonal", ((3, 4),), ((3, 4), 1), ((3, 4), -2), ((2, 3, 4), 0, 2, 0), ((2, 3, 4), 1, -2, -1), ((3, 4), 5), ((4, 4), 3))
+cases("diagonal", ((3, 4),), ((3, 4), 1), ((3, 4), -2), ((2, 3, 4), 0, 2, 0), ((2, 3, 4), 1, -2, -1), ((3, 4), 5),
+    ((4, 4), 3))
 cases("as_strided", ((3, 4), [2, 2], [1, 2]), ((3, 4), [3, 2], [3, 1], 1), ((3, 4), [5, 3], [2, 1]), ((2, 3), [0], [1]),
         ((6,), [4, 3], [1, 1]))
 cases("unfold", ((7,), 0, 3, 2), ((2, 6, 3), 1, 2, 2), ((2, 5), -1, 3, 1), ((), 0, 1, 1))
 cases("select_backward", ((3,), [2, 3], 0, -1), ((2,), [2, 3], 1, 2))
 cases("slice_backward", ((2, 3), [5, 3], 0, 1, 4, 2), ((2, 3), [2, 5], 1, 0, 3, 1), ((0, 3), [5, 3], 0, 4, 4, 1))
-cases("diagonal_backward", ((3,), [3, 4], 1, 0, 1), ((4, 2), [2, 4, 3], 0, 0, 2), ((3,), [5, 3], -2, 0, 1), ((0,), [2, 2], 4, 0, 1))
+cases("diagonal_backward", ((3,), [3, 4], 1, 0, 1), ((4, 2), [2, 4, 3], 0, 0, 2), ((3,), [5, 3], -2, 0, 1),
+    ((0,), [2, 2], 4, 0, 1))
 cases("unfold_backward", ((3, 3), [7], 0, 3, 2), ((2, 3, 4), [2, 6], 1, 4, 1), ((3, 3, 2), [3, 6], 1, 2, 2))
 cases("as_strided_backward", ((2, 2), [3, 4], [4, 1], 0, [2, 2], [1, 2], 1), ((4, 3), [6], [1], 0, [4, 3], [1, 1], 0))
 
 
 def _scatter_view(key: str, *rows: Case) -> None:
     def make(rng: Any, dtype: str) -> list[Sample]:
-        return [Sample((array(rng, dtype, a), array(rng, dtype, b), *rest), name=f"{a} {b} {rest}") for a, b, *rest in rows]
+        return [Sample((array(rng, dtype, a), array(rng, dtype, b), *rest), name=f"{a} {b} {rest}") for a, b,
+            *rest in rows]
 
     samples(key)(make)
 
@@ -188,13 +191,15 @@ cases("diagflat", ((2, 3),), ((3,), -1), ((), 1))
 
 # --- padding
 
-cases("constant_pad_nd", ((2, 3), [1, 2]), ((2, 3), [1, 2, 0, 1], 1), ((2, 3), [-1, 2]), ((2, 3), [-2, -1]), ((4,), [0, 0]))
+cases("constant_pad_nd", ((2, 3), [1, 2]), ((2, 3), [1, 2, 0, 1], 1), ((2, 3), [-1, 2]), ((2, 3), [-2, -1]),
+    ((4,), [0, 0]))
 for _name in ("reflection", "replication"):
     cases(f"{_name}_pad1d", ((2, 4), [1, 2]), ((2, 2, 4), [3, 0]), ((2, 4), [-1, 2]), takes=lambda d: d != "bool")
     cases(f"{_name}_pad2d", ((2, 4, 3), [1, 2, 0, 1]), ((2, 2, 4, 4), [3, 0, 1, 1]), takes=lambda d: d != "bool")
     cases(f"{_name}_pad3d", ((1, 3, 3, 3), [1, 1, 2, 0, 0, 1]), takes=lambda d: d != "bool")
 cases("_pad_circular", ((2, 2, 4), [1, 2]), ((2, 2, 4, 3), [1, 0, 2, 1]))
-cases("pad", ((2, 3), [1, 1]), ((2, 3), [1, 1], "constant", 2.0), ((2, 4), [1, 1], "reflect"), ((2, 4), [1, 1], "replicate"),
+cases("pad", ((2, 3), [1, 1]), ((2, 3), [1, 1], "constant", 2.0), ((2, 4), [1, 1], "reflect"),
+    ((2, 4), [1, 1], "replicate"),
       ((2, 4), [1, 1], "circular"), takes=lambda d: d != "bool")
 cases("pixel_shuffle", ((8, 2, 3), 2), ((2, 4, 1, 2), 2))
 cases("pixel_unshuffle", ((2, 4, 6), 2), ((1, 1, 3, 3), 3))
