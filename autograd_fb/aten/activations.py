@@ -156,10 +156,12 @@ def _glu(F: Any, self: Any, dim: int = -1) -> Any:
 def _elu_backward(
     F: Any, grad_output: Any, alpha: Any, scale: Any, input_scale: Any, is_result: bool, self_or_result: Any
 ) -> Any:
+    # Only negative values reach the exponential: what overflows in a masked branch makes NaN of a second derivative.
+    bent = F.where(self_or_result < 0, self_or_result, 0)
     if is_result:
-        low = input_scale * (self_or_result + alpha * scale)
+        low = input_scale * (bent + alpha * scale)
     else:
-        low = (input_scale * alpha * scale) * F.exp(self_or_result * input_scale)
+        low = (input_scale * alpha * scale) * F.exp(bent * input_scale)
     return F.where(self_or_result <= 0, grad_output * low, grad_output * scale)
 
 
