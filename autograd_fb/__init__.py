@@ -1,0 +1,65 @@
+"""Automatic differentiation for the arrays people already have, with PyTorch's API.
+
+>>> import autograd_fb as torch
+>>> x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x ** 2).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from __future__ import annotations
+
+import autograd_fb.aten as _aten
+from autograd_fb import autograd as autograd
+from autograd_fb import library as library
+from autograd_fb.autograd import install as _install
+from autograd_fb.autograd.grad_mode import enable_grad as enable_grad
+from autograd_fb.autograd.grad_mode import inference_mode as inference_mode
+from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled
+from autograd_fb.autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
+from autograd_fb.autograd.grad_mode import no_grad as no_grad
+from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from autograd_fb.backend import registry as _backends
+from autograd_fb.core.device import Device as device
+from autograd_fb.core.dtype import DType as dtype
+from autograd_fb.core.dtype import bfloat16 as bfloat16
+from autograd_fb.core.dtype import bool_ as bool
+from autograd_fb.core.dtype import cdouble as cdouble
+from autograd_fb.core.dtype import cfloat as cfloat
+from autograd_fb.core.dtype import complex64 as complex64
+from autograd_fb.core.dtype import complex128 as complex128
+from autograd_fb.core.dtype import double as double
+from autograd_fb.core.dtype import float16 as float16
+from autograd_fb.core.dtype import float32 as float32
+from autograd_fb.core.dtype import float64 as float64
+from autograd_fb.core.dtype import float_ as float
+from autograd_fb.core.dtype import get_default_dtype as get_default_dtype
+from autograd_fb.core.dtype import half as half
+from autograd_fb.core.dtype import int8 as int8
+from autograd_fb.core.dtype import int16 as int16
+from autograd_fb.core.dtype import int32 as int32
+from autograd_fb.core.dtype import int64 as int64
+from autograd_fb.core.dtype import int_ as int
+from autograd_fb.core.dtype import long as long
+from autograd_fb.core.dtype import set_default_dtype as set_default_dtype
+from autograd_fb.core.dtype import short as short
+from autograd_fb.core.dtype import uint8 as uint8
+from autograd_fb.core.dtype import uint16 as uint16
+from autograd_fb.core.dtype import uint32 as uint32
+from autograd_fb.core.dtype import uint64 as uint64
+from autograd_fb.core.finfo import finfo as finfo
+from autograd_fb.core.finfo import iinfo as iinfo
+from autograd_fb.core.promotion import can_cast as can_cast
+from autograd_fb.core.promotion import promote_types as promote_types
+from autograd_fb.core.size import Size as Size
+from autograd_fb.dispatch.registry import ops as ops
+from autograd_fb.tensor.factory import as_tensor as as_tensor
+from autograd_fb.tensor.factory import asarray as asarray
+from autograd_fb.tensor.factory import tensor as tensor
+from autograd_fb.tensor.functions import *
+from autograd_fb.tensor.interop import from_numpy as from_numpy
+from autograd_fb.tensor.printing import set_printoptions as set_printoptions
+from autograd_fb.tensor.tensor import Tensor as Tensor
+
+_backends.load("cpu")
+__version__ = "0.1.0"

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
-from autograd_fb.core.size import Size
+from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output
-from autograd_fb.tensor import methods
-from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, Storage
+from autograd_fb.tensor.conversions import Conversions
+from autograd_fb.tensor.indexing import Indexing
+from autograd_fb.tensor.interop import Interop
+from autograd_fb.tensor.methods import TensorMethods
+from autograd_fb.tensor.operators import Operators
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
+from autograd_fb.tensor.tensor_base import TensorBase, _binding, make, make_view, refresh, renew, set_class, share, wrap
 
 _new = object.__new__
 
 
-class Tensor(methods.TensorMethods):
+class Tensor(Operators, Interop, Indexing, Conversions, TensorMethods, TensorBase):
     """An array of whatever library, with PyTorch's interface. ``array`` is the library's own object, not a copy.
 
     >>> import autograd_fb as torch
@@ -28,15 +32,8 @@ class Tensor(methods.TensorMethods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("array", "base", "meta", "node", "signature", "storage", "__dict__", "__weakref__")
+    __slots__ = ()
     __array_priority__ = 1000
-
-    array: Any
-    signature: int
-    node: Node | Output | None      # grad_fn, or the accumulator of a leaf that requires grad
-    meta: AutogradMeta | None
-    storage: Storage | None
-    base: Tensor | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor and not (args or kwargs):
@@ -52,12 +49,12 @@ class Tensor(methods.TensorMethods):
 
     @property
     def shape(self) -> Size:
-        return Size(self.array.shape)
+        return size_of(self.array.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
         if dim is None:
-            return Size(self.array.shape)
+            return size_of(self.array.shape)
         return self.array.shape[_dim(dim, self.array.ndim)]
 
     @property
@@ -333,72 +330,6 @@ class Tensor(methods.TensorMethods):
         return id(self)
 
 
-def make(array: Any, signature: int) -> Tensor:
-    """A tensor over an array whose signature is known."""
-    t: Tensor = _new(Tensor)
-    t.array, t.signature = array, signature
-    t.node = t.meta = t.storage = t.base = None
-    return t
-
-
-def wrap(array: Any, binding: Binding | None = None) -> Tensor:
-    """A tensor over an array of any loaded backend."""
-    b = binding or BY_TYPE.get(type(array)) or _binding(array)
-    if not isinstance(array, b.array_types):
-        array = b.backend.as_array(array)
-    return make(array, b.signatures[array.dtype])
-
-
-def _binding(array: Any) -> Binding:
-    found = registry.binding_of(array)
-    if found is None:
-        cpu = registry.load("cpu")  # NumPy's scalars are no arrays of it, but stand for 0-d ones
-        if hasattr(array, "dtype") and hasattr(array, "item") and isinstance(cpu.backend.as_array(array), cpu.array_types):
-            return cpu
-        raise TypeError(f"no loaded backend knows arrays of type {type(array).__name__}")
-    return found
-
-
-def share(t: Tensor) -> Storage:
-    """The storage of a tensor, made now if it has none."""
-    if t.storage is None:
-        t.storage = Storage()
-    return t.storage
-
-
-def make_view(array: Any, of: Tensor, signature: int) -> Tensor:
-    """A tensor over a view of another tensor's memory: same version counter, same base."""
-    t: Tensor = _new(Tensor)
-    t.array, t.signature = array, signature | IS_VIEW
-    t.node = t.meta = None
-    storage = of.storage
-    if storage is None:
-        storage = of.storage = Storage()
-    t.storage = storage
-    t.base = of if of.base is None else of.base
-    if storage.rebased:
-        t.meta = AutogradMeta(storage.rebased)
-    return t
-
-
-class _Renew:
-    """Makes the new grad_fn of a view whose base changed its history; set by the autograd layer."""
-
-    grad_fn: Any = None
-
-
-renew = _Renew()
-
-
-def refresh(view: Tensor) -> None:
-    """Bring a view's grad_fn up to date with in-place changes made through its base or other views."""
-    storage = view.storage
-    if storage is not None and storage.rebased and renew.grad_fn is not None:
-        generation = 0 if view.meta is None else view.meta.generation
-        if generation != storage.rebased:
-            renew.grad_fn(view)
-
-
 def check_mode() -> bool:
     """Whether ops are recorded in this thread."""
     return state.grad_mode and not state.inference_mode
@@ -445,5 +376,7 @@ def _check_grad(t: Tensor, value: Any) -> None:
         )
 
 
+set_class(Tensor)
+__all__ = ["Tensor", "make", "make_view", "refresh", "renew", "share", "wrap"]
 _constructor: list[Any] = [None]  # torch.Tensor(...): set by tensor.factory
 GRAD_BITS = REQUIRES_GRAD | GRAD_MODE

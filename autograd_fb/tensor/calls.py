@@ -1,0 +1,145 @@
+"""How methods and functions find their operator: overloads by types, NumPy's spellings, sizes given one by one, ``out=``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb.core.keys import SCALAR_BITS
+from autograd_fb.dispatch.operator import OpOverload, Plans
+from autograd_fb.dispatch.registry import OpOverloadPacket, find, plans_of
+from autograd_fb.dispatch.state import state
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+# NumPy's and the Array API's names for arguments, as PyTorch's own parser takes them.
+ALIASES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "input": "self", "x": "self", "x1": "self", "x2": "other"}
+OTHER_NAMES = {"shape": "size", "size": "shape", "dim": "dims", "dims": "dim", "dim0": "axis0", "dim1": "axis1"}
+scalar_bits = SCALAR_BITS.get
+_packets: dict[str, OpOverloadPacket] = {}
+_names: dict[str, frozenset[str]] = {}
+_varargs: dict[str, int | None] = {}
+
+
+def packet(name: str) -> OpOverloadPacket:
+    found = _packets.get(name)
+    if found is None:
+        if find("aten", name) is None:
+            raise AttributeError(f"there is no operator aten::{name}")
+        found = _packets[name] = OpOverloadPacket("aten", name)
+    return found
+
+
+def _argument_names(name: str) -> frozenset[str]:
+    found = _names.get(name)
+    if found is None:
+        overloads = find("aten", name) or {}
+        found = _names[name] = frozenset(a.name for op in overloads.values() for a in op._schema.arguments)
+    return found
+
+
+def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keywords by the schema's names: NumPy's spellings, and ``input`` for ``self``."""
+    known = _argument_names(name)
+    out = {}
+    for k, v in kwargs.items():
+        if k not in known:
+            alias = ALIASES.get(k, k)
+            if alias not in known:
+                alias = OTHER_NAMES.get(alias, alias)
+            if alias not in known:
+                raise TypeError(f"{name}() got an unexpected keyword argument '{k}'")
+            k = alias
+        out[k] = v
+    return out
+
+
+def _takes_sizes(name: str) -> int | None:
+    """The place of an ``int[]`` whose numbers may be given one by one: when it is the only positional argument but self."""
+    if name not in _varargs:
+        _varargs[name] = None
+        for op in (find("aten", name) or {}).values():
+            positional = [a for a in op._schema.arguments if not a.kwarg_only and a.name != "self"]
+            if len(positional) == 1 and str(positional[0].type).startswith("int["):
+                _varargs[name] = 1 if op._schema.arguments[0].name == "self" else 0
+    return _varargs[name]
+
+
+def _packed(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    place = _takes_sizes(name)
+    if place is not None and len(args) > place and not isinstance(args[place], (list, tuple)):
+        rest = args[place:]
+        if all(hasattr(v, "__index__") for v in rest):
+            return (*args[:place], [v.__index__() for v in rest])
+    return args
+
+
+def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call the overload of ``aten::name`` that fits."""
+    if kwargs:
+        out = kwargs.pop("out", None)
+        if "requires_grad" in kwargs:  # of the factories: no op has it
+            wanted = kwargs.pop("requires_grad")
+            made = call(name, args, kwargs)
+            return made.requires_grad_() if wanted else made
+        kwargs = _keywords(name, kwargs)
+        if out is not None:
+            return _with_out(name, args, kwargs, out)
+    if args:
+        args = _packed(name, args)
+    p = packet(name)
+    try:
+        op = p.resolve(args, kwargs)
+    except RuntimeError as error:
+        raise _no_overload(name, args, kwargs, error) from None
+    return op(*args, **kwargs)
+
+
+def _no_overload(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> TypeError:
+    given = ", ".join([*(_describe(a) for a in args), *(f"{k}={_describe(v)}" for k, v in kwargs.items())])
+    lines = [f"{name}() received an invalid combination of arguments - got ({given}), but expected one of:"]
+    for op in (find("aten", name) or {}).values():
+        arguments = [a for a in op._schema.arguments if a.name != "out"]
+        lines.append(" * (" + ", ".join(f"{a.type} {a.name}" for a in arguments) + ")")
+    return TypeError("\n".join(lines))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__} of ({', '.join(type(v).__name__ for v in value[:3])})"
+    return type(value).__name__
+
+
+def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+    """The ``out=`` form: through its overload, or by copying several results one by one."""
+    args = _packed(name, args)
+    op = packet(name).resolve(args, kwargs)
+    overload = "out" if op._overloadname in ("default", "Tensor") else f"{op._overloadname}_out"
+    form = (find("aten", name) or {}).get(overload)
+    if form is not None and not isinstance(out, (tuple, list)):
+        return form(*args, **kwargs, out=out)
+    results = op(*args, **kwargs)
+    targets = out if isinstance(out, (tuple, list)) else (out,)
+    values = results if isinstance(results, (tuple, list)) else (results,)
+    for target, value in zip(targets, values, strict=True):
+        with_grad = state.grad_mode and (target.requires_grad or value.requires_grad)
+        if with_grad:
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+            )
+        call("copy_", (_resized(target, value), value), {})
+    return out
+
+
+def _resized(target: Any, value: Any) -> Any:
+    if tuple(target.array.shape) != tuple(value.array.shape):
+        target.array = value.binding.xp.empty_like(value.array, dtype=target.array.dtype)
+    return target
+
+
+def plans(name: str, overload: str = "default") -> Plans:
+    """The plans of an operator of the table, for a method to look into."""
+    return plans_of("aten", name, overload)
+
+
+def resolved(op: OpOverload) -> OpOverload:
+    return op

@@ -1,0 +1,267 @@
+"""Making tensors from Python data and from the libraries' arrays, and moving them between dtypes and devices."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from autograd_fb.backend import registry
+from autograd_fb.core.device import Device, as_device, current_default_device
+from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
+from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.promotion import default_complex_dtype
+from autograd_fb.dispatch.state import state
+from autograd_fb.graph.node import Node
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.tensor import Tensor, _constructor
+from autograd_fb.tensor.tensor_base import make, wrap
+
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+
+def _plain(data: Any) -> Any:
+    """Nested data with tensors in it as nested lists of numbers."""
+    if isinstance(data, Tensor):
+        return data.detach().tolist() if data.binding.backend.traits.has_values else data.item()
+    if isinstance(data, (list, tuple)):
+        return [_plain(d) for d in data]
+    return data
+
+
+def _check_lengths(data: Any, dim: int = 0) -> None:
+    """ValueError in PyTorch's words for ragged sequences."""
+    lengths = [len(d) if isinstance(d, (list, tuple)) else -1 for d in data]
+    for n in lengths[1:]:
+        if n != lengths[0]:
+            if n < 0:
+                raise TypeError(f"new(): expected a sequence at dim {dim + 1} (got {type(data[lengths.index(n)]).__name__})")
+            raise ValueError(f"expected sequence of length {lengths[0]} at dim {dim + 1} (got {n})")
+    for d in data:
+        if isinstance(d, (list, tuple)):
+            _check_lengths(d, dim + 1)
+
+
+def infer_dtype(data: Any) -> DType | None:
+    """The dtype of Python data: bool, int64, the default dtype or its complex partner; None when it holds no number."""
+    kind = _kind(data)
+    return None if kind is None else (as_dtype(bool), as_dtype(int), get_default_dtype(), default_complex_dtype())[kind]
+
+
+def _kind(data: Any) -> int | None:
+    if isinstance(data, (list, tuple)):
+        kinds = [k for d in data if (k := _kind(d)) is not None]
+        return max(kinds, default=None)
+    if isinstance(data, bool):
+        return 0
+    if isinstance(data, int):
+        return 1
+    if isinstance(data, float):
+        return 2
+    return 3 if isinstance(data, complex) else None
+
+
+def host_array(data: Any, dtype: DType | None) -> Any:
+    """Python data, a NumPy scalar or an array-like as a NumPy array of our dtype (a new one)."""
+    backend = registry.load("cpu").backend
+    if isinstance(data, (list, tuple)) and not any(hasattr(d, "dtype") and not isinstance(d, Tensor) for d in data):
+        data = _plain(data)
+        _check_lengths(data)
+    if hasattr(data, "dtype") or hasattr(data, "__array_interface__"):
+        array = backend.from_numpy(backend.as_array(data), copy=True)
+    else:
+        if isinstance(data, str) or (_kind(data) is None and not isinstance(data, (list, tuple))):
+            raise TypeError(f"new(): invalid data type '{type(data).__name__}'") if isinstance(data, str) else RuntimeError(
+                f"Could not infer dtype of {type(data).__name__}"
+            )
+        inferred = dtype or infer_dtype(data)
+        try:
+            array = backend.as_array(data)
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+        if array.dtype.kind == "O":
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}: it holds values that are no numbers")
+        native = backend.native_dtype(inferred or get_default_dtype())
+        return _cast(array, native)
+    return array if dtype is None else _cast(array, backend.native_dtype(dtype))
+
+
+def _cast(array: Any, native: Any) -> Any:
+    if array.dtype == native:
+        return array
+    if array.dtype.kind == "c" and native.kind != "c":
+        raise RuntimeError(f"value cannot be converted to type {native} without overflow")
+    return array.astype(native)
+
+
+def place(array: Any, device: Device) -> Tensor:
+    """A NumPy array as a tensor on a device."""
+    if device.type == "cpu":
+        return wrap(array, registry.load("cpu"))
+    binding = registry.load(device.type)
+    return wrap(binding.backend.from_numpy(array, device.index or 0, copy=True), binding)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A leaf with a copy of ``data``: a number, nested lists, an array or a tensor.
+
+    Floats get the default dtype, integers int64. ValueError for ragged lists.
+
+    >>> import autograd_fb as torch
+    >>> torch.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    dtype = None if dtype is None else as_dtype(dtype)
+    where = None if device is None else as_device(device)
+    if isinstance(data, Tensor):
+        import warnings
+
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            UserWarning,
+            stacklevel=2,
+        )
+        out = to(data.detach(), dtype=dtype, device=where, copy=True)
+        return out.requires_grad_(requires_grad)
+    binding = registry.binding_of(data)
+    if binding is not None and binding.backend.device_type != "cpu" and where is None:
+        out = wrap(binding.xp.asarray(data, copy=True), binding)
+        out = out if dtype is None else to(out, dtype=dtype)
+    else:
+        out = place(host_array(data, dtype), where or current_default_device())
+    return out.requires_grad_() if requires_grad else out
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, sharing memory where dtype and device allow it.
+
+    >>> import autograd_fb as torch
+    >>> t = torch.ones(2)
+    >>> torch.as_tensor(t) is t
+    True
+    """
+    if isinstance(data, Tensor):
+        return to(data, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
+    binding = registry.binding_of(data)
+    if binding is not None:
+        out = wrap(data, binding)
+        if dtype is not None or device is not None:
+            out = to(out, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
+        return out
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
+    """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where a copy would be needed."""
+    shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.binding_of(obj) is not None else None
+    out = as_tensor(obj, dtype=dtype, device=device)
+    if copy is False and (shared is None or out.array is not shared.array):
+        raise ValueError("can't alias the given object without a copy, which copy=False forbids")
+    if copy and (shared is not None and out.array is shared.array):
+        out = out.clone()
+    return out.requires_grad_() if requires_grad and not out.requires_grad else out
+
+
+class ToCopyBackward0(Node):
+    """Backward of a move between devices or dtypes: the gradient moved back."""
+
+    __slots__ = ()
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        dtype, device = self.shapes
+        return (to(wrap(grad), dtype=dtype, device=device).array,)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        dtype, device = self.shapes
+        return (to(grad, dtype=dtype, device=device),)
+
+
+def _moved(array: Any, source: Any, device: Device) -> Any:
+    """The array on another device (of the same or another backend)."""
+    target = registry.load(device.type)
+    if target is source:
+        return target.backend.to_device(array, device.index or 0)
+    if not source.backend.traits.has_values:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    return target.backend.from_numpy(source.backend.to_numpy(array), device.index or 0, copy=True)
+
+
+def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, copy: bool = False) -> Tensor:
+    """The tensor in another dtype or on another device; itself when nothing changes and no copy is asked for."""
+    source = t.binding
+    same_device = device is None or device == t.device or (device.index is None and device.type == t.device.type)
+    same_dtype = dtype is None or dtype is t.dtype
+    if same_device and same_dtype:
+        return t.clone() if copy else t
+    array = t.array
+    if not same_dtype:
+        assert dtype is not None
+        from_complex = t.dtype.is_complex and not dtype.is_complex
+        array = source.xp.real(array) if from_complex else array
+        if not same_device and dtype.name not in (source.backend.traits.dtypes or (dtype.name,)):
+            assert device is not None
+            array, source, same_device = _moved(array, source, device), registry.load(device.type), True
+        array = source.xp.astype(array, source.backend.native_dtype(dtype))
+    if not same_device:
+        assert device is not None
+        array = _moved(array, source, device)
+    out = wrap(array)
+    if t.requires_grad and state.grad_mode and (out.dtype.is_floating_point or out.dtype.is_complex):
+        node = ToCopyBackward0((t.node,))
+        node.shapes, node.saved = (t.dtype, t.device), ()
+        frame = sys._getframe(1)
+        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
+            frame = frame.f_back
+        node.code, node.lasti = frame.f_code, frame.f_lasti
+        out.node = node
+        out.signature |= REQUIRES_GRAD
+    return out
+
+
+def parse_to(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[DType | None, Device | None, bool]:
+    """The arguments of ``Tensor.to``: a dtype, a device, both, or another tensor to be like."""
+    dtype, device = kwargs.pop("dtype", None), kwargs.pop("device", None)
+    copy, other = kwargs.pop("copy", False), kwargs.pop("other", None)
+    kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
+    if kwargs:
+        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    for a in args:
+        if isinstance(a, Tensor):
+            other = a
+        elif isinstance(a, bool):
+            continue
+        elif isinstance(a, (str, Device, int)):
+            device = a
+        elif a is not None:
+            dtype = a
+    if other is not None:
+        dtype, device = other.dtype, other.device
+    if len(args) > 1 and isinstance(args[-1], bool) and len([a for a in args if isinstance(a, bool)]) > 1:
+        copy = args[-1]
+    return None if dtype is None else as_dtype(dtype), None if device is None else as_device(device), copy
+
+
+def legacy_constructor(cls: type, *args: Any, device: Any = None) -> Tensor:
+    """``torch.Tensor(2, 3)``: an uninitialised tensor of these sizes; ``torch.Tensor([1, 2])``: these values; float32."""
+    where = current_default_device() if device is None else as_device(device)
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        source = args[0]
+        out = make(source.array, source.signature & ~(REQUIRES_GRAD | IS_VIEW))
+    elif len(args) == 1 and not isinstance(args[0], int):
+        out = place(host_array(args[0], get_default_dtype()), where)
+    else:
+        out = call("empty", (list(args) or [0],), {"device": where})
+    if cls is Tensor:
+        return out
+    sub: Tensor = object.__new__(cls)
+    for name in ("array", "signature", "node", "meta", "storage", "base"):
+        setattr(sub, name, getattr(out, name))
+    return sub
+
+
+_constructor[0] = legacy_constructor

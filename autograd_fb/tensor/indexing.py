@@ -1,0 +1,183 @@
+"""``t[...]`` and ``t[...] = v``: basic indices go to the library's own indexing at once, the rest through index and index_put."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from autograd_fb.backend import registry
+from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, REQUIRES_GRAD
+from autograd_fb.dispatch.state import state
+from autograd_fb.graph.node import Node
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.storage import AutogradMeta
+from autograd_fb.tensor.tensor_base import make_view, refresh, wrap
+
+_VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+
+class Indexing:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+    array: Any
+    signature: int
+
+    def __getitem__(self, key: Any) -> Any:
+        if is_basic(key) and state.mask and state.mask & _VISIBLE == _VISIBLE:
+            return basic(self, key)
+        return general(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if is_basic(key):
+            target = basic(self, key)
+        else:
+            plan = _parse(self, key)
+            target = _steps(self, plan.steps)
+            if plan.indices:
+                values = _as_value(target, value)
+                call("index_put_", (target, plan.optional_indices(_converter(target)), values), {})
+                return
+        if hasattr(value, "signature") and value is not target:
+            shape, own = tuple(value.array.shape), tuple(target.array.shape)
+            while len(shape) > len(own) and shape[0] == 1:  # leading ones of the value are dropped, as in PyTorch
+                value, shape = call("squeeze", (value, 0), {}), shape[1:]
+            call("copy_", (target, value), {})
+        elif isinstance(value, (bool, int, float, complex)):
+            call("fill_", (target, value), {})
+        else:
+            call("copy_", (target, _as_value(target, value)), {})
+
+
+def basic(t: Any, key: Any) -> Any:
+    """A view by ints, slices, None and Ellipsis, made by the library in one step and recorded as one node."""
+    if t.base is not None:
+        refresh(t)
+    array = t.array
+    try:
+        r = array[key]
+    except (IndexError, ValueError, TypeError):
+        _parse(t, key)
+        raise
+    if type(r) is not type(array):
+        r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
+    signature = t.signature
+    view = make_view(r, t, signature & ~REQUIRES_GRAD)
+    if state.grad_mode:
+        if t.node is not None:
+            view.node = index_node(t, key)
+            view.signature |= REQUIRES_GRAD
+            if view.meta is None and view.storage.rebased:
+                view.meta = AutogradMeta(view.storage.rebased)
+    else:
+        view.meta = AutogradMeta(view.storage.rebased, "no_grad")
+    return view
+
+
+_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0", type(Ellipsis): "AliasBackward0"}
+_classes: dict[str, type[BasicIndexNode]] = {}
+
+
+class BasicIndexNode(Node):
+    """Backward of a basic index: the gradient put into zeros of the argument's shape. Named as PyTorch names its last step."""
+
+    __slots__ = ()
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        shape, key, binding = self.shapes
+        xp = binding.xp
+        out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
+        if not binding.backend.traits.aliasing and hasattr(out, "at"):
+            return (out.at[key].set(grad),)
+        out[key] = grad
+        return (out,)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        shape, key, _ = self.shapes
+        out = call("new_zeros", (grad, list(shape)), {})
+        out[key] = grad
+        return (out,)
+
+
+def index_node(t: Any, key: Any) -> BasicIndexNode:
+    last = key[-1] if type(key) is tuple and key else key
+    name = _names.get(type(last), "AliasBackward0")
+    kind = _classes.get(name)
+    if kind is None:
+        kind = _classes[name] = type(name, (BasicIndexNode,), {"__slots__": ()})
+    node = kind((t.node,))
+    node.shapes = (t.array.shape, key, t.binding)
+    node.saved = ()
+    f = sys._getframe(2)
+    while "INTERNAL_FRAMES" in f.f_globals and f.f_back is not None:
+        f = f.f_back
+    node.code, node.lasti = f.f_code, f.f_lasti
+    return node
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "signature")
+
+
+def _is_mask(value: Any) -> bool:
+    return hasattr(value, "signature") and value.dtype.name in ("bool", "uint8")
+
+
+def _scalar_value(t: Any) -> Any:
+    if t.dtype.kind in "biu" and t.binding.backend.traits.has_values:
+        return t.item()
+    return None
+
+
+def _parse(t: Any, key: Any) -> Any:
+    return parse_index(key, tuple(t.array.shape), _is_tensor, _is_mask, _scalar_value)
+
+
+def _steps(t: Any, steps: Any) -> Any:
+    for step in steps:
+        if type(step) is SelectStep:
+            t = call("select", (t, step.dim, step.index), {})
+        elif type(step) is SliceStep:
+            t = basic(t, (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),))
+        else:
+            t = call("unsqueeze", (t, step.dim), {})
+    return t
+
+
+def _converter(t: Any) -> Any:
+    def convert(value: Any) -> Any:
+        if hasattr(value, "signature"):
+            return value
+        return as_index(value, t)
+
+    return convert
+
+
+def as_index(value: Any, beside: Any) -> Any:
+    """A list or array index as a tensor on the device of what it indexes."""
+    numpy = registry.load("cpu").backend.as_array
+    array = numpy(value)
+    if array.dtype.kind == "f" and array.size == 0:
+        array = array.astype("int64")
+    binding = beside.binding
+    return wrap(binding.backend.from_numpy(array, binding.backend.device_index(beside.array)), binding)
+
+
+def _as_value(target: Any, value: Any) -> Any:
+    if hasattr(value, "signature"):
+        return value
+    binding = target.binding
+    array = registry.load("cpu").backend.as_array(value)
+    native = registry.load("cpu").backend.native_dtype(target.dtype)
+    return wrap(binding.backend.from_numpy(array.astype(native), binding.backend.device_index(target.array)), binding)
+
+
+def general(t: Any, key: Any) -> Any:
+    """Any other index: views first, then one ``index`` call."""
+    plan = _parse(t, key)
+    view = _steps(t, plan.steps)
+    if not plan.indices:
+        return call("alias", (view,), {}) if view is t else view
+    return call("index", (view, plan.optional_indices(_converter(t))), {})

@@ -1,0 +1,114 @@
+"""Crossing to and from the libraries: NumPy, lists, DLPack; and the tensor as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autograd_fb.backend import registry
+from autograd_fb.tensor.printing import edge_positions, tensor_str
+from autograd_fb.tensor.tensor_base import wrap
+
+if TYPE_CHECKING:
+    from autograd_fb.tensor.tensor import Tensor
+
+
+class Interop:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+    array: Any
+    requires_grad: bool
+    binding: Any
+    dtype: Any
+    device: Any
+    grad_fn: Any
+
+    def _refuse_grad(self, what: str) -> None:
+        if self.requires_grad:
+            raise RuntimeError(f"Can't call {what}() on Tensor that requires grad. Use tensor.detach().{what}() instead.")
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The values as a NumPy array: the very memory for CPU tensors of NumPy. RuntimeError if grad is required, TypeError for
+        other devices; ``force=True`` detaches and copies to the host."""
+        if not force:
+            self._refuse_grad("numpy")
+            if self.device.type != "cpu":
+                if not self.binding.backend.traits.has_values:
+                    raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+                raise TypeError(
+                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+                )
+        return self.binding.backend.to_numpy(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self._refuse_grad("numpy")
+        out = self.numpy()
+        if dtype is not None and out.dtype != dtype:
+            return out.astype(dtype)
+        return out.copy() if copy else out
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for 0-d tensors."""
+        return self.binding.backend.to_numpy(self.array).tolist()
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self.array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __repr__(self) -> str:
+        return self._text()
+
+    def __str__(self) -> str:
+        return self._text()
+
+    def __format__(self, spec: str) -> str:
+        if not self.array.ndim and self.device.type != "meta" and spec:
+            return format(self.item(), spec)  # type: ignore[attr-defined]
+        return object.__format__(self, spec)
+
+    def _text(self) -> str:
+        fn = self.grad_fn
+        backend = self.binding.backend
+        numpy = None if not backend.traits.has_values else backend.to_numpy
+
+        def tolist() -> Any:
+            assert numpy is not None
+            return _floats(numpy(self.array)).tolist()
+
+        def edge_items(n: int) -> Any:
+            assert numpy is not None
+            values = self.array
+            for axis, size in enumerate(self.array.shape):
+                if size > 2 * n:
+                    key = [slice(None)] * axis + [list(edge_positions(size, n))]
+                    values = numpy(values)[tuple(key)]
+            return _floats(numpy(values) if values is self.array else values).tolist()
+
+        return tensor_str(
+            tuple(self.array.shape),
+            tolist,
+            dtype=self.dtype,
+            device=self.device,
+            requires_grad=self.requires_grad,
+            edge_items=edge_items,
+            grad_fn_name=None if fn is None else fn.name(),
+            is_meta=not backend.traits.has_values,
+            is_parameter=type(self).__name__ == "Parameter",
+        )
+
+
+def _floats(values: Any) -> Any:
+    """bfloat16 has no list form of its own."""
+    return values.astype("float32") if values.dtype.kind == "V" or values.dtype.name == "bfloat16" else values
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A CPU tensor over the very memory of a NumPy array. TypeError for anything else."""
+    binding = registry.load("cpu")
+    if not isinstance(array, binding.array_types):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    return wrap(array, binding)

@@ -1,0 +1,190 @@
+"""The operators and protocols of Tensor that no row names: reflected and in-place operators, numbers, iteration, printing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from autograd_fb.tensor.calls import call
+
+if TYPE_CHECKING:
+    from autograd_fb.tensor.tensor import Tensor
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_NUMBERS = (bool, int, float, complex)
+
+
+def _operand(other: Any) -> bool:
+    return hasattr(other, "signature") or isinstance(other, _NUMBERS) or (getattr(other, "ndim", None) == 0 and hasattr(other, "item"))
+
+
+class Operators:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+    array: Any
+    signature: int
+    shape: Any
+    binding: Any
+
+    # --- arithmetic
+
+    def __rsub__(self, other: Any) -> Any:
+        return call("rsub", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return call("mul", (call("reciprocal", (self,), {}), other), {}) if _operand(other) else NotImplemented
+
+    def __floordiv__(self, other: Any) -> Any:
+        return call("floor_divide", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return call("floor_divide", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __mod__(self, other: Any) -> Any:
+        return call("remainder", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Any:
+        return call("remainder", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __pow__(self, other: Any) -> Any:
+        return call("pow", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rpow__(self, other: Any) -> Any:
+        return call("pow", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __matmul__(self, other: Any) -> Any:
+        return call("matmul", (self, other), {}) if hasattr(other, "signature") else NotImplemented
+
+    def __and__(self, other: Any) -> Any:
+        return call("bitwise_and", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __or__(self, other: Any) -> Any:
+        return call("bitwise_or", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __xor__(self, other: Any) -> Any:
+        return call("bitwise_xor", (self, other), {}) if _operand(other) else NotImplemented
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __lshift__(self, other: Any) -> Any:
+        return call("bitwise_left_shift", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rshift__(self, other: Any) -> Any:
+        return call("bitwise_right_shift", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> Any:
+        return call("bitwise_left_shift", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __rrshift__(self, other: Any) -> Any:
+        return call("bitwise_right_shift", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __neg__(self) -> Any:
+        return call("neg", (self,), {})
+
+    def __pos__(self) -> Any:
+        return call("positive", (self,), {})
+
+    def __abs__(self) -> Any:
+        return call("abs", (self,), {})
+
+    def __invert__(self) -> Any:
+        return call("bitwise_not", (self,), {})
+
+    # --- in place
+
+    def __iadd__(self, other: Any) -> Any:
+        return call("add_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __isub__(self, other: Any) -> Any:
+        return call("sub_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __imul__(self, other: Any) -> Any:
+        return call("mul_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __itruediv__(self, other: Any) -> Any:
+        return call("div_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return call("floor_divide_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __imod__(self, other: Any) -> Any:
+        return call("remainder_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __ipow__(self, other: Any) -> Any:
+        return call("pow_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __iand__(self, other: Any) -> Any:
+        return call("bitwise_and_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __ior__(self, other: Any) -> Any:
+        return call("bitwise_or_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __ixor__(self, other: Any) -> Any:
+        return call("bitwise_xor_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __ilshift__(self, other: Any) -> Any:
+        return call("bitwise_left_shift_", (self, other), {}) if _operand(other) else NotImplemented
+
+    def __irshift__(self, other: Any) -> Any:
+        return call("bitwise_right_shift_", (self, other), {}) if _operand(other) else NotImplemented
+
+    # --- one number
+
+    def item(self) -> Any:
+        """The Python number in a tensor of one element. RuntimeError for more elements, and on meta."""
+        count = 1
+        for s in self.array.shape:
+            count *= s
+        if count != 1:
+            raise RuntimeError(f"a Tensor with {count} elements cannot be converted to Scalar")
+        backend = self.binding.backend
+        if not backend.traits.has_values:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        return backend.item(self.array)
+
+    def _number(self, what: str) -> Any:
+        count = 1
+        for s in self.array.shape:
+            count *= s
+        if what == "bool" and count != 1:
+            if count == 0:
+                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self._number("bool"))
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def __index__(self) -> int:
+        value = self.item() if self.binding.dtype(self.array.dtype).kind in "biu" else None
+        if value is None:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(value)
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self.array.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.array.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(call("unbind", (self, 0), {}))
+
+    def __contains__(self, value: Any) -> bool:
+        if not _operand(value):
+            raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(value)}.")
+        return bool(call("any", (call("eq", (self, value), {}),), {}).item())
+
+    def __reversed__(self) -> Any:
+        return call("flip", (self, [0]), {}) if self.array.ndim else self
