@@ -227,6 +227,15 @@ def _frexp_backward(F: Any, grads: Any, exponent: Any) -> Any:
     return F.ldexp(grads[0], -exponent)
 
 
+def no_derivative(message: str, error: type[Exception] = RuntimeError) -> Callable[..., Any]:
+    """A rule for an op without one in PyTorch: the result requires grad and backward through it raises."""
+
+    def rule(F: Any) -> Any:
+        raise error(message)
+
+    return rule
+
+
 def alias(target: str) -> Callable[..., Any]:
     """A composite that calls the op `target` with the same arguments."""
 
@@ -236,6 +245,9 @@ def alias(target: str) -> Callable[..., Any]:
     call.__qualname__ = call.__name__ = f"alias_of_{target}"
     return call
 
+
+_no_floor_divide = no_derivative("derivative for aten::floor_divide is not implemented")
+_no_heaviside = no_derivative("derivative for aten::heaviside is not implemented")
 
 # fmt: off
 # --- rows: arithmetic
@@ -272,16 +284,17 @@ row("div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor
 row("div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", POINTWISE,
     kernel=with_number(k.div_mode),
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0})
-row("floor_divide(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.floor_divide, differentiable=False)
+row("floor_divide(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.floor_divide,
+    slope={"self": _no_floor_divide, "other": _no_floor_divide})
 row("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.floor_divide),
-    differentiable=False)
+    slope={"self": _no_floor_divide})
 row("remainder.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.remainder,
-    slope={"self": lambda F: 1, "other": lambda F, self, other: -F.floor_divide(self, other)})
+    slope={"self": lambda F: 1, "other": lambda F, self, other: -F.div(self, other, rounding_mode="floor")})
 row("remainder.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.remainder),
     slope={"self": lambda F: 1})
 row("remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor", POINTWISE, kernel=with_number(k.remainder),
     inplace=False,
-    slope={"other": lambda F, self, other: -F.floor_divide(self, other)})
+    slope={"other": lambda F, self, other: -F.div(self, other, rounding_mode="floor")})
 row("fmod.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.fmod,
     slope={"self": lambda F: 1, "other": lambda F, self, other: -F.trunc(self / other)})
 row("fmod.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number(k.fmod),
@@ -420,7 +433,8 @@ row("fmin(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel=k.fmin, inpla
               "other": lambda F, grad, self, other: F.where(_prefer_smaller(F, self, other), 0, grad)},
     forward=lambda F, self_t, other_t, self, other: F.where(
         _prefer_smaller(F, self, other), 0 if self_t is None else self_t, 0 if other_t is None else other_t))
-row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=k.heaviside)
+row("heaviside(Tensor self, Tensor values) -> Tensor", POINTWISE, kernel=k.heaviside,
+    slope={"self": _no_heaviside, "values": _no_heaviside})
 row("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor", POINTWISE,
     kernel=k.nan_to_num, backward={"self": lambda F, grad, self: F.where(F.isfinite(self), grad, 0)},
     forward=lambda F, self_t, self: F.where(F.isfinite(self), self_t, 0))
@@ -439,7 +453,9 @@ for _kind in ("Tensor", "Scalar"):
     row(f"copysign.{_kind}(Tensor self, {_kind} other) -> Tensor", POINTWISE_FLOAT,
         kernel="copysign" if _kind == "Tensor" else with_number("copysign"),
         slope={"self": _copysign_slope_self} | ({"other": lambda F: 0} if _kind == "Tensor" else {}))
-row("nextafter(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="nextafter")
+row("nextafter(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="nextafter",
+    backward={"self": lambda F, grad, self, other: F.where(self == other, 0, grad), "other": lambda F, grad: grad * 0},
+    forward=lambda F, self_t, self, other: 0 if self_t is None else F.where(self == other, 0, self_t))
 
 # --- rows: comparisons and logic
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from autograd_fb.aten.pointwise import alias, numeric
+from autograd_fb.aten.pointwise import alias, no_derivative, numeric
 from autograd_fb.aten.pointwise_kernels import is_number
 from autograd_fb.aten.row import POINTWISE_FLOAT, op
 
@@ -526,9 +526,12 @@ special("special_log_ndtr(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_log_
         slope={"self": lambda F, self: (SQRT2 / SQRT_PI) / F.special_erfcx(self * (-1.0 / SQRT2))})
 special("special_entr(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_entr,
         slope={"self": lambda F, self: -1.0 - F.log(self)})
+_zeta_order = no_derivative("the derivative for 'zeta' is not implemented.", NotImplementedError)
 special("special_zeta(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_zeta,
-        slope={"other": lambda F, self, other: -self * F.special_zeta(self + 1, other)})
-special("special_zeta.other_scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=_zeta)
+        slope={"self": _zeta_order,
+               "other": lambda F, self, other: -self * F.special_zeta(self + 1, other)})
+special("special_zeta.other_scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=_zeta,
+        slope={"self": _zeta_order})
 special("special_zeta.self_scalar(Scalar self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel=_zeta,
         slope={"other": lambda F, self, other: -self * F.special_zeta(self + 1, other)})
 

@@ -42,8 +42,9 @@ def test_values(key: str) -> None:
 ROUGH_VALUES = {"polygamma": 1e4, "special_polygamma": 1e4, "hardsigmoid_backward": 1e6}
 ROUGH_GRADIENTS = {"digamma": 1e5, "polygamma": 1e5, "hardsigmoid": 1e6, "xlogy.Scalar_Other": 1e6,
                    "special_xlog1py.other_scalar": 1e6}  # fmt: skip
-# PyTorch has no derivative of remainder(number, tensor), nor of zeta in its first argument.
-NO_GRADIENT = {"remainder.Scalar_Tensor", "special_zeta"}
+# Ops without a derivative in PyTorch: ours has one for remainder(number, tensor) and refuses for the others.
+REFUSED = {"floor_divide", "floor_divide.Scalar", "heaviside", "special_zeta", "special_zeta.other_scalar"}
+NO_GRADIENT = {"remainder.Scalar_Tensor", *REFUSED}
 RULED = [key for key in KEYS if TABLE[key].slope or TABLE[key].backward]
 
 
@@ -180,3 +181,9 @@ def test_gradients_at_special_points(key: str, args: tuple[Any, ...], monkeypatc
     values = values[:4] if key == "sqrt" else values[:3] if key == "sinc" else values
     monkeypatch.setitem(SAMPLES, key, lambda rng, dtype: [Sample((values, *args))])
     assert check_gradients(key, "float64", ROUGH_GRADIENTS.get(key, 1.0)) == 1
+
+
+@pytest.mark.parametrize("key", sorted(REFUSED))
+def test_missing_derivatives_are_refused(key: str) -> None:
+    with pytest.raises((RuntimeError, NotImplementedError), match=r"derivative for .*is not implemented"):
+        TABLE[key].slope["self"](numpy_f())
