@@ -832,7 +832,7 @@ op("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", family="
              "source": lambda F, grad, mask, source_shape: F.masked_scatter_backward(grad, mask, source_shape)},
    doc="A copy with the elements of ``source``, one after another, where ``mask`` is True.")
 op("masked_scatter_backward(Tensor grad_output, Tensor mask, SymInt[] sizes) -> Tensor", family="indexing",
-   kernel=_masked_scatter_backward, linear=("grad_output",), method=False,
+   function=False, kernel=_masked_scatter_backward, linear=("grad_output",), method=False,
    backward={"grad_output": lambda F, grad, grad_output_shape, mask: F.masked_scatter(
        F.new_zeros(grad, grad_output_shape), mask, grad)})
 
@@ -1056,12 +1056,13 @@ def _zeros(F: Any, grad: Any) -> Any:
     return F.zeros_like(grad)
 
 
-op("fill.Scalar(Tensor self, Scalar value) -> Tensor", family="indexing", kernel=_fill, inplace=True,
+op("fill.Scalar(Tensor self, Scalar value) -> Tensor", family="indexing", method=False, kernel=_fill, inplace=True,
    inplace_kernel=_fill_inplace, backward={"self": _zeros}, forward=lambda F, self_t: F.zeros_like(self_t))
-op("fill.Tensor(Tensor self, Tensor value) -> Tensor", family="indexing", kernel=_fill, inplace=True,
+op("fill.Tensor(Tensor self, Tensor value) -> Tensor", family="indexing", method=False, kernel=_fill, inplace=True,
    inplace_kernel=_fill_inplace, backward={"self": _zeros, "value": lambda F, grad: F.sum(grad)},
    forward=lambda F, self_t, value_t, self: F.zeros_like(self) if value_t is None else F.fill(self, value_t))
-op("zero(Tensor self) -> Tensor", family="indexing", kernel=_zero, inplace=True, inplace_kernel=_zero_inplace,
+op("zero(Tensor self) -> Tensor", family="indexing", method=False, function=False, kernel=_zero, inplace=True,
+   inplace_kernel=_zero_inplace,
    backward={"self": _zeros}, linear=("self",))
 op("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", family="indexing", kernel=_copy, inplace=True,
    inplace_kernel=_copy_inplace, method=False, function=False,

@@ -14,13 +14,14 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from autograd_fb.aten.row import op
+from autograd_fb.aten.row import TABLE, op
 from autograd_fb.core.dtype import dtype_from_name
 from autograd_fb.core.geometry import (
     broadcast_shapes,
     compute_view_strides,
     contiguous_strides,
     expand_strides,
+    has_internal_overlap,
     infer_size,
     normalize_dim,
 )
@@ -189,7 +190,8 @@ def _same_size(xp: Any, self: Array) -> Array:
 op("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", family="shape", kernel=_view, linear=("self",), function=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
    doc="The same elements with another shape; raises RuntimeError where the strides do not allow it.")
-op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", kernel=_reshape, linear=("self",),
+op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", function=False, kernel=_reshape,
+   linear=("self",),
    method=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)})
 op("reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)", family="shape", kernel=_reshape, linear=("self",),
@@ -206,7 +208,8 @@ op("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)", family="shape", funct
    composite=lambda F, self, other: F.expand(self, tuple(other.shape)))
 op("broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)", family="shape",
    composite=lambda F, self, size: F.expand(self, size))
-op("alias(Tensor(a) self) -> Tensor(a)", family="shape", kernel=_same_size, linear=("self",), method=False,
+op("alias(Tensor(a) self) -> Tensor(a)", family="shape", function=False, kernel=_same_size, linear=("self",),
+   method=False,
    backward={"self": lambda F, grad: grad})
 op("detach(Tensor(a) self) -> Tensor(a)", family="shape", kernel=_same_size, differentiable=False,
    doc="The same memory outside the graph.")
@@ -644,21 +647,22 @@ def _as_strided_grad(F: Any, grad: Any, self: Any, size: Any, stride: Any, stora
 
 def _as_strided_backward(
     xp: Any, grad_output: Array, input_sizes: Sequence[int], input_stride: Sequence[int], input_offset: int,
-    size: Sequence[int], stride: Sequence[int], storage_offset: int,
+    size: Sequence[int], stride: Sequence[int], storage_offset: int, transposed: bool = False,
 ) -> Array:
-    from autograd_fb.aten.indexing import segment_add  # the families import each other's helpers
+    from autograd_fb.aten.indexing import segment_add  # lazy: indexing imports this module
 
+    taken, given = (input_sizes, input_stride, input_offset), (size, stride, storage_offset)
     ends = [offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True)) + 1
-            for sizes, strides, offset in ((input_sizes, input_stride, input_offset), (size, stride, storage_offset))
-            if prod(sizes)]
+            for sizes, strides, offset in (taken, given) if prod(sizes)]
     memory = zeros_beside(xp, grad_output, (max(ends, default=0),))
-    read = xp.reshape(strided_table(xp, grad_output, size, stride, storage_offset), (-1,))
-    written = xp.reshape(strided_table(xp, grad_output, input_sizes, input_stride, input_offset), (-1,))
+    read = xp.reshape(strided_table(xp, grad_output, *given), (-1,))
+    written = xp.reshape(strided_table(xp, grad_output, *taken), (-1,))
     memory = segment_add(xp, memory, read, xp.reshape(grad_output, (-1,)))
-    if len(set(input_stride)) != len(input_stride) or 0 in input_stride:
+    shared, places = (given, read) if transposed else (taken, written)
+    if has_internal_overlap(shared[0], shared[1]) is not False:
         # Elements of the input that share memory share the gradient, as PyTorch defines it for overlapping inputs.
-        ones = xp.ones(written.shape, dtype=grad_output.dtype, device=device_of(grad_output))
-        count = segment_add(xp, zeros_beside(xp, grad_output, memory.shape), written, ones)
+        ones = xp.ones(places.shape, dtype=grad_output.dtype, device=device_of(grad_output))
+        count = segment_add(xp, zeros_beside(xp, grad_output, memory.shape), places, ones)
         one = scalar_beside(xp, grad_output, 1)
         memory = memory / xp.where(count == 0, one, count)
     return xp.reshape(xp.take(memory, written, axis=0), tuple(input_sizes))
@@ -666,9 +670,12 @@ def _as_strided_backward(
 
 def _as_strided_backward_grad(
     F: Any, grad: Any, input_sizes: Any, input_stride: Any, input_offset: int, size: Any, stride: Any,
-    storage_offset: int
+    storage_offset: int,
+    transposed: bool,
 ) -> Any:
-    return F.as_strided_backward(grad, size, stride, storage_offset, input_sizes, input_stride, input_offset)
+    # Spread over the input's places and read through the view: the same with the two geometries exchanged.
+    return F.as_strided_backward(
+        grad, size, stride, storage_offset, input_sizes, input_stride, input_offset, not transposed)
 
 
 op("select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)", family="shape", kernel=_select, linear=("self",),
@@ -690,19 +697,20 @@ op("as_strided(Tensor(a) self, SymInt[] size, SymInt[] stride, SymInt? storage_o
    family="shape", kernel=_as_strided, linear=("self",), backward={"self": _as_strided_grad},
    doc="The memory of the tensor with another geometry.")
 op("select_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt index) -> Tensor", family="shape",
-   kernel=_select_backward, linear=("grad_output",),
+   method=False, function=False, kernel=_select_backward, linear=("grad_output",),
    backward={"grad_output": lambda F, grad, dim, index: F.select(grad, dim, index)})
 op("slice_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt start, SymInt end, SymInt step) -> Tensor",
-   family="shape", kernel=_slice_backward, linear=("grad_output",),
+   family="shape", method=False, function=False, kernel=_slice_backward, linear=("grad_output",),
    backward={"grad_output": lambda F, grad, dim, start, end, step: F.slice(grad, dim, start, end, step)})
 op("diagonal_backward(Tensor grad_output, SymInt[] input_sizes, int offset, int dim1, int dim2) -> Tensor",
-   family="shape", kernel=_diagonal_backward, linear=("grad_output",),
+   family="shape", method=False, function=False, kernel=_diagonal_backward, linear=("grad_output",),
    backward={"grad_output": lambda F, grad, offset, dim1, dim2: F.diagonal(grad, offset, dim1, dim2)})
 op("unfold_backward(Tensor grad_in, SymInt[] input_sizes, int dim, int size, int step) -> Tensor", family="shape",
-   kernel=_unfold_backward, linear=("grad_in",),
+   method=False, function=False, kernel=_unfold_backward, linear=("grad_in",),
    backward={"grad_in": lambda F, grad, dim, size, step: F.unfold(grad, dim, size, step)})
 op("as_strided_backward(Tensor grad_output, SymInt[] input_sizes, SymInt[] input_stride, SymInt input_offset, "
-   "SymInt[] size, SymInt[] stride, SymInt storage_offset) -> Tensor", family="shape", kernel=_as_strided_backward,
+   "SymInt[] size, SymInt[] stride, SymInt storage_offset, bool transposed=False) -> Tensor", family="shape",
+   method=False, function=False, kernel=_as_strided_backward,
    linear=("grad_output",), backward={"grad_output": _as_strided_backward_grad})
 op("select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor", family="shape", kernel=_select_scatter,
    forward=_select_scatter_forward,
@@ -844,6 +852,10 @@ for _name, _least, _dim in (("vsplit", 2, 0), ("dsplit", 3, 2)):
        composite=lambda F, self, indices, n=_name, l=_least, d=_dim: _named_split(F, self, indices, n, l, d))
 op("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]", family="shape", kernel=_unbind, linear=("self",),
    backward={"self": _unbind_grad}, doc="All positions along ``dim``, each without that dimension.")
+for _name in ("split_with_sizes", "split.Tensor", "split.sizes", "chunk", "tensor_split.sections",
+    "tensor_split.indices", "unbind.int",
+              "hsplit.int", "hsplit.array", "vsplit.int", "vsplit.array", "dsplit.int", "dsplit.array"):
+    TABLE[_name].method = True  # the arrow inside "Tensor(a -> *) self" hides it from the look at the text in `op`
 
 
 # --- copies and conversions
@@ -890,7 +902,8 @@ op("contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)", f
    linear=("self",), backward={"self": lambda F, grad: grad}, function=False,
    doc="The tensor itself where it is row-major already, otherwise a copy that is.")
 op("_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, "
-   "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor", family="shape", kernel=_to_copy,
+   "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor", family="shape", function=False,
+   kernel=_to_copy,
    method=False,
    linear=("self",), backward={"self": lambda F, grad, self_dtype: grad if grad.dtype == self_dtype else F._to_copy(
        grad, dtype=self_dtype)})
@@ -1437,8 +1450,9 @@ op("constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor", famil
 for _mode, _name in (("reflect", "reflection"), ("replicate", "replication")):
     for _dims in (1, 2, 3):
         op(f"{_name}_pad{_dims}d(Tensor self, SymInt[{2 * _dims}] padding) -> Tensor", family="shape", method=False,
-           composite=_pad_edges(_mode, _dims))
-op("_pad_circular(Tensor self, SymInt[] pad) -> Tensor", family="shape", method=False, composite=_pad_circular)
+           function=False, composite=_pad_edges(_mode, _dims))
+op("_pad_circular(Tensor self, SymInt[] pad) -> Tensor", family="shape", method=False, function=False,
+   composite=_pad_circular)
 op('pad(Tensor self, SymInt[] pad, str mode="constant", float? value=None) -> Tensor', family="shape", method=False,
    function=False, composite=_pad)
 op("pixel_shuffle(Tensor self, int upscale_factor) -> Tensor", family="shape", method=False, composite=_pixel_shuffle)

@@ -20,7 +20,7 @@ class SelectStep(NamedTuple):
     """``select(dim, index)``; ``index`` is counted from the front."""
 
     dim: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
 class SliceStep(NamedTuple):

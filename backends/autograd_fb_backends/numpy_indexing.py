@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided as _restride
 
-from autograd_fb.core.geometry import expand_strides, normalize_dim
+from autograd_fb.core.geometry import expand_strides, infer_size, normalize_dim
 
 Array = Any
 _FULL = slice(None)
@@ -30,6 +30,21 @@ def _view(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
 
 
 # --- views
+
+
+def view(xp: Any, self: Array, size: Sequence[int]) -> Array:
+    shape = infer_size(size, self.size)
+    try:
+        return self.reshape(shape, copy=False)
+    except ValueError:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). Use .reshape(...) instead."
+        ) from None
+
+
+def reshape(xp: Any, self: Array, shape: Sequence[int]) -> Array:
+    return self.reshape(infer_size(shape, self.size))
 
 
 def expand(xp: Any, self: Array, size: Sequence[int], *, implicit: bool = False) -> Array:
@@ -224,7 +239,7 @@ def index_put_(
 
 def _accumulate(self: Array, key: tuple[Any, ...], values: Array) -> None:
     """``self[key] += values`` with repeated positions counted each time."""
-    first = key[0] if key else None
+    first: Any = key[0] if key else None
     alone = isinstance(first, np.ndarray) and all(isinstance(k, slice) for k in key[1:])
     if alone and first.dtype.kind == "b":
         self[key] = self[key] + values  # a mask names each element once
@@ -457,6 +472,9 @@ def masked_fill_(xp: Any, self: Array, mask: Array, value: Any) -> Array:
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
+    "view": view,
+    "reshape": reshape,
+    "_unsafe_view": reshape,
     "expand": expand,
     "permute": permute,
     "transpose.int": transpose,

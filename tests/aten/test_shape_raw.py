@@ -165,6 +165,27 @@ def test_as_strided_backward_against_pytorch() -> None:
         np.testing.assert_array_equal(got, expected.numpy())
 
 
+def test_as_strided_backward_is_the_transpose_of_as_strided_and_so_is_its_own_rule() -> None:
+    rng = np.random.default_rng(4)
+    rule = TABLE["as_strided_backward"].backward["grad_output"]
+    for geometry in (((4,), (1,), 0, [3, 2], [1, 1], 0), ((2, 3), (3, 1), 0, [2, 2], [1, 2], 1),
+        ((2, 3), (0, 1), 0, [3], [1], 0)):
+        sizes, own, _, size, stride, offset = geometry
+        x, y = rng.normal(size=sizes), rng.normal(size=size)
+        pulled = numpy_f().as_strided_backward(y, *geometry)
+        pushed = rule(numpy_f(), x, *geometry, False)
+        np.testing.assert_allclose((pulled * x).sum(), (pushed * y).sum())
+        if 0 not in own:
+            np.testing.assert_allclose(pushed, numpy_f().as_strided(x, size, stride, offset))
+
+
+def test_as_strided_of_an_expanded_input_shares_the_gradient_as_pytorch() -> None:
+    x = torch.arange(3.0).expand(2, 3).requires_grad_()
+    (expected,) = torch.autograd.grad(x.as_strided([2], [1], 1), x, torch.tensor([1.0, 2.0]))
+    got = numpy_f().as_strided_backward(np.asarray([1.0, 2.0], np.float32), (2, 3), (0, 1), 0, [2], [1], 1)
+    np.testing.assert_array_equal(got, expected.numpy())
+
+
 def test_negative_steps_and_their_gradient() -> None:
     x = np.arange(6.0)
     got = numpy_f().call_row("slice.Tensor", x, 0, None, None, -2)
