@@ -180,7 +180,7 @@ class OpNamespace(types.ModuleType):
 
     def __getattr__(self, name: str) -> OpOverloadPacket:
         namespace = self.__dict__["_namespace"]
-        if name.startswith("__") or find(namespace, name) is None:
+        if find(namespace, name) is None:  # dunder names too: there are operators called __and__
             raise AttributeError(f"'_OpNamespace' '{namespace}' object has no attribute '{name}'")
         return OpOverloadPacket(namespace, name)
 
