@@ -405,7 +405,7 @@ def _rows(xp: Any, self: Array, d: int, source: Array) -> tuple[Array, Array]:
     return _front(xp, self, d), _front(xp, source, d)
 
 
-def _index_add(xp: Any, self: Array, dim: int, index: Array, source: Array, *, alpha: Any = 1) -> Array:
+def _index_add(xp: Any, self: Array, dim: int, index: Array, source: Array, alpha: Any = 1) -> Array:
     d = normalize_dim(dim, self.ndim)
     index = _vector(index, "index_add_(): Index is supposed to be a vector")
     _check_int(xp, index, "index_add_(): Expected dtype int32/int64 for index")
@@ -598,18 +598,18 @@ def _scatter_add(xp: Any, self: Array, dim: int, index: Array, src: Array) -> Ar
     return scatter_flat(xp, self, dim, index, src, _sum_of(xp, self))
 
 
-def _scatter_op(xp: Any, self: Array, dim: int, index: Array, src: Any, *, reduce: str) -> Array:
+def _scatter_op(xp: Any, self: Array, dim: int, index: Array, src: Any, reduce: str) -> Array:
     if reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     return scatter_flat(xp, self, dim, index, src, _sum_of(xp, self) if reduce == "add" else _multiply)
 
 
-def _scatter_value_op(xp: Any, self: Array, dim: int, index: Array, value: Any, *, reduce: str) -> Array:
+def _scatter_value_op(xp: Any, self: Array, dim: int, index: Array, value: Any, reduce: str) -> Array:
     return _scatter_op(xp, self, dim, index, value, reduce=reduce)
 
 
 def _scatter_reduce(
-    xp: Any, self: Array, dim: int, index: Array, src: Array, reduce: str, *, include_self: bool = True
+    xp: Any, self: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool = True
 ) -> Array:
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")

@@ -478,6 +478,27 @@ def _diagonal_scatter(xp: Any, self: Array, src: Array, offset: int = 0, dim1: i
     return xp.where(on, values, self)
 
 
+def _as_strided_scatter(
+    xp: Any, self: Array, src: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Array:
+    from autograd_fb.aten.indexing import segment_combine  # lazy: indexing imports this module
+
+    check_as_strided(size, stride, storage_offset)
+    if tuple(src.shape) != tuple(size):
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. "
+            f"src size = {list(src.shape)}, slice size = {list(size)}")
+    places = xp.reshape(strided_table(xp, self, size, stride, storage_offset or 0), (-1,))
+    values = xp.reshape(xp.astype(src, self.dtype, copy=False), (-1,))
+    return xp.reshape(segment_combine(xp, xp.reshape(self, (-1,)), places, values, None), tuple(self.shape))
+
+
+def _as_strided_scatter_forward(
+    F: Any, self_t: Any, src_t: Any, self: Any, src: Any, size: Any, stride: Any, storage_offset: int | None
+) -> Any:
+    return F.as_strided_scatter(*joint_tangents(F, self_t, src_t, self, src), size, stride, storage_offset)
+
+
 def joint_tangents(F: Any, self_t: Any, src_t: Any, self: Any, src: Any) -> tuple[Any, Any]:
     """The tangents of an op that is linear in both arguments together; an undefined one counts as zero."""
     return F.zeros_like(self) if self_t is None else self_t, F.zeros_like(src) if src_t is None else src_t
@@ -723,6 +744,12 @@ op("slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt
    backward={"self": lambda F, grad, dim, start, end, step: F.slice_scatter(
                  grad, F.zeros_like(F.slice(grad, dim, start, end, step)), dim, start, end, step),
              "src": lambda F, grad, dim, start, end, step: F.slice(grad, dim, start, end, step)})
+op("as_strided_scatter(Tensor self, Tensor src, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor",
+   family="shape", kernel=_as_strided_scatter, forward=_as_strided_scatter_forward,
+   backward={"self": lambda F, grad, src_shape, size, stride, storage_offset: F.as_strided_scatter(
+                 F.contiguous(grad), F.new_zeros(grad, src_shape), size, stride, storage_offset),
+             "src": lambda F, grad, size, stride, storage_offset: F.as_strided(
+                 F.contiguous(grad), size, stride, storage_offset)})
 op("diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor", family="shape",
    kernel=_diagonal_scatter, forward=_diagonal_scatter_forward,
    backward={"self": lambda F, grad, src_shape, offset, dim1, dim2: F.diagonal_scatter(

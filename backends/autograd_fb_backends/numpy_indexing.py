@@ -33,14 +33,13 @@ def _view(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
 
 
 def view(xp: Any, self: Array, size: Sequence[int]) -> Array:
-    shape = infer_size(size, self.size)
-    try:
-        return self.reshape(shape, copy=False)
-    except ValueError:
+    result = self.reshape(infer_size(size, self.size))
+    if result.base is not self and (self.base is None or result.base is not self.base):  # NumPy had to copy
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
-        ) from None
+        )
+    return result
 
 
 def reshape(xp: Any, self: Array, shape: Sequence[int]) -> Array:
@@ -113,6 +112,15 @@ def unfold(xp: Any, self: Array, dimension: int, size: int, step: int) -> Array:
     return _view(self, [*shape, size], [*strides, inner])
 
 
+def _owner(self: Array) -> tuple[Array, int]:
+    """The array that owns the memory, and where ``self`` starts in it, in elements of ``self``."""
+    owner = self
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    begin: int = self.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return owner, begin // self.itemsize
+
+
 def as_strided(
     xp: Any, self: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Array:
@@ -120,12 +128,9 @@ def as_strided(
         raise RuntimeError(f"mismatch in length of strides and shape: got size {list(size)} and stride {list(stride)}")
     if any(s < 0 for s in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
-    owner = self
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
+    owner, own_offset = _owner(self)
     step = self.itemsize
-    begin: int = self.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    offset = begin // step if storage_offset is None else storage_offset
+    offset = own_offset if storage_offset is None else storage_offset
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
@@ -139,6 +144,24 @@ def as_strided(
     # The owner may be dense in any order of its dims, so its memory is walked from the first element.
     memory = _restride(owner[(0,) * owner.ndim + (...,)], (owner.size,), (owner.itemsize,)).view(self.dtype)
     return _restride(memory[offset:], tuple(size), tuple(s * step for s in stride), writeable=self.flags.writeable)
+
+
+def as_strided_scatter(
+    xp: Any, self: Array, src: Array, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Array:
+    if src.shape != tuple(size):
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. "
+            f"src size = {list(src.shape)}, slice size = {list(size)}"
+        )
+    # The whole memory is copied, so that the result has the geometry of self and the positions mean the same.
+    owner, offset = _owner(self)
+    memory = np.array(owner, copy=True,
+        order="K").view(self.dtype) if owner.dtype != self.dtype else owner.copy(order="K")
+    result = as_strided(xp, memory, self.shape, [0] * self.ndim, 0) if not self.size else _restride(
+        as_strided(xp, memory, (1,), (1,), offset), self.shape, self.strides)  # fmt: skip
+    as_strided(xp, memory, size, stride, offset if storage_offset is None else storage_offset)[...] = src
+    return result
 
 
 # --- index and index_put
@@ -309,7 +332,7 @@ def _front(self: Array, d: int) -> Array:
     return np.moveaxis(self, d, 0) if d else self
 
 
-def index_add_(xp: Any, self: Array, dim: int, index: Array, source: Array, *, alpha: Any = 1) -> Array:
+def index_add_(xp: Any, self: Array, dim: int, index: Array, source: Array, alpha: Any = 1) -> Array:
     d = normalize_dim(dim, self.ndim)
     index = _vector(index, "index_add_")
     if index.dtype != np.int64 and index.dtype != np.int32:
@@ -342,7 +365,7 @@ def index_add_(xp: Any, self: Array, dim: int, index: Array, source: Array, *, a
     return self
 
 
-def index_add(xp: Any, self: Array, dim: int, index: Array, source: Array, *, alpha: Any = 1) -> Array:
+def index_add(xp: Any, self: Array, dim: int, index: Array, source: Array, alpha: Any = 1) -> Array:
     return index_add_(xp, np.array(self, copy=True, order="C"), dim, index, source, alpha=alpha)
 
 
@@ -483,6 +506,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "diagonal_backward": diagonal_backward,
     "unfold": unfold,
     "as_strided": as_strided,
+    "as_strided_scatter": as_strided_scatter,
     "index.Tensor": index,
     "_unsafe_index.Tensor": index,
     "index_put": index_put,

@@ -56,10 +56,11 @@ def test_values(key: str) -> None:
 RULED = [key for key in KEYS if TABLE[key].backward and key not in OURS]
 
 
-@pytest.mark.parametrize("key", [key for key in RULED if key not in ("cat", "stack")])
+@pytest.mark.parametrize("key", [key for key in RULED if key not in ("cat", "stack", "as_strided_scatter")])
 def test_gradients(key: str) -> None:
     # PyTorch refuses to differentiate these for complex tensors.
-    dtypes = ("float64",) if key in ("select_scatter", "slice_scatter", "diagonal_scatter") else ("float64",
+    dtypes = ("float64",) if key in ("select_scatter", "slice_scatter", "diagonal_scatter",
+        "as_strided_scatter") else ("float64",
         "complex128")
     assert sum(check_gradients(key, dtype) for dtype in dtypes) > 0
 
@@ -177,6 +178,17 @@ def test_as_strided_backward_is_the_transpose_of_as_strided_and_so_is_its_own_ru
         np.testing.assert_allclose((pulled * x).sum(), (pushed * y).sum())
         if 0 not in own:
             np.testing.assert_allclose(pushed, numpy_f().as_strided(x, size, stride, offset))
+
+
+def test_gradients_of_as_strided_scatter() -> None:
+    # Not compared with PyTorch, which gives self the gradient of the places that were overwritten.
+    f, rules, grad = numpy_f(), TABLE["as_strided_scatter"].backward, np.arange(1.0, 7.0)
+    np.testing.assert_array_equal(rules["self"](f, grad, (3,), [3], [2], 0), [0, 2, 0, 4, 0, 6])
+    np.testing.assert_array_equal(rules["src"](f, grad, [3], [2], 0), [1, 3, 5])
+    x = np.arange(12.0).reshape(3, 4)[1:, ::2]
+    got = numpy_indexing.KERNELS["as_strided_scatter"](xp, x, np.asarray([-1.0, -2.0]), [2], [2], 4)
+    np.testing.assert_array_equal(got, [[-1, -2], [8, 10]])
+    np.testing.assert_array_equal(x, [[4, 6], [8, 10]])
 
 
 def test_as_strided_of_an_expanded_input_shares_the_gradient_as_pytorch() -> None:

@@ -112,6 +112,7 @@ def _scatter_view(key: str, *rows: Case) -> None:
 
 _scatter_view("select_scatter", ((2, 3), (3,), 0, 1), ((2, 3), (2,), -1, -3))
 _scatter_view("slice_scatter", ((5, 3), (2, 3), 0, 1, 5, 2), ((5, 3), (5, 2), 1, None, 2), ((5, 3), (5, 3)))
+_scatter_view("as_strided_scatter", ((3, 4), (2, 2), [2, 2], [1, 4], 1), ((6,), (3,), [3], [2]))
 _scatter_view("diagonal_scatter", ((3, 4), (3,)), ((3, 4), (3,), 1), ((2, 3, 4), (3, 2), 0, 0, 2))
 
 # --- splits and copies
