@@ -1,0 +1,127 @@
+"""One peer's process: reads requests as lines of JSON, answers each with a line of JSON.
+
+    {"do": "prepare", "workload": NAME}            -> {"deviation": ..., "number": calls that fill a round}
+    {"do": "time", "workload": NAME, "number": N}  -> {"seconds": per call}
+    {"do": "describe"}                             -> {"version": ..., "blas": ...}
+
+An error is answered with {"error": text}, and the process goes on.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import timeit
+from typing import Any
+
+PEERS = {"autograd_fb": "autograd_fb", "torch": "torch", "numpy": "numpy"}
+
+
+class Unavailable(Exception):
+    """The framework lacks what the workload needs."""
+
+
+class Peer:
+    """The framework under its name, and the cases made ready so far."""
+
+    def __init__(self, name: str, threads: int):
+        self.name = name
+        self.module = importlib.import_module(PEERS[name])
+        if name == "torch":
+            self.module.set_num_threads(threads)
+        from ci.bench import case  # lazy: NumPy must not be loaded before the framework is
+
+        self.case = case
+        self.workloads = case.load()
+        self.timers: dict[str, timeit.Timer] = {}
+
+    def prepare(self, workload: str, seconds: float) -> dict[str, Any]:
+        """Build the case, compare it with the reference, and find how many calls fill a round."""
+        import numpy as np  # lazy: as above
+
+        w = self.workloads[workload]
+        made = w.floor(np.float32) if self.name == "numpy" else w.framework(self.module)
+        got = self.case.arrays(made.result())
+        reference = self.case.arrays(w.floor(np.float64).result())
+        timer = self.timers[workload] = timeit.Timer(made.statement, globals=dict(made.scope))
+        return {"deviation": self.case.deviation(got, reference), "number": calls(timer, seconds)}
+
+    def time(self, workload: str, number: int) -> dict[str, Any]:
+        timer = self.timers[workload]
+        gc.collect()
+        timer.timeit(max(1, number // 20))
+        return {"seconds": timer.timeit(number) / number}
+
+    def forget(self, workload: str) -> dict[str, Any]:
+        self.timers.pop(workload, None)
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        return {"version": str(getattr(self.module, "__version__", "")), "blas": blas()}
+
+
+def calls(timer: timeit.Timer, seconds: float) -> int:
+    """How many calls take about ``seconds``, at least one."""
+    number = 1
+    while True:
+        taken = timer.timeit(number)
+        if taken >= seconds / 4 or number >= 1 << 24:
+            return max(1, round(number * seconds / max(taken, 1e-9)))
+        number *= 4
+
+
+def blas() -> str:
+    """The BLAS that NumPy has loaded, with the kernel it chose where that can be found out."""
+    try:
+        from threadpoolctl import threadpool_info  # lazy: optional
+    except ImportError:
+        import numpy as np  # lazy: after the framework
+
+        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+        return f"{found.get('name')} {found.get('version')}" + _openblas_kernel()
+    infos = [i for i in threadpool_info() if i.get("user_api") == "blas"]
+    return ", ".join(f"{i['internal_api']} {i['version']} ({i.get('architecture', '?')}, {i['num_threads']} threads)" for i in infos)
+
+
+def _openblas_kernel() -> str:
+    """The kernel that OpenBLAS chose for this CPU, asked of the library in the process; empty when it cannot be asked."""
+    import ctypes  # lazy: only for this question
+
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = {line.split()[-1] for line in maps if "openblas" in line}
+    except OSError:
+        return ""
+    for path in paths:
+        library = ctypes.CDLL(path)
+        for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename"):
+            ask = getattr(library, name, None)
+            if ask is not None:
+                ask.restype = ctypes.c_char_p
+                return f", kernel {ask().decode()}"
+    return ""
+
+
+def serve(name: str, threads: int) -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a framework prints must not get between the answers
+    try:
+        peer = Peer(name, threads)
+    except ImportError as error:
+        print(json.dumps({"error": f"{error}"}), file=answers)
+        return
+    print(json.dumps({"ready": name}), file=answers)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(peer, request.pop("do"))(**request)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+        print(json.dumps(answer), file=answers)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))
