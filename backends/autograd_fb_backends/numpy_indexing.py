@@ -308,9 +308,9 @@ def _vector(index: Array, name: str) -> Array:
 
 def _inside(index: Array, size: int, error: Callable[[int], Exception], negative: bool = False) -> None:
     if index.size:
-        low, high = int(index.min()), int(index.max())
+        low, high = np.minimum.reduce(index, axis=None), np.maximum.reduce(index, axis=None)
         if high >= size or low < (-size if negative else 0):
-            raise error(high if high >= size else low)
+            raise error(int(high if high >= size else low))
 
 
 def _in_self(index: int) -> Exception:
@@ -494,6 +494,58 @@ def masked_fill_(xp: Any, self: Array, mask: Array, value: Any) -> Array:
     return self
 
 
+def gather(xp: Any, self: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
+    d = normalize_dim(dim, self.ndim)
+    if index.dtype != np.int64 and index.dtype != np.int32:
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    if not index.size:
+        return np.zeros(index.shape, self.dtype)
+    if max(index.ndim, 1) != max(self.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    for k, (n, m) in enumerate(zip(index.shape, self.shape, strict=False)):
+        if k != d and n > m:
+            raise RuntimeError(
+                f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than self "
+                f"{list(self.shape)} apart from dimension {d}"
+            )
+    source = self if self.ndim else self.reshape(1)
+    where = index if index.ndim else index.reshape(1)
+    size = source.shape[d]
+    _inside(where, size, lambda i: RuntimeError(f"index {i} is out of bounds for dimension {d} with size {size}"))
+    found: Array = source[_grid(where, d)]
+    return found if index.ndim else found.reshape(())
+
+
+# --- copies and joins, without the namespace's wrappers
+
+
+def clone(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
+    return self.copy(order="K")
+
+
+def zeros_like(
+    xp: Any, self: Array, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool | None = None,
+    memory_format: Any = None,
+) -> Array:  # fmt: skip
+    return np.zeros(self.shape, self.dtype if dtype is None else dtype)
+
+
+def new_zeros(
+    xp: Any, self: Array, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: bool | None = None,
+) -> Array:  # fmt: skip
+    if any(n < 0 for n in size):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {list(size)}")
+    return np.zeros(tuple(size), self.dtype if dtype is None else dtype)
+
+
+def masked_fill(xp: Any, self: Array, mask: Array, value: Any) -> Array:
+    if mask.shape != self.shape:
+        shape = np.broadcast_shapes(mask.shape, self.shape)
+        self = np.broadcast_to(self, shape) if shape != self.shape else self
+    return masked_fill_(xp, self.copy(order="K"), mask, value)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "view": view,
     "reshape": reshape,
@@ -522,6 +574,12 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "scatter_add_": scatter_add_,
     "put": put,
     "put_": put_,
+    "gather": gather,
+    "clone": clone,
+    "zeros_like": zeros_like,
+    "new_zeros": new_zeros,
+    "masked_fill.Scalar": masked_fill,
+    "masked_fill.Tensor": masked_fill,
     "masked_fill_.Scalar": masked_fill_,
     "masked_fill_.Tensor": masked_fill_,
 }

@@ -10,6 +10,7 @@ import pytest
 import autograd_fb.testing.samples.creation  # noqa: F401  (registers the samples)
 from autograd_fb.core.dtype import float32, float64, set_default_dtype
 from autograd_fb.testing.samples import SAMPLES
+from autograd_fb_backends import numpy_indexing
 from tests.aten.raw_harness import (
     TABLE,
     RawF,
@@ -133,6 +134,13 @@ def test_errors_are_pytorchs(case: tuple[str, tuple[Any, ...]]) -> None:
         numpy_f().call_row(key, *args)
     expected = str(theirs.value).split("\n")[0]
     assert str(ours.value).split(" ")[:4] == expected.split(" ")[:4], f"{ours.value} / {expected}"
+
+
+@pytest.mark.parametrize("key", ["zeros_like", "new_zeros"])
+def test_numpy_kernels(key: str) -> None:
+    for sample in samples_of(key, "int64"):
+        got = numpy_indexing.KERNELS[key](None, *sample.args)
+        assert_close(got, torch_op(key)(torch.from_numpy(sample.args[0]), *sample.args[1:]).numpy(), key)
 
 
 def test_vander_of_a_matrix_is_refused() -> None:
