@@ -1,20 +1,19 @@
-"""Linear algebra: products, their fused forms, einsum and its relatives.
+"""Linear algebra: products of vectors and matrices and their fused forms.
 
-Decompositions are in `aten.linalg_factor`. Half-precision products are computed in float32, which is both what
+einsum and its relatives are in `aten.linalg_compose`, decompositions in `aten.linalg_factor`. Half-precision products are computed in float32, which is both what
 PyTorch's accumulate in and, on CPUs, many times faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 from typing import Any
 
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import c_name, described, is_integral, low_precision, unsupported
 from autograd_fb.aten.row import op
-from autograd_fb.core.geometry import broadcast_shapes, expand_strides, normalize_dim, normalize_dims
+from autograd_fb.core.geometry import broadcast_shapes, expand_strides
 
 _FAMILY = "linalg"
 
@@ -230,10 +229,6 @@ def check_matmul(a: Any, b: Any) -> None:
     if inner_a != inner_b:
         if b.ndim == 1:
             raise RuntimeError(f"size mismatch, got input ({rows}), mat ({rows}x{inner_a}), vec ({inner_b})")
-        if a.ndim == 1 and b.ndim == 2:
-            raise RuntimeError(
-                f"size mismatch, got input ({b.shape[1]}), mat ({b.shape[1]}x{b.shape[0]}), vec ({inner_a})"
-            )
         if b.ndim == 2:
             raise RuntimeError(
                 f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner_a} and {b.shape[0]}x{b.shape[1]})"
