@@ -1486,3 +1486,93 @@ op("pixel_shuffle(Tensor self, int upscale_factor) -> Tensor", family="shape", m
 op("pixel_unshuffle(Tensor self, int downscale_factor) -> Tensor", family="shape", method=False,
    composite=_pixel_unshuffle)
 op("channel_shuffle(Tensor self, SymInt groups) -> Tensor", family="shape", method=False, composite=_channel_shuffle)
+
+
+# --- sliding blocks as columns, and back
+
+
+def _block_counts(
+    size: Sequence[int], kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int],
+    name: str,
+) -> list[int]:
+    for what, values, least in (("kernel", kernel, 1), ("dilation", dilation, 1), ("padding", padding, 0),
+        ("stride", stride, 1)):
+        if any(v < least for v in values):
+            kind = "non-negative" if least == 0 else "greater than zero"
+            raise RuntimeError(f"{what} should be {kind}, but got {what}_height: {values[0]} {what}_width: "
+                               f"{values[-1]}")
+    counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1
+              for n, k, d, p, s in zip(size, kernel, dilation, padding, stride, strict=True)]
+    if any(c < 1 for c in counts):
+        raise RuntimeError(
+            f"{name}: given an input of spatial size ({size[0]}, {size[1]}), kernel_size=({kernel[0]}, {kernel[1]}), "
+            f"dilation=({dilation[0]}, {dilation[1]}), padding=({padding[0]}, {padding[1]}), calculated shape of the "
+            f"array of "
+            f"sliding blocks as ({counts[0]}, {counts[1]}), but its components must be at least one.")
+    return counts
+
+
+def _pair(value: int | Sequence[int]) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return values * 2 if len(values) == 1 else values
+
+
+def _im2col(F: Any, self: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    kernel, spread, pad, step = (_pair(v) for v in (kernel_size, dilation, padding, stride))
+    if self.ndim not in (3, 4):
+        raise RuntimeError(
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
+            "input, but "
+            f"got: {list(self.shape)}")
+    batch = self if self.ndim == 4 else F.unsqueeze(self, 0)
+    n, c = batch.shape[:2]
+    high, wide = _block_counts(batch.shape[2:], kernel, spread, pad, step, "im2col")
+    x = F.constant_pad_nd(batch, [pad[1], pad[1], pad[0], pad[0]], 0) if any(pad) else batch
+    for axis in (0, 1):
+        x = F.unfold(x, 2 + axis, (kernel[axis] - 1) * spread[axis] + 1, step[axis])
+        x = F.slice(x, x.ndim - 1, 0, x.shape[-1], spread[axis])
+    columns = F.reshape(F.permute(x, [0, 1, 4, 5, 2, 3]), (n, c * kernel[0] * kernel[1], high * wide))
+    return columns if self.ndim == 4 else F.squeeze(columns, 0)
+
+
+def _col2im(F: Any, self: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    size, kernel, spread, pad, step = (_pair(v) for v in (output_size, kernel_size, dilation, padding, stride))
+    if self.ndim not in (2, 3):
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
+            "input, "
+            f"but got: {list(self.shape)}")
+    batch = self if self.ndim == 3 else F.unsqueeze(self, 0)
+    n, rows, blocks = batch.shape
+    if rows % (kernel[0] * kernel[1]):
+        raise RuntimeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)="
+            f"{rows} and kernel_size=({kernel[0]}, {kernel[1]}).")
+    high, wide = _block_counts(size, kernel, spread, pad, step, "col2im")
+    if high * wide != blocks:
+        raise RuntimeError(
+            f"Given output_size=({size[0]}, {size[1]}), kernel_size=({kernel[0]}, {kernel[1]}), dilation=({spread[0]}, "
+            f"{spread[1]}), padding=({pad[0]}, {pad[1]}), stride=({step[0]}, {step[1]}), expected size of input's "
+            f"dimension "
+            f"2 to match the calculated number of sliding blocks {high} * {wide} = {high * wide}, but got "
+            f"input.size(2)="
+            f"{blocks}.")
+    c = rows // (kernel[0] * kernel[1])
+    x = F.permute(F.reshape(batch, (n, c, *kernel, high, wide)), [0, 1, 4, 5, 2, 3])
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, spread, strict=True)]
+    height, width = size[0] + 2 * pad[0], size[1] + 2 * pad[1]
+    # The transpose of im2col, step by step: columns of blocks first, then rows, then the padding comes off.
+    x = F.slice_backward(x, (n, c, high, wide, kernel[0], reach[1]), 5, 0, reach[1], spread[1])
+    x = F.unfold_backward(F.permute(x, [0, 1, 2, 4, 3, 5]), (n, c, high, kernel[0], width), 4, reach[1], step[1])
+    x = F.slice_backward(F.permute(x, [0, 1, 2, 4, 3]), (n, c, high, width, reach[0]), 4, 0, reach[0], spread[0])
+    x = F.unfold_backward(x, (n, c, height, width), 2, reach[0], step[0])
+    image = F.slice(F.slice(x, 2, pad[0], pad[0] + size[0], 1), 3, pad[1], pad[1] + size[1], 1)
+    return image if self.ndim == 3 else F.squeeze(image, 0)
+
+
+op("im2col(Tensor self, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> Tensor", family="shape",
+   method=False, function=False, composite=_im2col, doc="Sliding blocks of an image as the columns of a matrix.")
+op("col2im(Tensor self, SymInt[2] output_size, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> "
+   "Tensor",
+   family="shape", method=False, function=False, composite=_col2im,
+   doc="The sum of columns put back where im2col took them.")

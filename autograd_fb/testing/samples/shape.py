@@ -206,6 +206,12 @@ cases("pixel_shuffle", ((8, 2, 3), 2), ((2, 4, 1, 2), 2))
 cases("pixel_unshuffle", ((2, 4, 6), 2), ((1, 1, 3, 3), 3))
 cases("channel_shuffle", ((1, 6, 2, 2), 3))
 
+cases("im2col", ((2, 3, 5, 6), [2, 3], [1, 1], [0, 0], [1, 1]), ((1, 2, 6, 5), [2, 2], [2, 1], [1, 2], [2, 1]),
+      ((2, 4, 4), [3, 2], [1, 1], [1, 0], [2, 2]), takes=lambda d: d != "bool" and "int" not in d)
+cases("col2im", ((2, 18, 16), [5, 6], [2, 3], [1, 1], [0, 0], [1, 1]), ((1, 8, 24), [6, 5], [2, 2], [2, 1], [1, 2], [2,
+    1]),
+      ((12, 4), [4, 4], [3, 2], [1, 1], [1, 0], [2, 2]), takes=lambda d: d != "bool" and "int" not in d)
+
 
 @samples("to.device", "to.dtype", "to.other", "to.dtype_layout")
 def _conversions(rng: Any, dtype: str) -> list[Sample]:
