@@ -96,6 +96,13 @@ class Backend:
         """The Python number in an array of one element."""
         return self.to_numpy(array).item()
 
+    def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
+        """``fn`` with the library's warnings about infinities and NaNs off while it runs.
+
+        ``direct``: it is called by a plan, a frame without a module name, for which Python drops what compiled code warns of.
+        """
+        return fn
+
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
         return {}

@@ -23,10 +23,16 @@ _OWN = {"cpu": "autograd_fb_backends.cpu_numpy", "meta": "autograd_fb_backends.m
 GROUP = "autograd_fb.backends"
 
 
+def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return fn(*args, **kwargs)
+
+
 class Binding:
     """A backend in use: its key, and the signature of its arrays by native dtype."""
 
-    __slots__ = ("array_type", "array_types", "backend", "dtypes", "key", "multi", "signatures", "xp", "devices")
+    __slots__ = (
+        "array_type", "array_types", "backend", "devices", "dtypes", "key", "multi", "quietly", "signatures", "xp",
+    )  # fmt: skip
 
     def __init__(self, backend: Backend):
         self.backend = backend
@@ -35,6 +41,7 @@ class Binding:
         self.array_types = backend.array_types
         self.array_type = backend.array_types[0]
         self.multi = backend.device_count() > 1
+        self.quietly = backend.quiet(_call)  # (fn, arguments): the call without the library's floating-point warnings
         self.signatures: dict[Any, int] = _Signatures(self)
         self.dtypes: dict[Any, DType] = {}
         self.devices: dict[int, Device] = {}

@@ -46,6 +46,12 @@ def kernel_of(row: Row, binding: Binding) -> Callable[..., Any]:
     return partial(row.kernel, binding.xp)
 
 
+def quiet_kernel(row: Row, binding: Binding, direct: bool = False) -> Callable[..., Any]:
+    """The same without the library's floating-point warnings; ``direct`` when a plan calls it. Views compute nothing."""
+    kernel = kernel_of(row, binding)
+    return kernel if row.is_view else binding.backend.quiet(kernel, direct)
+
+
 _OVERRIDES: dict[int, dict[str, Callable[..., Any]]] = {}
 
 

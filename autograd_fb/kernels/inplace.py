@@ -11,7 +11,7 @@ from autograd_fb.backend.registry import Binding
 from autograd_fb.core.geometry import has_internal_overlap
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.kernels.describe import Call, kernel_of, native_dtype
+from autograd_fb.kernels.describe import Call, native_dtype, quiet_kernel
 from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
 from autograd_fb.tensor.tensor import Tensor, share
 
@@ -26,7 +26,7 @@ class RawCall:
     def __init__(self, row: Row, op: OpOverload, binding: Binding):
         self.row, self.binding = row, binding
         self.call = Call(row, op._schema)
-        self.kernel = kernel_of(row, binding)
+        self.kernel = quiet_kernel(row, binding)
         self.named = isinstance(row.kernel, str) and row.promotion is not PLAIN
 
     def prepare(self, args: Sequence[Any]) -> list[Any]:
@@ -113,7 +113,7 @@ def write(t: Tensor, result: Any) -> None:
     if result.dtype != native:
         if binding.dtype(result.dtype).is_complex and not binding.dtype(native).is_complex:
             result = binding.xp.real(result)
-        result = binding.xp.astype(result, native)
+        result = binding.quietly(binding.xp.astype, result, native)
     t.array[...] = result
 
 
@@ -121,7 +121,7 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
     """The function that runs a row in place on its first argument; raises before it writes."""
     raw = RawCall(row, op, binding)
     if row.inplace_kernel is not None:
-        mutate = partial(row.inplace_kernel, binding.xp)
+        mutate = binding.backend.quiet(partial(row.inplace_kernel, binding.xp))
 
         def run_mutating(self: Tensor, *rest: Any) -> None:
             check_overlap(self)
@@ -180,4 +180,4 @@ def resize_out(out: Tensor, result: Any) -> None:
             stacklevel=2,
         )
     native = out.array.dtype
-    out.array = result if result.dtype == native else out.binding.xp.astype(result, native)
+    out.array = result if result.dtype == native else out.binding.quietly(out.binding.xp.astype, result, native)

@@ -21,7 +21,7 @@ from autograd_fb.core.dtype import ALL_DTYPES, get_default_dtype
 from autograd_fb.core.keys import IS_VIEW, SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels import promote as promotion_rules
-from autograd_fb.kernels.describe import Call, call_text, kernel_of, native_dtype
+from autograd_fb.kernels.describe import Call, call_text, native_dtype, quiet_kernel
 from autograd_fb.kernels.promote import promote, same_device, single_dtype, to_binding
 from autograd_fb.tensor.tensor import Tensor, make_view, refresh
 
@@ -33,7 +33,7 @@ def compile_plan(name: str, lines: list[str], scope: dict[str, Any]) -> Plan:
     """The function `name` that the lines define, with its source where debuggers and `explain` find it."""
     source = "\n".join(lines) + "\n"
     filename = f"<autograd_fb plan {_number()}: {name}>"
-    scope["__name__"] = "autograd_fb.kernels.plans"
+    scope["__name__"] = None  # Python drops warnings raised for frames of no module: 1/0 is a value, not a warning
     exec(compile(source, filename, "exec"), scope)  # noqa: S102 (written here, from identifiers of schemas)
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     plan: Plan = scope[name]
@@ -67,7 +67,7 @@ class Writer:
         self.binding = self._binding(backends or functional)
         self.dtype = single_dtype(signature)
         self.scope: dict[str, Any] = {
-            "new": object.__new__, "Tensor": Tensor, "kernel": kernel_of(self.row, self.binding), "op": op, "stale": stale,
+            "new": object.__new__, "Tensor": Tensor, "kernel": quiet_kernel(self.row, self.binding, True), "op": op, "stale": stale,
             "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type, "make_view": make_view,
             "as_array": self.binding.backend.as_array, "promote": promote, "promotion": self.row.promotion,
             "native_dtype": native_dtype, "same_device": same_device, "to_binding": to_binding,

@@ -72,7 +72,7 @@ def promote(arrays: Sequence[Any], binding: Binding, promotion: Promotion) -> li
             else:
                 out.append(constant(a, dtype, binding))
         else:
-            out.append(a if a.dtype == native else binding.xp.astype(a, native))
+            out.append(a if a.dtype == native else binding.quietly(binding.xp.astype, a, native))
     return out
 
 

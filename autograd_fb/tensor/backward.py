@@ -117,17 +117,19 @@ def backward(
         raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
     keep = create_graph if retain_graph is None else retain_graph
     nodes, grads = _roots(roots, gradients, create_graph)
+    values = RecordedValues if create_graph else TensorValues
+    if not nodes:
+        return
+    quietly = roots[0].binding.quietly
     if inputs is None:
-        engine.run(nodes, grads, RecordedValues if create_graph else TensorValues, keep_graph=keep, record=create_graph)
+        quietly(engine.run, nodes, grads, values, keep_graph=keep, record=create_graph)
         return
     wanted = list(dict.fromkeys(_as_tuple(inputs)))
     for i, t in enumerate(wanted):
         if not t.requires_grad:
             raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
     places = {_place(t): i for i, t in enumerate(wanted)}
-    found = engine.run(
-        nodes, grads, RecordedValues if create_graph else TensorValues, captures=places, keep_graph=keep, record=create_graph
-    )
+    found = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=create_graph)
     for t in wanted:
         g = found[places[_place(t)]]
         if g is None:
@@ -177,7 +179,9 @@ def grad(
     for t in wanted:
         places.setdefault(_place(t), len(places))
     values = RecordedValues if create_graph else TensorValues
-    found = engine.run(nodes, grads, values, captures=places, keep_graph=keep, record=create_graph)
+    found = roots[0].binding.quietly(
+        engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=create_graph
+    )
     out: list[Tensor | None] = []
     for t in wanted:
         g = found[places[_place(t)]]

@@ -10,6 +10,8 @@ import numpy as np
 from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
 from autograd_fb.core.dtype import DType
 
+from autograd_fb_backends.numpy_quiet import quiet
+
 _NATIVE = {
     name: np.dtype(name)
     for name in (
@@ -77,6 +79,9 @@ class NumpyBackend(Backend):
     def item(self, array: Array) -> Any:
         value = array.item()
         return value if array.dtype.kind != "V" else float(value)
+
+    def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
+        return fn if direct and isinstance(fn, np.ufunc) else quiet(fn)
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         found: dict[str, Callable[..., Any]] = {}
