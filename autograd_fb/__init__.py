@@ -13,6 +13,12 @@ import autograd_fb.aten as _aten
 from autograd_fb import autograd as autograd
 from autograd_fb import library as library
 from autograd_fb.autograd import install as _install
+from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
+from autograd_fb.autograd.fallback import autograd_fallback_mode as autograd_fallback_mode
+from autograd_fb.autograd.fallback import clear_fallback_report as clear_fallback_report
+from autograd_fb.autograd.fallback import fallback_report as fallback_report
+from autograd_fb.autograd.fallback import get_autograd_fallback_mode as get_autograd_fallback_mode
+from autograd_fb.autograd.fallback import set_autograd_fallback_mode as set_autograd_fallback_mode
 from autograd_fb.autograd.grad_mode import enable_grad as enable_grad
 from autograd_fb.autograd.grad_mode import inference_mode as inference_mode
 from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled

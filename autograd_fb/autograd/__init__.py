@@ -8,3 +8,5 @@ from autograd_fb.autograd.grad_mode import no_grad as no_grad
 from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from autograd_fb.tensor.backward import backward as backward
 from autograd_fb.tensor.backward import grad as grad
+from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
+from autograd_fb.autograd.function import Function as Function

@@ -172,6 +172,7 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
         source += [f"    return general({call})"]
     scope: dict[str, Any] = {
         "op": op, "arguments": op._schema.arguments, "plain": plain, "plans": op.plans, "general": op.general, "state": state,
+        "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)  # noqa: S102 (the schema's names are identifiers)
     entry: Callable[..., Any] = scope["entry"]
@@ -212,9 +213,10 @@ def user_plan(op: OpOverload, kernel: Kernel, signature: int) -> Callable[..., A
     keyset = DispatchKeySet(signature)
     simple = not any(a.kwarg_only or a.has_default_value() for a in op._schema.arguments)
     lead: tuple[Any, ...] = ()
-    if kernel.with_keyset:
+    boxed = getattr(fn, "boxed", False)  # a fallback that may also be registered to a single op
+    if kernel.with_keyset or boxed:
         lead += (keyset,)
-    if kernel.kind == "fallback":
+    if kernel.kind == "fallback" or boxed:
         lead += (op,)
     if simple and not lead:
         return fn

@@ -244,7 +244,7 @@ def _run_with_hooks(
     hooks = node.hooks or Hooks()
     for nr, table in hooks.tensor.items():
         for fn in list(table.values()):
-            if grads[nr] is not None:
+            if grads[nr] is not None or getattr(fn, "takes_undefined", False):
                 grads[nr] = _replaced(fn(wrap(grads[nr])), grads[nr], unwrap)
     for nr, g in enumerate(grads):
         position = captures.get((node, nr))

@@ -1,0 +1,437 @@
+"""The autograd fallbacks: what an autograd key does for an op that has no derivative there.
+
+Note [Never lose a gradient silently]
+    A kernel registered to a device key alone computes on arrays and records nothing. If an input requires grad, the gradient
+    would end here without a word. The basic fallback, registered for every autograd key, lets the forward run and then
+    makes the loss visible where it happens, in backward:
+
+    * an output that does not require grad gets a node that warns (or raises) and gives undefined gradients;
+    * an output that does require grad (the kernel was made of differentiable ops) keeps its right history and gets a hook that warns,
+      in softer words: it works today, by accident of how the kernel is written;
+    * what was written in place keeps its history too: the fallback does not know which of several mutable outputs the history
+      belongs to. The output and, for a view, its base get the hook;
+    * an op that mutates an argument and returns nothing has no output to hang a warning on: nothing is done.
+
+    Autograd is not excluded while the kernel runs (the redispatch goes below autograd, the thread's state stays), and so a composite
+    registered to a device still differentiates. That is PyTorch's behaviour, and programs rely on it.
+
+Which autograd keys: all of them, present and future; see `dispatch.variable_fallback`, which registers through this module's hook.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any, NamedTuple
+
+from autograd_fb.autograd.derive import DIFFERENTIABLE_BITS
+from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, AFTER_AUTOGRAD, GRAD_MODE, REQUIRES_GRAD, DispatchKey, DispatchKeySet
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView, state
+from autograd_fb.dispatch.variable_fallback import set_autograd_hook
+from autograd_fb.graph.node import Node, edge_of
+from autograd_fb.kernels.inplace import bump
+from autograd_fb.tensor.tensor import Tensor, make_view
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+
+class AutogradFallbackMode(enum.Enum):
+    """What the fallback does about a gradient that would be lost."""
+
+    Nothing = "nothing"
+    Warn = "warn"
+    Error = "error"
+
+
+_NOTHING, _ERROR = AutogradFallbackMode.Nothing, AutogradFallbackMode.Error
+
+
+class _Current:
+    """The mode of the process, as in PyTorch: not per thread."""
+
+    mode = AutogradFallbackMode.Warn
+    at_forward = False  # mode error raises at the call, not in backward
+
+
+_current = _Current()
+
+
+def _parse_mode(mode: str | AutogradFallbackMode) -> AutogradFallbackMode:
+    if isinstance(mode, AutogradFallbackMode):
+        return mode
+    for known in AutogradFallbackMode:
+        if known.value == mode:
+            return known
+    raise ValueError(f"unknown autograd fallback mode {mode!r}: the modes are 'nothing', 'warn' and 'error'")
+
+
+def set_autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "backward") -> None:
+    """Set the mode for the whole process. ValueError for an unknown one. ``when="forward"`` makes mode error raise at the call."""
+    parsed = _parse_mode(mode)
+    if when not in ("backward", "forward"):
+        raise ValueError(f"when={when!r}: expected 'backward' or 'forward'")
+    _current.mode, _current.at_forward = parsed, when == "forward"
+
+
+def get_autograd_fallback_mode() -> str:
+    """The mode in force: ``'nothing'``, ``'warn'`` or ``'error'``."""
+    return _current.mode.value
+
+
+@contextmanager
+def autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "backward") -> Iterator[None]:
+    """The mode for a block.
+
+    >>> import autograd_fb as torch
+    >>> with torch.autograd_fallback_mode("error"):
+    ...     torch.get_autograd_fallback_mode()
+    'error'
+    """
+    before = _current.mode, _current.at_forward
+    set_autograd_fallback_mode(mode, when=when)
+    try:
+        yield
+    finally:
+        _current.mode, _current.at_forward = before
+
+
+# --- the report
+
+
+class FallbackEntry:
+    """One op and autograd key that went through the fallback with inputs that require grad: how often, and from where."""
+
+    __slots__ = ("count", "key", "op", "registered_at", "sites_by_code")
+
+    def __init__(self, op: str, key: str, registered_at: str):
+        self.op, self.key, self.registered_at = op, key, registered_at
+        self.count = 0
+        self.sites_by_code: dict[tuple[CodeType, int], int] = {}
+
+    @property
+    def sites(self) -> dict[str, int]:
+        """``file:line`` of the calls, with how often each was made."""
+        return {site_text(*place): n for place, n in self.sites_by_code.items()}
+
+    def __repr__(self) -> str:
+        where = ", ".join(f"{site} ({n}x)" for site, n in self.sites.items())
+        return f"{self.op} [{self.key}]: {self.count} calls, kernel registered at {self.registered_at}; called at {where}"
+
+
+_report: dict[tuple[str, str], FallbackEntry] = {}
+
+
+class FallbackReport(list[FallbackEntry]):
+    """The entries, most calls first; prints a line each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(repr, self)) if self else "no op went through the autograd fallback"
+
+
+def fallback_report() -> FallbackReport:
+    """Every op that went through the fallback in this process with an input that required grad."""
+    return FallbackReport(sorted((e for e in _report.values() if e.count), key=lambda e: -e.count))
+
+
+def clear_fallback_report() -> None:
+    """Start counting anew."""
+    for entry in _report.values():
+        entry.count = 0
+        entry.sites_by_code.clear()
+
+
+def site_text(code: CodeType, lasti: int) -> str:
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= lasti < end and number is not None:
+            line = number
+    return f"{code.co_filename}:{line}"
+
+
+# --- the texts
+
+
+class Lost(NamedTuple):
+    """What the texts say of one call."""
+
+    op: OpOverload
+    key: DispatchKey
+    code: CodeType
+    lasti: int
+    kernel_site: str
+    inputs: tuple[str, ...]
+
+    def text(self, carried: bool = False) -> str:
+        """The warning or error; ``carried`` when the kernel did carry the gradient."""
+        name, ns = self.op.key, self.op.namespace
+        lines = [
+            f"{name}: an autograd kernel was not registered to the Autograd key(s) ({self.key.name}) but a gradient is being sent through it "
+            f"({'this output carries a gradient of its own' if carried else 'the gradient stops here: it is undefined, and silently so but for this message'}).",
+            f"  called at {site_text(self.code, self.lasti)}",
+            f"  kernel registered at {self.kernel_site}",
+            f"  inputs that required grad: {', '.join(self.inputs) or 'none any more'}",
+        ]
+        if carried:
+            lines.append("  The kernel returned a tensor with a history, so the gradient of this output is the kernel's own. It may be right "
+                         "today; whoever changes the kernel may lose it. Say what is meant:")
+        lines += [
+            "  If it is differentiable, give its derivative:",
+            f'    autograd_fb.library.register_autograd("{ns}::{self.op._opname}", backward, setup_context=setup_context)',
+            "  If its kernel is made of differentiable ops, register it for all keys at once:",
+            f'    lib.impl("{self.op._opname}", fn, "CompositeImplicitAutograd")',
+            "  If it has no derivative and this is to be silent:",
+            f'    lib.impl("{self.op._opname}", autograd_fb.library.fallthrough_kernel, "Autograd")',
+        ]
+        return "\n".join(lines)
+
+
+_registry: dict[Any, Any] = {}
+
+
+def _speak(lost: Lost, carried: bool = False) -> None:
+    """Warn at the line of the call, or raise, as the mode in force says."""
+    mode = _current.mode
+    if mode is _ERROR:
+        raise RuntimeError(lost.text(carried))
+    if mode is _NOTHING:
+        return
+    filename, _, line = site_text(lost.code, lost.lasti).rpartition(":")
+    warnings.warn_explicit(lost.text(carried), UserWarning, filename, int(line), registry=_registry)
+
+
+class WarnNotImplemented(Node):
+    """The history of an output whose gradient is lost: warns or raises, and gives undefined gradients."""
+
+    __slots__ = ("count", "lost")
+    takes_undefined = True
+    num_outputs = -1
+
+    lost: Lost
+    count: int
+
+    def outputs(self) -> int:
+        return self.count
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        _speak(self.lost)
+        return (None,) * len(self.edges)
+
+    apply_tensors = apply_raw
+
+
+class NotImplementedNode(Node):
+    """The history made by `autograd_not_implemented_fallback`: backward raises."""
+
+    __slots__ = ("op",)
+    takes_undefined = True
+    op: str
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        raise RuntimeError(f"derivative for {self.op} is not implemented")
+
+    apply_tensors = apply_raw
+
+    def name(self) -> str:
+        return "NotImplemented"
+
+
+# --- arguments and results
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors among arguments or results, lists included."""
+    found = []
+    for v in values:
+        if isinstance(v, Tensor):
+            found.append(v)
+        elif isinstance(v, (list, tuple)):
+            found += [t for t in v if isinstance(t, Tensor)]
+    return found
+
+
+def _caller() -> tuple[CodeType, int]:
+    frame = sys._getframe(2)
+    while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[str, ...]:
+    """The names of the arguments that require grad."""
+    names = []
+    for argument, value in zip(op._schema.arguments, args, strict=False):
+        if isinstance(value, Tensor):
+            if value.node is not None:
+                names.append(argument.name)
+        elif isinstance(value, (list, tuple)):
+            names += [f"{argument.name}[{i}]" for i, t in enumerate(value) if isinstance(t, Tensor) and t.node is not None]
+    return tuple(names)
+
+
+def _kernel_site(op: OpOverload, signature: int) -> str:
+    kernel = None
+    for _, kernel in op.route(signature & AFTER_AUTOGRAD):  # noqa: B007
+        pass
+    return "nowhere" if kernel is None else kernel.site
+
+
+# --- the three fallbacks
+
+
+def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key: DispatchKey) -> Callable[..., Any]:
+    """The fallback of every autograd key (`basicAutogradNotImplementedFallback`), as the plan for one signature.
+
+    With nothing to record it is the plan below autograd itself: it costs nothing.
+    """
+    below = op.plans[op.settle(signature & AFTER_AUTOGRAD)]
+    if not (signature & REQUIRES_GRAD and signature & GRAD_MODE):
+        return below
+    kernel_site = _kernel_site(op, signature)
+    entry = _report.setdefault((op.key, key.name), FallbackEntry(op.key, key.name, kernel_site))
+    entry.registered_at = kernel_site
+    written = [r.alias_info is not None and r.alias_info.is_write for r in op._schema.returns]
+    sites, current = entry.sites_by_code, _current
+
+    def basic_fallback(*args: Any) -> Any:
+        frame = sys._getframe(1)
+        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
+            frame = frame.f_back
+        place = (frame.f_code, frame.f_lasti)
+        entry.count += 1
+        sites[place] = sites.get(place, 0) + 1
+        mode = current.mode
+        if mode is _NOTHING:
+            return below(*args)
+        if mode is _ERROR and current.at_forward:
+            raise RuntimeError(Lost(op, key, *place, kernel_site, _required(op, args)).text())
+        edges = tuple(t.node for t in args if isinstance(t, Tensor)) if written else ()
+        for a in args:
+            if a.__class__ is list or a.__class__ is tuple:
+                edges += tuple(t.node for t in a if isinstance(t, Tensor))
+        if not any(edges) and written:
+            return below(*args)
+        required = _required(op, args)
+        results = below(*args)
+        _mark(results, written, Lost(op, key, *place, kernel_site, required), edges)
+        return results
+
+    return basic_fallback
+
+
+def _mark(results: Any, written: list[bool], lost: Lost, edges: tuple[Any, ...]) -> None:
+    """Hang the warning on every differentiable output: a node, or a hook where there is a history already."""
+    if not written:
+        return
+    values = (results,) if len(written) == 1 and not isinstance(results, (list, tuple)) else results
+    if len(written) == 1 and isinstance(results, (list, tuple)):
+        written = written * len(results)
+    node: WarnNotImplemented | None = None
+    for value, is_written in zip(values, written, strict=False):
+        for t in (value,) if isinstance(value, Tensor) else tensors_in(value) if isinstance(value, (list, tuple)) else ():
+            if not t.signature & DIFFERENTIABLE_BITS:
+                continue
+            if t.requires_grad:
+                _hook(t, lost)
+                if is_written and t.base is not None and t.base.requires_grad:
+                    _hook(t.base, lost)
+            elif not is_written:
+                if node is None:
+                    node = _warn_node(lost, edges)
+                t.node = edge_of(node, node.count)
+                t.signature |= REQUIRES_GRAD
+                node.count += 1
+
+
+def _warn_node(lost: Lost, edges: tuple[Any, ...]) -> WarnNotImplemented:
+    node = WarnNotImplemented(edges)
+    node.lost, node.count, node.saved = lost, 0, ()
+    node.code, node.lasti = lost.code, lost.lasti
+    return node
+
+
+def _hook(t: Tensor, lost: Lost) -> None:
+    def warn_in_backward(grad: Any) -> None:
+        _speak(lost, carried=True)
+
+    warn_in_backward.takes_undefined = True  # type: ignore[attr-defined]
+    t.register_hook(warn_in_backward)
+
+
+def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """Runs the forward; backward through any output raises (`autogradNotImplementedFallback`).
+
+    Register it for an op that must not be differentiated: ``lib.impl("foo", autograd_not_implemented_fallback, "Autograd")``.
+    Leaves that require grad and are modified in place raise before the kernel runs; in-place results get their history rebased.
+    """
+    values = (*args, *kwargs.values())
+    inputs = tensors_in(values)
+    recorded = state.grad_mode and any(t.requires_grad for t in inputs)
+    if recorded:
+        for argument, value in zip(op._schema.arguments, args, strict=False):
+            if argument.is_write and isinstance(value, Tensor):
+                check_inplace(value, True)
+    edges = tuple(t.node for t in inputs)
+    with AutoDispatchBelowADInplaceOrView():
+        results = op.redispatch(DispatchKeySet(keyset.bits & AFTER_AD_INPLACE_OR_VIEW), *args, **kwargs)
+    for argument, value in zip(op._schema.arguments, args, strict=False):
+        if argument.is_write and isinstance(value, Tensor):
+            bump(value)
+    if not recorded:
+        return results
+    code, lasti = _caller()
+    returned = results if isinstance(results, (list, tuple)) else (results,)
+    written = [r.alias_info is not None and r.alias_info.is_write for r in op._schema.returns]
+    for i, value in enumerate(returned):
+        for t in tensors_in([value]):
+            if t.signature & DIFFERENTIABLE_BITS:
+                node = NotImplementedNode(edges)
+                node.op, node.saved, node.code, node.lasti = op.key, (), code, lasti
+                if i < len(written) and written[i]:
+                    rebase(t, node)
+                else:
+                    t.node = edge_of(node, 0)
+                    t.signature |= REQUIRES_GRAD
+    return results
+
+
+def autograd_not_implemented_inplace_or_view_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """Keeps versions and views for an op with a kernel of its own at ADInplaceOrView's place
+    (`autogradNotImplementedInplaceOrViewFallback`): arguments written to get their version counted, an output declared as an alias
+    becomes a view of the aliased input."""
+    with AutoDispatchBelowADInplaceOrView():
+        results = op.redispatch(DispatchKeySet(keyset.bits & AFTER_AD_INPLACE_OR_VIEW), *args, **kwargs)
+    aliased: dict[frozenset[str], Tensor] = {}
+    for argument, value in zip(op._schema.arguments, args, strict=False):
+        if argument.alias_info is not None and isinstance(value, Tensor):
+            if argument.is_write:
+                bump(value)
+            else:
+                aliased[argument.alias_info.before_set] = value
+    single = not isinstance(results, (list, tuple))
+    values = [results] if single else list(results)
+    for i, (r, value) in enumerate(zip(op._schema.returns, values, strict=False)):
+        base = aliased.get(r.alias_info.before_set) if r.alias_info is not None and not r.alias_info.is_write else None
+        if base is not None and isinstance(value, Tensor) and value.base is None:
+            values[i] = make_view(value.array, base, value.signature)
+    return values[0] if single else tuple(values)
+
+
+for _boxed in (autograd_not_implemented_fallback, autograd_not_implemented_inplace_or_view_fallback):
+    _boxed.boxed = True  # type: ignore[attr-defined]  # called with the key set and the op before the arguments
+
+
+class _Hook:
+    """What the dispatcher calls for ops without an autograd kernel."""
+
+    @staticmethod
+    def basic_fallback(op: OpOverload, signature: int, key: DispatchKey) -> Callable[..., Any]:
+        return basic_autograd_not_implemented_fallback(op, signature, key)
+
+
+set_autograd_hook(_Hook())

@@ -1,0 +1,374 @@
+"""`Function`: a step of the user's own, with its forward and its backward."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.autograd.saved import ResultRef, released, result_of
+from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.dispatch.state import state
+from autograd_fb.graph.node import RELEASED, Node, edge_of
+from autograd_fb.kernels.inplace import bump
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.storage import AutogradMeta
+from autograd_fb.tensor.tensor import Tensor, make_view, wrap
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+
+class FunctionCtx:
+    """What a Function's methods do with their ``ctx``."""
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs or outputs for backward, where `saved_tensors` gives them back, checked for in-place changes.
+
+        Call it at most once, from ``forward`` or ``setup_context``. TypeError for what is no tensor.
+        """
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+        self.to_save = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for ``jvp``."""
+        self.saved_for_forward = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Say which inputs ``forward`` modified in place; each must also be returned."""
+        self.dirty_tensors = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Say which outputs have no gradient."""
+        self.non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether ``backward`` gets zeros (the default) or None for outputs that no gradient reached."""
+        self.materialize_grads = bool(value)
+
+
+class FunctionNode(Node, FunctionCtx):
+    """The graph node of a Function's call; it is the ``ctx`` its methods get."""
+
+    takes_undefined = True
+    _forward_cls: type[Function]
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.to_save: tuple[Tensor | None, ...] = ()
+        self.dirty_tensors: tuple[Tensor, ...] = ()
+        self.non_differentiable: tuple[Tensor, ...] = ()
+        self.materialize_grads = True
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self.places: list[int] = []            # which arguments of apply the edges stand for
+        self.inputs_like: list[tuple[Any, ...]] = []  # shape, dtype and device of those arguments
+        self.outputs_like: list[Any] = []      # the same of the outputs; None for what is no tensor
+        self.has_tensors: tuple[bool, ...] = ()
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What `save_for_backward` kept. RuntimeError after it was freed, and if it was modified in place."""
+        if self.saved is RELEASED:
+            released(self)
+        if self.saved is None:
+            return tuple(self.to_save)
+        from autograd_fb.autograd.saved import check_versions
+
+        check_versions(self)
+        return tuple(result_of(self, t) if type(t) is ResultRef else t for t in self.saved)
+
+    saved_variables = saved_tensors
+
+    def outputs(self) -> int:
+        return len(self.outputs_like)
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        grads = [grad] if self.num_outputs == 1 else (grad or [None] * self.outputs())
+        tensors = [None if g is None else g if isinstance(g, Tensor) else wrap(g) for g in grads]
+        results = self._backward(tensors)
+        return tuple(r.array if isinstance(r, Tensor) else r for r in results)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        grads = [grad] if self.num_outputs == 1 else (grad or [None] * self.outputs())
+        return self._backward(grads)
+
+    def _backward(self, grads: Any) -> tuple[Any, ...]:
+        """Calls the user's backward and brings what it returns into order: one gradient per edge."""
+        cls = self._forward_cls
+        if self.materialize_grads:
+            grads = [_zeros(like) if g is None and like is not None else g for g, like in zip(grads, self.outputs_like, strict=True)]
+        user = cls.vjp if cls.backward is Function.backward and cls.vjp is not Function.vjp else cls.backward
+        results = user(self, *grads)
+        if not isinstance(results, tuple):
+            results = (tuple(results) if isinstance(results, list) else (results,))
+        expected = len(self.has_tensors)
+        if len(results) > expected and all(r is None for r in results[expected:]):
+            results = results[:expected]
+        if len(results) != expected:
+            raise RuntimeError(
+                f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got {len(results)})"
+            )
+        for i, (r, is_tensor) in enumerate(zip(results, self.has_tensors, strict=True)):
+            if r is not None and not is_tensor:
+                raise RuntimeError(
+                    f"function {self.name()} returned a gradient different from None at position {i + 1}, but the corresponding "
+                    "forward input was not a Variable"
+                )
+            if r is not None and not isinstance(r, Tensor):
+                raise TypeError(f"expected Variable or None (got {type(r).__name__})")
+        return tuple(
+            None if results[i] is None or edge is None else _fitted(self, k, results[i], like)
+            for k, (i, like, edge) in enumerate(zip(self.places, self.inputs_like, self.edges, strict=True))
+        )
+
+
+def _zeros(like: tuple[Any, ...]) -> Tensor:
+    shape, dtype, device = like
+    out: Tensor = call("zeros", (list(shape),), {"dtype": dtype, "device": device})
+    return out
+
+
+def _fitted(node: Node, index: int, grad: Tensor, like: tuple[Any, ...]) -> Tensor:
+    """A user's gradient in the input's shape, dtype and device, or an error that says what does not fit."""
+    shape, dtype, device = like
+    if tuple(grad.array.shape) != tuple(shape):
+        if not _expandable(tuple(shape), tuple(grad.array.shape)):
+            raise RuntimeError(
+                f"Function {node.name()} returned an invalid gradient at index {index} - got {list(grad.array.shape)} but expected "
+                f"shape compatible with {list(shape)}"
+            )
+        from autograd_fb.kernels.namespace import tensor_namespace
+
+        grad = tensor_namespace().sum_to_size(grad, tuple(shape))
+    if grad.device != device:
+        raise RuntimeError(
+            f"Function {node.name()} returned an invalid gradient at index {index} - expected device {device} but got {grad.device}"
+        )
+    if grad.dtype is not dtype:
+        if grad.dtype.is_complex and not dtype.is_complex:
+            grad = grad.real
+        grad = grad.to(dtype)
+    return grad
+
+
+def _expandable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    if len(shape) > len(target):
+        return False
+    lead = len(target) - len(shape)
+    return all(s == 1 or s == target[lead + i] for i, s in enumerate(shape))
+
+
+class _Meta(type):
+    """Gives every Function a node class of its own, named as PyTorch names it."""
+
+    _node: type[FunctionNode]
+
+    def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]):
+        cls._node = type(name + "Backward", (FunctionNode,), {"_forward_cls": cls, "__module__": cls.__module__})
+        super().__init__(name, bases, attributes)
+
+
+class Function(metaclass=_Meta):
+    """Base of custom steps: subclass it, write ``forward`` and ``backward`` as static methods, call ``apply``.
+
+    >>> import autograd_fb as torch
+    >>> class Square(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 2 * x * grad
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> Square.apply(x).backward()
+    >>> x.grad
+    tensor(6.)
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise RuntimeError(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on "
+            "the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use static methods and apply().")
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """``forward(ctx, *inputs)``, or ``forward(*inputs)`` together with ``setup_context``."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Fill ``ctx`` when forward does not take it."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """The gradients of the inputs, one per argument of forward; None for what has none."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """The tangents of the outputs."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and record the step."""
+        ctx = cls._node()
+        tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        ctx.has_tensors = tuple(isinstance(a, Tensor) for a in args)
+        recorded = state.grad_mode and any(ctx.needs_input_grad)
+        ctx.places = [i for i, _ in tensors]
+        ctx.edges = tuple(t.node for _, t in tensors)
+        ctx.inputs_like = [(t.array.shape, t.dtype, t.device) for _, t in tensors]
+        frame = sys._getframe(1)
+        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
+            frame = frame.f_back
+        ctx.code, ctx.lasti = frame.f_code, frame.f_lasti
+        before = state.grad_mode
+        state.grad_mode = False
+        state.refresh()
+        try:
+            if cls.setup_context is Function.setup_context:
+                outputs = cls.forward(ctx, *args, **kwargs)
+            else:
+                outputs = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, outputs)
+        finally:
+            state.grad_mode = before
+            state.refresh()
+        return _finish(ctx, [t for _, t in tensors], outputs, recorded)
+
+
+def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: bool) -> Any:
+    """The outputs in their place in the graph, and what was saved made safe."""
+    single = not isinstance(outputs, (tuple, list))
+    values = [outputs] if single else list(outputs)
+    for v in values:
+        if single and v is not None and not isinstance(v, Tensor):
+            raise TypeError(f"{ctx.name()}.forward: expected Tensor or tuple of Tensor (got {type(v).__name__}) for return value 0")
+    ctx.num_outputs = 1 if len(values) == 1 else -1  # type: ignore[misc]
+    ctx.outputs_like = [(v.array.shape, v.dtype, v.device) if isinstance(v, Tensor) else None for v in values]
+    dirty = {id(t) for t in ctx.dirty_tensors}
+    fixed = {id(t) for t in ctx.non_differentiable}
+    returned = {id(v) for v in values}
+    for t in ctx.dirty_tensors:
+        if id(t) not in returned:
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified inplace "
+                "must all be outputs of the Function."
+            )
+        if recorded:
+            check_inplace(t, t.requires_grad or True)
+        bump(t)
+    ids = {id(t) for t in inputs}
+    placed = [_place(ctx, v, nr, ids, dirty, fixed, recorded) if isinstance(v, Tensor) else v for nr, v in enumerate(values)]
+    if recorded:
+        _save(ctx, values, placed)
+    ctx.to_save = () if recorded else ctx.to_save
+    ctx.dirty_tensors = ctx.non_differentiable = ()
+    return placed[0] if single else tuple(placed)
+
+
+def _place(ctx: FunctionNode, out: Tensor, nr: int, inputs: set[int], dirty: set[int], fixed: set[int], recorded: bool) -> Tensor:
+    is_input, differentiable = id(out) in inputs, out.dtype.is_floating_point or out.dtype.is_complex
+    if id(out) in dirty:
+        if recorded and id(out) not in fixed:
+            rebase(out, ctx, nr)
+        return out
+    if is_input:
+        out = make_view(out.array, out, out.signature & ~REQUIRES_GRAD)
+    if id(out) in fixed or not recorded or not differentiable:
+        return out if not is_input else _detached(out)
+    if out.requires_grad and not is_input:
+        out = out.detach()
+    out.node = edge_of(ctx, nr)
+    out.signature |= REQUIRES_GRAD
+    if out.base is not None:
+        out.meta = AutogradMeta(0 if out.storage is None else out.storage.rebased, "custom")
+        out.signature |= IS_VIEW
+    return out
+
+
+def _detached(out: Tensor) -> Tensor:
+    out.node = None
+    out.signature &= ~REQUIRES_GRAD
+    return out
+
+
+def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
+    """Saved outputs are kept by array (the tensor would hold the node that holds it), inputs as they are."""
+    saved = []
+    positions = {id(v): nr for nr, v in enumerate(values)}
+    for t in ctx.to_save:
+        nr = positions.get(id(t)) if t is not None else None
+        if nr is not None and isinstance(placed[nr], Tensor) and placed[nr].grad_fn is ctx:
+            saved.append(ResultRef(placed[nr], nr))
+        else:
+            saved.append(t)
+    ctx.saved = tuple(saved)
+    from autograd_fb.autograd.saved import versions_of
+
+    ctx.versions = versions_of(ctx.saved)
+
+
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates a backward that cannot itself be differentiated: a second differentiation raises instead of being wrong."""
+
+    @functools.wraps(fn)
+    def wrapper(ctx: Any, *args: Any) -> Any:
+        recording = state.grad_mode
+        state.grad_mode = False
+        state.refresh()
+        try:
+            outputs = fn(ctx, *args)
+        finally:
+            state.grad_mode = recording
+            state.refresh()
+        if not recording or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            return outputs
+        values = outputs if isinstance(outputs, tuple) else (outputs,)
+        node = _OnceNode()
+        results = []
+        for v in values:
+            if isinstance(v, Tensor):
+                v = v.detach()
+                v.node = edge_of(node, 0)
+                v.signature |= REQUIRES_GRAD
+            results.append(v)
+        return tuple(results) if isinstance(outputs, tuple) else results[0]
+
+    return wrapper
+
+
+class _OnceNode(Node):
+    """Stands behind the results of a `once_differentiable` backward."""
+
+    __slots__ = ()
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+    apply_tensors = apply_raw
+
+    def name(self) -> str:
+        return "Error"
