@@ -144,7 +144,7 @@ def op(
         inplace_kernel=inplace_kernel,
         inplace=(pointwise and first_is_self) or inplace_kernel is not None if inplace is None else inplace,
         out=("Tensor" in returns and "Tensor(" not in returns) if out is None else out,
-        method=method and ("Tensor self" in head or "Tensor(a) self" in head),
+        method=method and any(f"{kind} self" in head for kind in ("Tensor", "Tensor(a)", "Tensor(a -> *)")),
         function=function,
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,

@@ -212,6 +212,8 @@ def as_dtype(value: Any, function: str = "as_dtype", argument: str = "'dtype'") 
         return found
     if isinstance(value, type) and value in _PYTHON_TYPES:
         return _PYTHON_TYPES[value]
+    if isinstance(value, str) and hasattr(value, "code"):  # a schema's default, which names a dtype
+        return _BY_NAME.get(str(value)) or ALIASES[str(value)]
     name = _foreign_name(value)
     known = _BY_NAME.get(name) if name is not None else None
     if known is None:

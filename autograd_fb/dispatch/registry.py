@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from autograd_fb.core.schema import FunctionSchema
@@ -93,6 +93,13 @@ def _is_tensor_or_number(value: Any) -> bool:
     return hasattr(value, "signature") or isinstance(value, (bool, int, float, complex))
 
 
+def _exact(schema: FunctionSchema, values: Sequence[Any]) -> bool:
+    return not any(
+        (isinstance(v, bool) or _is_tensor(v)) and str(a.type).startswith("int")
+        for a, v in zip(schema.arguments, values, strict=True)
+    )
+
+
 def _kind(value: Any) -> Any:
     """What of a value decides which overload it fits."""
     if isinstance(value, (list, tuple)):
@@ -154,11 +161,15 @@ class OpOverloadPacket:
 
     def _choose(self, overloads: dict[str, OpOverload], args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
         errors = []
-        for numbers in (False, True):  # overloads that take a number as it is come before those that make a tensor of it
+        # Overloads that take a number as it is come before those that make a tensor of it; before both come those for
+        # which no tensor and no bool would have to be read as an int: max(x, y) is not max(x, dim), nor var(x, True) var(x, [1]).
+        for numbers, exact in ((False, True), (True, True), (False, False), (True, False)):
             for op in overloads.values():
                 try:
                     values = op._schema.bind(args, kwargs)
                     op._schema.check_types(values, _is_tensor_or_number if numbers else _is_tensor)
+                    if exact and not _exact(op._schema, values):
+                        continue
                 except (TypeError, RuntimeError) as error:
                     errors.append(f"  {op._schema}\n    {str(error).splitlines()[0]}")
                     continue

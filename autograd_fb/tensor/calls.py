@@ -54,11 +54,17 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _takes_sizes(name: str) -> int | None:
-    """The place of an ``int[]`` whose numbers may be given one by one: when it is the only positional argument but self."""
+    """The place of an ``int[]`` whose numbers may be given one by one: when it is the only positional argument but self.
+
+    None where another overload takes one number there: ``hsplit(x, 2)`` is not ``hsplit(x, [2])``.
+    """
     if name not in _varargs:
         _varargs[name] = None
         for op in (find("aten", name) or {}).values():
             positional = [a for a in op._schema.arguments if not a.kwarg_only and a.name != "self"]
+            if positional and str(positional[0].type) == "int":
+                _varargs[name] = None
+                break
             if len(positional) == 1 and str(positional[0].type).startswith("int["):
                 _varargs[name] = 1 if op._schema.arguments[0].name == "self" else 0
     return _varargs[name]
@@ -68,7 +74,7 @@ def _packed(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     place = _takes_sizes(name)
     if place is not None and len(args) > place and not isinstance(args[place], (list, tuple)):
         rest = args[place:]
-        if all(hasattr(v, "__index__") for v in rest):
+        if all(hasattr(v, "__index__") and not isinstance(v, bool) for v in rest):
             return (*args[:place], [v.__index__() for v in rest])
     return args
 

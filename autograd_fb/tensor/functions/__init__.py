@@ -9,11 +9,14 @@ from autograd_fb.tensor.functions.activations import *
 from autograd_fb.tensor.functions.creation import *
 from autograd_fb.tensor.functions.indexing import *
 from autograd_fb.tensor.functions.linalg import *
+from autograd_fb.tensor.functions.linalg_compose import *
+from autograd_fb.tensor.functions.linalg_factor import *
 from autograd_fb.tensor.functions.nn_conv import *
 from autograd_fb.tensor.functions.nn_loss import *
 from autograd_fb.tensor.functions.nn_norm import *
 from autograd_fb.tensor.functions.nn_pool import *
 from autograd_fb.tensor.functions.pointwise import *
+from autograd_fb.tensor.functions.random import *
 from autograd_fb.tensor.functions.reduction import *
 from autograd_fb.tensor.functions.scan import *
 from autograd_fb.tensor.functions.shape import *

@@ -29,7 +29,6 @@ __all__ = [
     "masked_fill_",
     "masked_scatter",
     "masked_scatter_",
-    "masked_scatter_backward",
     "masked_select",
     "nonzero",
     "put",
@@ -42,8 +41,6 @@ __all__ = [
     "scatter_reduce_",
     "take",
     "take_along_dim",
-    "zero",
-    "zero_",
 ]
 
 _argwhere = _plans("argwhere", "default")
@@ -52,7 +49,6 @@ _masked_select = _plans("masked_select", "default")
 _nonzero = _plans("nonzero", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
-_zero = _plans("zero", "default")
 
 
 def argwhere(input: Any, *, out: Any = None) -> Any:
@@ -183,11 +179,6 @@ def masked_scatter_(*args: Any, **kwargs: Any) -> Any:
     return _call("masked_scatter_", args, kwargs)
 
 
-def masked_scatter_backward(*args: Any, **kwargs: Any) -> Any:
-    """``masked_scatter_backward(Tensor grad_output, Tensor mask, SymInt[] sizes) -> Tensor``"""
-    return _call("masked_scatter_backward", args, kwargs)
-
-
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where ``mask`` is True, as a vector.
 
@@ -290,15 +281,3 @@ def take(input: Any, index: Any, *, out: Any = None) -> Any:
 def take_along_dim(*args: Any, **kwargs: Any) -> Any:
     """``take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor``"""
     return _call("take_along_dim", args, kwargs)
-
-
-def zero(input: Any, *, out: Any = None) -> Any:
-    """``zero(Tensor self) -> Tensor``"""
-    if out is not None:
-        return _call("zero", (input,), {"out": out})
-    return _zero.entry(input)
-
-
-def zero_(*args: Any, **kwargs: Any) -> Any:
-    """`zero` in place on its first argument."""
-    return _call("zero_", args, kwargs)

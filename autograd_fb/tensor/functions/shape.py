@@ -11,13 +11,9 @@ from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
 __all__ = [
-    "_pad_circular",
-    "_to_copy",
-    "_unsafe_view",
     "adjoint",
-    "alias",
     "as_strided",
-    "as_strided_backward",
+    "as_strided_scatter",
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
@@ -38,7 +34,6 @@ __all__ = [
     "diag_embed",
     "diagflat",
     "diagonal",
-    "diagonal_backward",
     "diagonal_scatter",
     "dsplit",
     "dstack",
@@ -57,21 +52,13 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "ravel",
-    "reflection_pad1d",
-    "reflection_pad2d",
-    "reflection_pad3d",
     "repeat_interleave",
-    "replication_pad1d",
-    "replication_pad2d",
-    "replication_pad3d",
     "reshape",
     "roll",
     "rot90",
     "row_stack",
     "select",
-    "select_backward",
     "select_scatter",
-    "slice_backward",
     "slice_scatter",
     "split",
     "split_with_sizes",
@@ -89,14 +76,12 @@ __all__ = [
     "triu_",
     "unbind",
     "unflatten",
-    "unfold_backward",
     "unsqueeze",
     "vsplit",
     "vstack",
 ]
 
 _adjoint = _plans("adjoint", "default")
-_alias = _plans("alias", "default")
 _block_diag = _plans("block_diag", "default")
 _broadcast_tensors = _plans("broadcast_tensors", "default")
 _cartesian_prod = _plans("cartesian_prod", "default")
@@ -126,29 +111,9 @@ _triu = _plans("triu", "default")
 _vstack = _plans("vstack", "default")
 
 
-def _pad_circular(*args: Any, **kwargs: Any) -> Any:
-    """``_pad_circular(Tensor self, SymInt[] pad) -> Tensor``"""
-    return _call("_pad_circular", args, kwargs)
-
-
-def _to_copy(*args: Any, **kwargs: Any) -> Any:
-    """``_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor``"""
-    return _call("_to_copy", args, kwargs)
-
-
-def _unsafe_view(*args: Any, **kwargs: Any) -> Any:
-    """``_unsafe_view(Tensor self, SymInt[] size) -> Tensor``"""
-    return _call("_unsafe_view", args, kwargs)
-
-
 def adjoint(input: Any) -> Any:
     """``adjoint(Tensor(a) self) -> Tensor(a)``"""
     return _adjoint.entry(input)
-
-
-def alias(input: Any) -> Any:
-    """``alias(Tensor(a) self) -> Tensor(a)``"""
-    return _alias.entry(input)
 
 
 def as_strided(*args: Any, **kwargs: Any) -> Any:
@@ -159,9 +124,9 @@ def as_strided(*args: Any, **kwargs: Any) -> Any:
     return _call("as_strided", args, kwargs)
 
 
-def as_strided_backward(*args: Any, **kwargs: Any) -> Any:
-    """``as_strided_backward(Tensor grad_output, SymInt[] input_sizes, SymInt[] input_stride, SymInt input_offset, SymInt[] size, SymInt[] stride, SymInt storage_offset) -> Tensor``"""
-    return _call("as_strided_backward", args, kwargs)
+def as_strided_scatter(*args: Any, **kwargs: Any) -> Any:
+    """``as_strided_scatter(Tensor self, Tensor src, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor``"""
+    return _call("as_strided_scatter", args, kwargs)
 
 
 def atleast_1d(*args: Any, **kwargs: Any) -> Any:
@@ -331,11 +296,6 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return _diagonal.entry(input, offset, dim1, dim2)
 
 
-def diagonal_backward(*args: Any, **kwargs: Any) -> Any:
-    """``diagonal_backward(Tensor grad_output, SymInt[] input_sizes, int offset, int dim1, int dim2) -> Tensor``"""
-    return _call("diagonal_backward", args, kwargs)
-
-
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Any = None) -> Any:
     """``diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor``"""
     if out is not None:
@@ -480,42 +440,12 @@ def ravel(input: Any) -> Any:
     return _ravel.entry(input)
 
 
-def reflection_pad1d(*args: Any, **kwargs: Any) -> Any:
-    """``reflection_pad1d(Tensor self, SymInt[2] padding) -> Tensor``"""
-    return _call("reflection_pad1d", args, kwargs)
-
-
-def reflection_pad2d(*args: Any, **kwargs: Any) -> Any:
-    """``reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor``"""
-    return _call("reflection_pad2d", args, kwargs)
-
-
-def reflection_pad3d(*args: Any, **kwargs: Any) -> Any:
-    """``reflection_pad3d(Tensor self, SymInt[6] padding) -> Tensor``"""
-    return _call("reflection_pad3d", args, kwargs)
-
-
 def repeat_interleave(*args: Any, **kwargs: Any) -> Any:
     """``repeat_interleave.Tensor(Tensor repeats, *, SymInt? output_size=None) -> Tensor``,
     ``repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``,
     ``repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``
     """
     return _call("repeat_interleave", args, kwargs)
-
-
-def replication_pad1d(*args: Any, **kwargs: Any) -> Any:
-    """``replication_pad1d(Tensor self, SymInt[2] padding) -> Tensor``"""
-    return _call("replication_pad1d", args, kwargs)
-
-
-def replication_pad2d(*args: Any, **kwargs: Any) -> Any:
-    """``replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor``"""
-    return _call("replication_pad2d", args, kwargs)
-
-
-def replication_pad3d(*args: Any, **kwargs: Any) -> Any:
-    """``replication_pad3d(Tensor self, SymInt[6] padding) -> Tensor``"""
-    return _call("replication_pad3d", args, kwargs)
 
 
 def reshape(*args: Any, **kwargs: Any) -> Any:
@@ -554,19 +484,9 @@ def select(*args: Any, **kwargs: Any) -> Any:
     return _call("select", args, kwargs)
 
 
-def select_backward(*args: Any, **kwargs: Any) -> Any:
-    """``select_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt index) -> Tensor``"""
-    return _call("select_backward", args, kwargs)
-
-
 def select_scatter(*args: Any, **kwargs: Any) -> Any:
     """``select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor``"""
     return _call("select_scatter", args, kwargs)
-
-
-def slice_backward(*args: Any, **kwargs: Any) -> Any:
-    """``slice_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt start, SymInt end, SymInt step) -> Tensor``"""
-    return _call("slice_backward", args, kwargs)
 
 
 def slice_scatter(*args: Any, **kwargs: Any) -> Any:
@@ -700,11 +620,6 @@ def unbind(*args: Any, **kwargs: Any) -> Any:
 def unflatten(*args: Any, **kwargs: Any) -> Any:
     """``unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)``"""
     return _call("unflatten", args, kwargs)
-
-
-def unfold_backward(*args: Any, **kwargs: Any) -> Any:
-    """``unfold_backward(Tensor grad_in, SymInt[] input_sizes, int dim, int size, int step) -> Tensor``"""
-    return _call("unfold_backward", args, kwargs)
 
 
 def unsqueeze(*args: Any, **kwargs: Any) -> Any:

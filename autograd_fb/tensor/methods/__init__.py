@@ -9,9 +9,12 @@ from autograd_fb.tensor.methods.activations import ActivationsMethods
 from autograd_fb.tensor.methods.creation import CreationMethods
 from autograd_fb.tensor.methods.indexing import IndexingMethods
 from autograd_fb.tensor.methods.linalg import LinalgMethods
+from autograd_fb.tensor.methods.linalg_compose import LinalgComposeMethods
+from autograd_fb.tensor.methods.linalg_factor import LinalgFactorMethods
 from autograd_fb.tensor.methods.nn_loss import NnLossMethods
 from autograd_fb.tensor.methods.nn_pool import NnPoolMethods
 from autograd_fb.tensor.methods.pointwise import PointwiseMethods
+from autograd_fb.tensor.methods.random import RandomMethods
 from autograd_fb.tensor.methods.reduction import ReductionMethods
 from autograd_fb.tensor.methods.scan import ScanMethods
 from autograd_fb.tensor.methods.shape import ShapeMethods
@@ -23,9 +26,12 @@ class TensorMethods(
     CreationMethods,
     IndexingMethods,
     LinalgMethods,
+    LinalgComposeMethods,
+    LinalgFactorMethods,
     NnLossMethods,
     NnPoolMethods,
     PointwiseMethods,
+    RandomMethods,
     ReductionMethods,
     ScanMethods,
     ShapeMethods,

@@ -18,7 +18,6 @@ _masked_select = _plans("masked_select", "default")
 _nonzero = _plans("nonzero", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
-_zero = _plans("zero", "default")
 
 
 class IndexingMethods:
@@ -32,12 +31,6 @@ class IndexingMethods:
     def copy_(self, *args: Any, **kwargs: Any) -> Any:
         """`copy` in place."""
         return _call("copy_", (self, *args), kwargs)
-
-    def fill(self, *args: Any, **kwargs: Any) -> Any:
-        """``fill.Scalar(Tensor self, Scalar value) -> Tensor``,
-        ``fill.Tensor(Tensor self, Tensor value) -> Tensor``
-        """
-        return _call("fill", (self, *args), kwargs)
 
     def fill_(self, *args: Any, **kwargs: Any) -> Any:
         """`fill` in place."""
@@ -180,10 +173,6 @@ class IndexingMethods:
     def take_along_dim(self, *args: Any, **kwargs: Any) -> Any:
         """``take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor``"""
         return _call("take_along_dim", (self, *args), kwargs)
-
-    def zero(self) -> Any:
-        """``zero(Tensor self) -> Tensor``"""
-        return _zero[self.signature & _state.mask](self)
 
     def zero_(self, *args: Any, **kwargs: Any) -> Any:
         """`zero` in place."""

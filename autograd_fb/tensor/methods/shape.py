@@ -50,9 +50,17 @@ class ShapeMethods:
         """
         return _call("as_strided", (self, *args), kwargs)
 
+    def as_strided_scatter(self, *args: Any, **kwargs: Any) -> Any:
+        """``as_strided_scatter(Tensor self, Tensor src, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor``"""
+        return _call("as_strided_scatter", (self, *args), kwargs)
+
     def broadcast_to(self, *args: Any, **kwargs: Any) -> Any:
         """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
         return _call("broadcast_to", (self, *args), kwargs)
+
+    def chunk(self, *args: Any, **kwargs: Any) -> Any:
+        """``chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]``"""
+        return _call("chunk", (self, *args), kwargs)
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:
         """A copy in new memory.
@@ -91,6 +99,12 @@ class ShapeMethods:
         """``diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor``"""
         return _diagonal_scatter.entry(self, src, offset, dim1, dim2)
 
+    def dsplit(self, *args: Any, **kwargs: Any) -> Any:
+        """``dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
+        ``dsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
+        """
+        return _call("dsplit", (self, *args), kwargs)
+
     def expand(self, *args: Any, **kwargs: Any) -> Any:
         """Singleton dimensions repeated without copying; -1 keeps a size.
 
@@ -120,6 +134,12 @@ class ShapeMethods:
     def flipud(self) -> Any:
         """``flipud(Tensor self) -> Tensor``"""
         return _flipud[self.signature & _state.mask](self)
+
+    def hsplit(self, *args: Any, **kwargs: Any) -> Any:
+        """``hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
+        ``hsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
+        """
+        return _call("hsplit", (self, *args), kwargs)
 
     def moveaxis(self, *args: Any, **kwargs: Any) -> Any:
         """``moveaxis.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``,
@@ -203,6 +223,19 @@ class ShapeMethods:
         """``slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor``"""
         return _call("slice_scatter", (self, *args), kwargs)
 
+    def split(self, *args: Any, **kwargs: Any) -> Any:
+        """``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
+        ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
+        """
+        return _call("split", (self, *args), kwargs)
+
+    def split_with_sizes(self, *args: Any, **kwargs: Any) -> Any:
+        """Consecutive parts of the given sizes along ``dim``.
+
+        ``split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]``
+        """
+        return _call("split_with_sizes", (self, *args), kwargs)
+
     def squeeze(self, *args: Any, **kwargs: Any) -> Any:
         """Without the dimensions of size one.
 
@@ -226,6 +259,12 @@ class ShapeMethods:
         ``t(Tensor(a) self) -> Tensor(a)``
         """
         return _t[self.signature & _state.mask](self)
+
+    def tensor_split(self, *args: Any, **kwargs: Any) -> Any:
+        """``tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]``,
+        ``tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]``
+        """
+        return _call("tensor_split", (self, *args), kwargs)
 
     def tile(self, *args: Any, **kwargs: Any) -> Any:
         """``tile(Tensor self, SymInt[] dims) -> Tensor``"""
@@ -264,6 +303,13 @@ class ShapeMethods:
         """``type_as(Tensor self, Tensor other) -> Tensor``"""
         return _type_as.entry(self, other)
 
+    def unbind(self, *args: Any, **kwargs: Any) -> Any:
+        """All positions along ``dim``, each without that dimension.
+
+        ``unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]``
+        """
+        return _call("unbind", (self, *args), kwargs)
+
     def unflatten(self, *args: Any, **kwargs: Any) -> Any:
         """``unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)``"""
         return _call("unflatten", (self, *args), kwargs)
@@ -292,3 +338,9 @@ class ShapeMethods:
     def view_as(self, other: Any) -> Any:
         """``view_as(Tensor(a) self, Tensor other) -> Tensor(a)``"""
         return _view_as.entry(self, other)
+
+    def vsplit(self, *args: Any, **kwargs: Any) -> Any:
+        """``vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
+        ``vsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
+        """
+        return _call("vsplit", (self, *args), kwargs)
