@@ -204,6 +204,8 @@ def _arange(
     xp: Any, start: Any, end: Any, step: Any, dtype: Any, device: Any
 ) -> Array:
     start, end, step = _number(start), _number(end), _number(step)
+    if dtype is None and type(start) is type(end) is type(step) is int and step and (end - start) * step >= 0:
+        return xp.arange(start, end, step, dtype=xp.int64, device=device)
     for value in (start, end):
         if not math.isfinite(value):
             raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")

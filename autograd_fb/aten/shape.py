@@ -964,6 +964,9 @@ def _cat_list(tensors: Sequence[Array], dim: int) -> tuple[list[Array], int]:
     """The tensors that count (a 1-D empty one does not, a habit PyTorch keeps) and the dimension, checked."""
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    shape = tuple(tensors[0].shape)
+    if shape and shape != (0,) and all(tuple(t.shape) == shape for t in tensors):
+        return list(tensors), normalize_dim(dim, len(shape))
     for position, tensor in enumerate(tensors):
         if not tensor.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
