@@ -179,7 +179,7 @@ def parse_key(name: str | DispatchKey, error: type[Exception] = RuntimeError) ->
 
         near = difflib.get_close_matches(str(name), _KEYS, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else f" The keys are: {', '.join(sorted(_KEYS))}."
-        raise error(f"could not parse dispatch key '{name}'.{hint}")
+        raise error(f"could not parse dispatch key: {name}.{hint}")
     return key
 
 

@@ -1,0 +1,15 @@
+"""Operators and kernels from Python, as in ``torch.library``: define operators, register kernels, fakes and derivatives."""
+
+from __future__ import annotations
+
+from autograd_fb.dispatch.kernel import fallthrough_kernel as fallthrough_kernel
+from autograd_fb.library.autograd import register_autograd as register_autograd
+from autograd_fb.library.custom_ops import CustomOpDef as CustomOpDef
+from autograd_fb.library.custom_ops import custom_op as custom_op
+from autograd_fb.library.functions import define as define
+from autograd_fb.library.functions import impl as impl
+from autograd_fb.library.functions import register_fake as register_fake
+from autograd_fb.library.functions import register_kernel as register_kernel
+from autograd_fb.library.infer_schema import infer_schema as infer_schema
+from autograd_fb.library.library import Library as Library
+from autograd_fb.library.library import _scoped_library as _scoped_library

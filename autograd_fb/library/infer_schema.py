@@ -45,7 +45,7 @@ def infer_schema(
     'my::scale(SymInt[] x, float factor=2.0, *, bool flag=True) -> SymInt'
     """
     if tensor_type is None:
-        from autograd_fb.tensor import Tensor  # lazy: a schema over other classes needs no tensors
+        from autograd_fb.tensor.tensor import Tensor  # lazy: a schema over other classes needs no tensors
 
         tensor_type = Tensor
     return _Inference(prototype_function, tensor_type).schema(_mutated_names(mutates_args), op_name)

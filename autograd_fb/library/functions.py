@@ -1,0 +1,159 @@
+"""Registration without a Library object at hand: `define`, `impl`, `register_kernel`, `register_fake`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from autograd_fb.core.device import Device
+from autograd_fb.core.keys import DispatchKey, key_of_device, parse_key
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.library.library import Library
+
+DeviceTypes = str | Iterable[str] | None
+Function = Callable[..., Any]
+_NAMELESS_SCHEMA = re.compile(r"\(.*\) -> .*", re.DOTALL)
+_KEEP_ALIVE: list[Library] = []  # libraries nobody holds: what they registered stays until the process ends
+
+
+def parse_namespace(qualname: str) -> tuple[str, str]:
+    """``"ns::name"`` as ``("ns", "name")``; ValueError for anything else."""
+    parts = qualname.split("::")
+    if len(parts) != 2:
+        raise ValueError(
+            f'Expected `qualname` to be of the form "namespace::name", but got {qualname}. The qualname passed to the '
+            'torch.library '
+            "APIs must consist of a namespace and a name, e.g. aten::sin"
+        )
+    return parts[0], parts[1]
+
+
+def library_for(namespace: str, lib: Library | None) -> Library:
+    """The library given, or one that stays."""
+    if lib is None:
+        lib = Library(namespace, "FRAGMENT")
+        _KEEP_ALIVE.append(lib)
+    return lib
+
+
+def define(qualname: Any, schema: str, *args: Any, lib: Library | None = None, tags: Any = ()) -> Any:
+    """Define an operator: ``define("mylib::sin", "(Tensor x) -> Tensor")``.
+
+    With ``lib`` the operator lives as long as that Library, else until the process ends. The older form ``define(lib,
+    schema)`` is a decorator that defines the operator and registers the function for all keys.
+
+    >>> define("doc_functions::first", "(Tensor x, int n=1) -> Tensor")
+    """
+    if isinstance(qualname, Library):
+        return _define_with(qualname, schema, *args)
+    if not isinstance(qualname, str):
+        raise ValueError(f"define(qualname, schema): expected qualname to be instance of str, got {type(qualname)}")
+    namespace, name = parse_namespace(qualname)
+    if not _NAMELESS_SCHEMA.fullmatch(schema):
+        raise ValueError(
+            f'define(qualname, schema, ...): expected schema to look like e.g. "(Tensor x) -> Tensor" but got '
+            f'"{schema}"'
+        )
+    library_for(namespace, lib).define(name + schema, tags=tags)
+    return None
+
+
+def _define_with(lib: Library, schema: str, alias_analysis: str = "") -> Callable[[Function], Function]:
+    def register(fn: Function) -> Function:
+        lib.impl(lib.define(schema, alias_analysis), fn)
+        return fn
+
+    return register
+
+
+def keys_of(types: DeviceTypes | DispatchKey) -> list[DispatchKey]:
+    """Dispatch keys by device types (``"cpu"``), ``"default"`` (every device) or their own names, without repeats."""
+    if types is None:
+        types = "default"
+    given = [types] if isinstance(types, (str, DispatchKey)) else list(types)
+    keys: dict[DispatchKey, None] = {}
+    for name in given:
+        keys[_key_of(name)] = None
+    return list(keys)
+
+
+def _key_of(name: str | DispatchKey) -> DispatchKey:
+    if name == "default":
+        return parse_key("CompositeExplicitAutograd")
+    try:
+        return parse_key(name)
+    except RuntimeError:
+        return key_of_device(Device(str(name)).type)
+
+
+def impl(qualname: Any, types: Any, func: Function | None = None, *, lib: Library | None = None) -> Any:
+    """Register ``func`` for an operator and device types (``"cpu"``, a sequence of them, or ``"default"`` for every device).
+
+    Without ``func`` it is a decorator. The older form ``impl(lib, name, dispatch_key="")`` is one too. RuntimeError for
+    an unknown device type.
+
+    >>> @impl("doc_functions::first", "cpu")
+    ... def first(x, n=1):
+    ...     return x[:n]
+    """
+    if isinstance(qualname, Library):
+        return _impl_with(qualname, types, func or "")
+    keys = keys_of(types)
+
+    def register(fn: Function) -> None:
+        namespace, _ = parse_namespace(qualname)
+        library = library_for(namespace, lib)
+        for key in keys:
+            library.impl(qualname, fn, key)
+
+    if func is None:
+        return register
+    register(func)
+    return None
+
+
+def _impl_with(lib: Library, name: str, dispatch_key: Any) -> Callable[[Function], Function]:
+    def register(fn: Function) -> Function:
+        lib.impl(name, fn, dispatch_key)
+        return fn
+
+    return register
+
+
+def qualname_of(op: Any, api: str) -> str:
+    """The qualified name of an operator given by name or as OpOverload."""
+    if isinstance(op, OpOverload):
+        return op.key
+    if not isinstance(op, str):
+        raise ValueError(f"{api}({op}): got unexpected type for op: {type(op)}")
+    return op
+
+
+def register_kernel(op: Any, device_types: DeviceTypes, func: Function | None = None, /, *, lib: Library | None = None) -> Any:
+    """Register the implementation for device types (None: for all) of an operator given by name, OpOverload or custom op."""
+    from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
+
+    custom = custom_op_of(op)
+    if custom is not None:
+        return custom.register_kernel(device_types, func)
+    return impl(qualname_of(op, "register_kernel"), device_types, func, lib=lib)
+
+
+def register_fake(
+    op: Any, func: Function | None = None, /, *, lib: Library | None = None, _stacklevel: int = 1, allow_override: bool = True
+) -> Any:
+    """Register what an operator does on tensors without data (device meta); a decorator without ``func``."""
+    from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
+
+    custom = custom_op_of(op)
+    if custom is not None:
+        return custom.register_fake if func is None else custom.register_fake(func)
+    qualname = qualname_of(op, "register_fake")
+
+    def register(fn: Function) -> Function:
+        namespace, name = parse_namespace(qualname)
+        library_for(namespace, lib)._register_fake(name, fn, allow_override=allow_override)
+        return fn
+
+    return register if func is None else register(func)

@@ -1,0 +1,217 @@
+"""`Library`: operators and kernels defined from Python, alive as long as the Library object."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from autograd_fb.core import config
+from autograd_fb.core.callsite import user_site
+from autograd_fb.core.keys import DispatchKey, parse_key
+from autograd_fb.core.schema import parse_name, parse_schema
+from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.library.registrations import OpName, Registrations, find_op
+
+KINDS = ("IMPL", "DEF", "FRAGMENT")
+RESERVED_NAMESPACES = ("prim",)  # PyTorch's: of the TorchScript interpreter
+ALIAS_ANALYSES = ("", "FROM_SCHEMA", "CONSERVATIVE")
+
+
+class Library:
+    """Registers operators (kind "DEF" or "FRAGMENT") and kernels (any kind) in the namespace ``ns``.
+
+    Everything registered through it is taken back when it is collected or destroyed, so keep it in a variable that
+    lives as long as the operators are used. ``dispatch_key`` (kind "IMPL" only) is the default key of its kernels.
+
+    >>> lib = Library("doc_library", "DEF")
+    >>> lib.define("twice(Tensor x) -> Tensor")
+    'twice'
+    >>> lib.impl("twice", lambda x: x * 2)
+    >>> from autograd_fb.dispatch.registry import ops
+    >>> ops.doc_library.twice.default
+    <OpOverload(op='doc_library.twice', overload='default')>
+    """
+
+    def __init__(self, ns: str, kind: str, dispatch_key: str | DispatchKey = ""):
+        if kind not in KINDS:
+            raise ValueError(f"Unsupported kind: {kind}. Expected one of {', '.join(map(repr, KINDS))}.")
+        if kind != "IMPL":
+            if ns in RESERVED_NAMESPACES:
+                raise ValueError(f"{ns} is a reserved namespace. Please try creating a library with another name.")
+            if ns == "_":
+                raise RuntimeError(
+                    f'Library("_", "{kind}"): cannot define operators in the wildcard namespace _. '
+                    'Did you mean to use Library("_", "IMPL"), which registers backend fallbacks?'
+                )
+            if dispatch_key:
+                raise RuntimeError(
+                    f'Library("{ns}", "{kind}", "{dispatch_key}"): a library of kind {kind} has no dispatch key; give '
+                    'the key to '
+                    'impl(), or use kind "IMPL".'
+                )
+        self.ns, self.kind = ns, kind
+        self.dispatch_key = parse_key(dispatch_key).name if dispatch_key else ""
+        self._records = Registrations(ns, kind, user_site(2))
+        self._finalizer = weakref.finalize(self, _collected, self._records)
+        self._finalizer.atexit = False
+
+    def __repr__(self) -> str:
+        return f"Library(kind={self.kind}, ns={self.ns}, dispatch_key={self.dispatch_key})>"
+
+    def _check_alive(self) -> None:
+        if not self._records.alive:
+            raise AssertionError("Library object has been destroyed")
+
+    # --- definitions
+
+    def define(self, schema: str, alias_analysis: str = "", *, tags: Any = ()) -> str:
+        """Define an operator by its schema, e.g. ``"sum(Tensor self) -> Tensor"``; returns its name.
+
+        RuntimeError when the schema cannot be read, the operator exists already, or the library is of kind "IMPL".
+        """
+        if alias_analysis not in ALIAS_ANALYSES:
+            raise RuntimeError(f"Invalid alias_analysis type {alias_analysis}. Expected one of {ALIAS_ANALYSES}.")
+        self._check_alive()
+        if self.kind == "IMPL":
+            name = schema.partition("(")[0]
+            raise RuntimeError(
+                f'def("{name}"): Cannot define an operator inside of a TORCH_LIBRARY_IMPL block: this '
+                f'Library("{self.ns}", "IMPL") was made at '
+                f'{self._records.site}. Use kind "DEF", or "FRAGMENT" if the namespace is defined elsewhere too.'
+            )
+        parsed = parse_schema(schema)
+        if parsed.namespace and parsed.namespace != self.ns:
+            raise RuntimeError(
+                f"Explicitly provided namespace ({parsed.namespace}) in schema string does not match namespace of "
+                "enclosing TORCH_LIBRARY "
+                f"block ({self.ns}). Define it with a Library of that namespace, or leave the namespace out of the "
+                "schema."
+            )
+        explicit = bool(parsed.namespace)
+        op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tuple(tags) if _is_sequence(tags) else (tags,))
+        return op._name if explicit else op._opname
+
+    # --- kernels
+
+    def impl(
+        self,
+        op_name: str | OpOverload,
+        fn: Callable[..., Any],
+        dispatch_key: str | DispatchKey = "",
+        *,
+        with_keyset: bool = False,
+        allow_override: bool = False,
+    ) -> None:
+        """Register ``fn`` as the kernel of an operator for a dispatch key (default: the library's, else CompositeImplicitAutograd).
+
+        ``fn`` is called with the schema's arguments, keyword-only ones by name; with ``with_keyset`` a DispatchKeySet
+        comes first. `fallthrough_kernel` makes calls pass the key over. The operator may be defined later. TypeError if
+        ``fn`` cannot be called, ValueError if it does not take the schema's arguments, RuntimeError for a second kernel
+        of the same key.
+        """
+        if not callable(fn):
+            raise TypeError(f"Input function is required to be a callable but found type {type(fn)}")
+        key = self._key(dispatch_key, op_name)
+        name = self._op_name(op_name)
+        if key.name == "Meta" and _is_composite(name):
+            raise RuntimeError(
+                f"We should not register a meta kernel directly to the operator '{name[1]}', because it has a "
+                "CompositeImplicitAutograd kernel in "
+                "core. Instead we should let the operator decompose, and ensure that we have meta kernels for the base "
+                "ops that it decomposes into."
+            )
+        self._check_alive()
+        kind = "fallthrough" if fn is fallthrough_kernel else "kernel"
+        site = str(user_site(2))
+        self._records.add(name, Kernel(fn, key, site, kind=kind, with_keyset=with_keyset, owner=self._records), allow_override)
+
+    def _key(self, dispatch_key: str | DispatchKey, op_name: object) -> DispatchKey:
+        key = parse_key(dispatch_key or self.dispatch_key)
+        if self.dispatch_key and key.name != self.dispatch_key:
+            raise RuntimeError(
+                f'impl("{op_name}", ...): Explicitly provided dispatch key ({key.name}) is inconsistent with the '
+                'dispatch key of the enclosing '
+                f"TORCH_LIBRARY_IMPL block ({self.dispatch_key}). Use a separate Library for this dispatch key."
+            )
+        return key
+
+    def _op_name(self, op_name: str | OpOverload, api: str = "impl") -> OpName:
+        """The operator meant: ``"foo"``, ``"foo.overload"``, ``"ns::foo"`` or an OpOverload, checked to be in this namespace."""
+        if isinstance(op_name, OpOverload):
+            ns, base, overload = op_name.namespace, op_name._opname, op_name._overloadname
+        elif isinstance(op_name, str):
+            ns, base, overload = parse_name(op_name.removesuffix(".default"))
+        else:
+            raise RuntimeError(f"{api} should be passed either a name or an OpOverload object as the first argument, got {type(op_name)}")
+        if self.ns == "_":
+            raise RuntimeError(f'{api}("{op_name}", ...): Library("_", "IMPL") serves every operator; use its fallback() instead.')
+        if ns and ns != self.ns:
+            raise RuntimeError(
+                f'{api}("{ns}::{base}", ...): Explicitly provided namespace ({ns}) in operator name does not match '
+                'namespace of enclosing '
+                f"TORCH_LIBRARY_IMPL block ({self.ns}). Use a Library of that namespace, or leave the namespace out of "
+                "the operator name."
+            )
+        return self.ns, base, overload or "default"
+
+    def fallback(self, fn: Callable[..., Any], dispatch_key: str | DispatchKey = "", *, with_keyset: bool = False) -> None:
+        """Register ``fn(op, *args, **kwargs)`` for every operator without a kernel for the key; namespace "_" only."""
+        if self.ns != "_":
+            raise RuntimeError(
+                f'Fallback can only be registered using library fragment on the global namespace "_" but it is '
+                f'{self.ns}'
+            )
+        if not (dispatch_key or self.dispatch_key):
+            raise AssertionError("dispatch_key must not be empty for fallback")
+        if not callable(fn):
+            raise TypeError(f"Input function is required to be a callable but found type {type(fn)}")
+        key = self._key(dispatch_key, "fallback")
+        if key.is_alias:
+            raise RuntimeError(f"a backend fallback cannot be registered to the alias key {key.name}: name a run-time key")
+        self._check_alive()
+        kind = "fallthrough" if fn is fallthrough_kernel else "fallback"
+        site = str(user_site(2))
+        self._records.add_fallback(Kernel(fn, key, site, kind=kind, with_keyset=with_keyset, owner=self._records))
+
+    def _register_fake(self, op_name: str, fn: Callable[..., Any], _stacklevel: int = 1, *, allow_override: bool = True) -> None:
+        """Register what the operator does on tensors without data: the kernel of the key Meta."""
+        self.impl(op_name, fn, "Meta", allow_override=allow_override)
+
+    def _destroy(self) -> None:
+        """Take every registration back now; the library cannot be used any more."""
+        self._finalizer.detach()
+        self._records.undo()
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, (tuple, list, set, frozenset))
+
+
+def _is_composite(name: OpName) -> bool:
+    op = find_op(name)
+    return op is not None and op.direct(parse_key("")) is not None
+
+
+def _collected(records: Registrations) -> None:
+    if config.WARN_COLLECTED_LIBRARY and records.ops:
+        names = ", ".join(op.key for op in records.ops)
+        warnings.warn(
+            f"the Library made at {records.site} was collected while it still defined {names}; keep it in a variable "
+            "that lives as long as they "
+            "are used", UserWarning, stacklevel=2,
+        )  # fmt: skip
+    records.undo()
+
+
+@contextmanager
+def _scoped_library(ns: str, kind: str, dispatch_key: str | DispatchKey = "") -> Iterator[Library]:
+    """A Library for a block: everything registered through it is taken back at the end, also after an exception."""
+    lib = Library(ns, kind, dispatch_key)
+    try:
+        yield lib
+    finally:
+        lib._destroy()

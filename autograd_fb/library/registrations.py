@@ -1,0 +1,214 @@
+"""What libraries have registered: applied to the dispatcher in any order, and taken back as a whole.
+
+Note [Registrations come in any order]
+    A kernel whose operator is not defined yet waits here for the schema, as in PyTorch; when an operator is undefined,
+    the kernels that other libraries gave it wait again. A registration is either complete or leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from autograd_fb.core.callsite import Site, site_of
+from autograd_fb.core.schema import FunctionSchema, check_signature
+from autograd_fb.dispatch import fallbacks, registry
+from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels import namespace as kernel_namespace
+
+OpName = tuple[str, str, str]  # namespace, name, overload ("default" for none)
+
+_lock = threading.RLock()
+_waiting: dict[OpName, list[Kernel]] = {}  # kernels whose operator is not defined (yet, or any more)
+_definers: dict[str, Site] = {}            # namespaces of live "DEF" libraries
+
+
+def qualified(name: OpName) -> str:
+    """``ns::name`` or ``ns::name.overload``."""
+    return f"{name[0]}::{name[1]}" + ("" if name[2] == "default" else f".{name[2]}")
+
+
+def find_op(name: OpName) -> OpOverload | None:
+    return (registry.find(name[0], name[1]) or {}).get(name[2])
+
+
+def waiting_for(name: OpName) -> list[Kernel]:
+    """The kernels that wait for this operator's schema, in order of registration."""
+    return list(_waiting.get(name, ()))
+
+
+def waiting_names() -> list[OpName]:
+    return list(_waiting)
+
+
+class Registrations:
+    """Everything one Library registered. Lives on its own, so that it can be undone when the Library is collected."""
+
+    def __init__(self, ns: str, kind: str, site: Site):
+        self.ns, self.kind, self.site = ns, kind, site
+        self.ops: list[OpOverload] = []
+        self.kernels: list[tuple[OpName, Kernel]] = []
+        self.fallbacks: list[Kernel] = []
+        self.alive = True
+        if kind == "DEF":
+            with _lock:
+                self._claim_namespace()
+
+    def _claim_namespace(self) -> None:
+        if self.ns in _definers:
+            raise RuntimeError(
+                f"Only a single TORCH_LIBRARY can be used to register the namespace {self.ns}; please put all of your "
+                "definitions in a "
+                f'single Library("{self.ns}", "DEF"). To add implementations use kind "IMPL", to add definitions in '
+                'another place '
+                f'use kind "FRAGMENT". Previous registration: {_definers[self.ns]}; latest registration: {self.site}'
+            )
+        _definers[self.ns] = self.site
+
+    def define(self, schema: FunctionSchema, site: Site, tags: tuple[Any, ...]) -> OpOverload:
+        """Define the operator and give it the kernels that were waiting; nothing is left behind if one does not fit."""
+        name = (schema.namespace, schema.base_name, schema.overload_name or "default")
+        with _lock:
+            registry.find(name[0], name[1])  # so that a row of the table counts as defined
+            op = registry.define(schema, str(site), tags)
+            try:
+                for kernel in _waiting.get(name, ()):
+                    check_callable(op, kernel)
+            except ValueError:
+                registry.undefine(op)
+                raise
+            for kernel in _waiting.pop(name, ()):
+                op.add(kernel)
+            self.ops.append(op)
+            return op
+
+    def add(self, name: OpName, kernel: Kernel, allow_override: bool) -> None:
+        """Register a kernel; a second one for the same key is an error unless it is the same function once more."""
+        with _lock:
+            op = find_op(name)
+            present = op.kernels.get(kernel.key, []) if op else [k for k in waiting_for(name) if k.key is kernel.key]
+            theirs = [k for k in present if isinstance(k.owner, Registrations)]
+            if theirs and not allow_override and not same_source(theirs[-1], kernel):
+                raise RuntimeError(
+                    f"This is not allowed since there's already a kernel registered from python overriding "
+                    f"{qualified(name)}'s behavior for "
+                    f"{kernel.key.name} dispatch key and {self.ns} namespace.\n"
+                    f"  previous registration: {theirs[-1].site}\n  new registration:      {kernel.site}\n"
+                    "Pass allow_override=True to replace it for as long as this library lives."
+                )
+            if op is not None:
+                check_callable(op, kernel)
+                op.add(kernel)
+            else:
+                _waiting.setdefault(name, []).append(kernel)
+            self.kernels.append((name, kernel))
+        changed(name)
+
+    def add_fallback(self, kernel: Kernel) -> None:
+        """Register a backend fallback; one that another library registered for the key is an error."""
+        with _lock:
+            present = fallbacks.all_fallbacks().get(kernel.key)
+            if present is not None and isinstance(present.owner, Registrations) and not same_source(present, kernel):
+                raise RuntimeError(
+                    f"Tried to register multiple backend fallbacks for the same dispatch key {kernel.key.name}; "
+                    "previous registration "
+                    f"registered at {present.site}, new registration registered at {kernel.site}"
+                )
+            fallbacks.add(kernel)
+            self.fallbacks.append(kernel)
+
+    def undo(self) -> None:
+        """Take everything back, last first; what it had replaced is in force again. Does nothing the second time."""
+        with _lock:
+            if not self.alive:
+                return
+            self.alive = False
+            for name, kernel in reversed(self.kernels):
+                op = find_op(name)
+                if op is not None:
+                    op.remove(kernel)
+                forget_waiting(name, kernel)
+            for fallback in reversed(self.fallbacks):
+                fallbacks.remove(fallback)
+            for op in reversed(self.ops):
+                others = [k for stack in op.kernels.values() for k in stack]
+                if others:
+                    _waiting[(op.namespace, op._opname, op._overloadname)] = others
+                registry.undefine(op)
+            if self.kind == "DEF":
+                _definers.pop(self.ns, None)
+            names = [name for name, _ in self.kernels]
+            self.kernels, self.fallbacks, self.ops = [], [], []
+        for name in names:
+            changed(name)
+
+
+def forget_waiting(name: OpName, kernel: Kernel) -> None:
+    kernels = _waiting.get(name, [])
+    if kernel in kernels:
+        kernels.remove(kernel)
+    if not kernels:
+        _waiting.pop(name, None)
+
+
+def changed(name: OpName) -> None:
+    """The raw backward calls kernels without the dispatcher: let it look again for the user's."""
+    if name[0] == "aten":
+        kernel_namespace.forget()
+
+
+def same_source(old: Kernel, new: Kernel) -> bool:
+    """Whether a registration repeats an earlier one: the same named function of a module, as when a notebook cell is run again."""
+
+    def source(fn: Callable[..., Any] | None) -> tuple[str, str]:
+        return getattr(fn, "__module__", "") or "", getattr(fn, "__qualname__", "") or ""
+
+    module, name = source(new.fn)
+    return bool(module and name) and "<" not in name and source(old.fn) == (module, name)
+
+
+def check_callable(op: OpOverload, kernel: Kernel) -> None:
+    """Raise ValueError if the kernel can be called neither with all arguments nor with only those without a default."""
+    if kernel.kind != "kernel" or kernel.fn is None:
+        return
+    if kernel.with_keyset:
+        if _takes(kernel.fn, [None, *_required(op._schema)], _required_names(op._schema)):
+            return
+        if not _takes(kernel.fn, [None] * (op._schema.n_positional + 1), [a.name for a in op._schema.arguments if a.kwarg_only]):
+            raise ValueError(
+                f"{op.key}: the function cannot be called with the key set followed by the schema's arguments.\n"
+                f"  schema:   {op._schema}\n  function: {inspect.signature(kernel.fn)}, {site_of(kernel.fn)}\n"
+                "  With with_keyset=True the first parameter is the DispatchKeySet."
+            )
+        return
+    try:
+        check_signature(op._schema, kernel.fn)
+    except ValueError:
+        # Arguments equal to their defaults are not passed, so a kernel may leave them out of its signature.
+        if not _takes(kernel.fn, _required(op._schema), _required_names(op._schema)):
+            raise
+
+
+def _required(schema: FunctionSchema) -> list[None]:
+    return [None for a in schema.arguments if not a.kwarg_only and not a.has_default_value()]
+
+
+def _required_names(schema: FunctionSchema) -> list[str]:
+    return [a.name for a in schema.arguments if a.kwarg_only and not a.has_default_value()]
+
+
+def _takes(fn: Callable[..., Any], positional: list[None], names: Iterable[str]) -> bool:
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*positional, **dict.fromkeys(names))
+    except TypeError:
+        return False
+    return True
+
+
