@@ -252,9 +252,9 @@ _no_heaviside = no_derivative("derivative for aten::heaviside is not implemented
 # fmt: off
 # --- rows: arithmetic
 
-row("add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.add,
+row("add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.add, plain="add",
     backward={"self": lambda F, grad: grad, "other": _times_alpha}, forward=_add_forward)
-row("sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.sub,
+row("sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.sub, plain="subtract",
     backward={"self": lambda F, grad: grad, "other": lambda F, grad, alpha: -_times_alpha(F, grad, alpha)},
     forward=_sub_forward)
 row("rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", POINTWISE, kernel=k.rsub, inplace=False,

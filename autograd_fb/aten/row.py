@@ -37,7 +37,7 @@ class Row:
 
     __slots__ = (
         "_schema", "backward", "composite", "differentiable", "doc", "family", "forward", "function", "inplace",
-        "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "promotion", "site", "slope", "text",
+        "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain", "promotion", "site", "slope", "text",
     )  # fmt: skip
 
     def __init__(
@@ -60,13 +60,14 @@ class Row:
         function: bool,
         differentiable: bool,
         doc: str,
+        plain: str | None,
         site: tuple[str, int],
     ):
         self.text, self.promotion, self.kernel, self.family = text, promotion, kernel, family
         self.slope, self.backward, self.forward, self.linear = slope, backward, forward, linear
         self.composite, self.meta, self.inplace_kernel = composite, meta, inplace_kernel
         self.inplace, self.out, self.method, self.function = inplace, out, method, function
-        self.differentiable, self.doc, self.site = differentiable, doc, site
+        self.differentiable, self.doc, self.plain, self.site = differentiable, doc, plain, site
         self.key = text.partition("(")[0].strip()
         self._schema: FunctionSchema | None = None
 
@@ -115,13 +116,15 @@ def op(
     function: bool = True,
     differentiable: bool | None = None,
     doc: str = "",
+    plain: str | None = None,
 ) -> Row:
     """Add a row to `TABLE` under ``name.overload`` (``name`` alone when the overload is the default one).
 
     ``slope``: per argument ``(F, names...) -> local derivative``. ``backward``: per argument, or per tuple of arguments
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
     with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
-    tuple). ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
+    tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors have
+    their defaults (``add`` with alpha=1). ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
     return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
     """
     if (kernel is None) == (composite is None):
@@ -144,10 +147,11 @@ def op(
         inplace_kernel=inplace_kernel,
         inplace=(pointwise and first_is_self) or inplace_kernel is not None if inplace is None else inplace,
         out=("Tensor" in returns and "Tensor(" not in returns) if out is None else out,
-        method=method and any(f"{kind} self" in head for kind in ("Tensor", "Tensor(a)", "Tensor(a -> *)")),
+        method=method and any(f"{kind} self" in head for kind in ("Tensor", "Tensor(a)", "Tensor(a -> *)", "Tensor(a!)")),
         function=function,
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,
+        plain=plain,
         site=(frame.f_code.co_filename, frame.f_lineno),
     )
     if row.key in TABLE:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
-from autograd_fb.autograd.rules import NodeWriter, Rules
+from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.views import note_creation
 from autograd_fb.core import keys
@@ -22,8 +22,7 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
-from autograd_fb.kernels.promote import NUMBERS
-from autograd_fb.kernels.plans import Plan, Writer
+from autograd_fb.kernels.plans import Plan, Writer, by_numbers
 from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
@@ -72,36 +71,8 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             return note_creation(below, op, signature)
         return below if not (is_recorded(signature) and row.differentiable) else below
     if signature & SCALAR_MASK:
-        return _by_numbers(op, signature, key)
+        return by_numbers(op, lambda numbers: taped(op, signature, key, numbers))
     return taped(op, signature, key, frozenset())
-
-
-def _by_numbers(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
-    """Python numbers among the tensor arguments: one plan for each set of places they stand in."""
-    tensors = [i for i, a in enumerate(op._schema.arguments) if a.is_tensor]
-    names = [python_name(a.name) for a in op._schema.arguments]
-    plans: dict[tuple[int, ...], Plan] = {}
-    if len(tensors) == 2 and tensors[:2] == [0, 1]:
-        second = taped(op, signature, key, frozenset([names[1]]))
-
-        def tensor_and_number(*args: Any) -> Any:
-            if isinstance(args[1], NUMBERS):
-                return second(*args)
-            where = (0,)
-            if where not in plans:
-                plans[where] = taped(op, signature, key, frozenset([names[0]]))
-            return plans[where](*args)
-
-        return tensor_and_number
-
-    def with_numbers(*args: Any) -> Any:
-        where = tuple(i for i in tensors if isinstance(args[i], NUMBERS))
-        plan = plans.get(where)
-        if plan is None:
-            plan = plans[where] = taped(op, signature, key, frozenset(names[i] for i in where))
-        return plan(*args)
-
-    return with_numbers
 
 
 def below_is_builtin(op: OpOverload, signature: int, key: DispatchKey) -> bool:
@@ -116,8 +87,8 @@ class TapedWriter(Writer):
     """The lines of a taped plan: the call, the node, the results in their place in the graph."""
 
     def __init__(self, op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]):
-        super().__init__(op, signature)
-        self.key, self.numbers = key, numbers
+        super().__init__(op, signature, numbers)
+        self.key = key
         self.rules = rules_of(self.row)
         self.pointwise = self.row.promotion is not PLAIN
         returns = op._schema.returns
@@ -129,7 +100,7 @@ class TapedWriter(Writer):
 
     def unwrap(self) -> None:
         super().unwrap()
-        if self.pointwise and len(self.call.tensors) > 1 and self.needs_promotion():
+        if self.casts():
             for i, t in enumerate(self.call.tensors):
                 self.add(f"o{i} = a{i}")
 
@@ -141,17 +112,35 @@ class TapedWriter(Writer):
         self.add("with Guard():", f"    r = below({', '.join(self.call.names)})")
         self.add("r = r.array" if self.single else "r = [getattr(x, 'array', x) for x in r]")
 
-    def edges(self) -> str:
-        """The tuple of edges, one per differentiable argument."""
+    def casts(self) -> bool:
+        """Whether tensor arguments may be cast, so that their gradients have to be cast back."""
+        return self.pointwise and self.needs_promotion() and self.settled_dtype() is None
+
+    def edges(self) -> None:
+        """One edge per differentiable argument: `e0`, `e1`, ... and the tuple of them."""
         parts = []
-        for n in map(python_name, self.rules.differentiable):
+        for i, n in enumerate(map(python_name, self.rules.differentiable)):
             if n in self.numbers:
-                parts.append("None")
+                self.add(f"e{i} = None")
             elif n in self.call.lists:
-                parts.append(f"*[t.node for t in {n}]")
+                self.add(f"e{i} = [t.node for t in {n}]")
             else:
-                parts.append(f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node")
-        return "(" + ", ".join(parts) + ",)"
+                self.add(f"e{i} = " + (f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node"))
+            parts.append(f"*e{i}" if n in self.call.lists else f"e{i}")
+        self.add(f"edges = ({', '.join(parts)},)")
+
+    def no_edge(self) -> str:
+        """The condition that nothing with a derivative requires grad."""
+        return " and ".join(
+            f"not any(e{i})" if python_name(n) in self.call.lists else f"e{i} is None" for i, n in enumerate(self.rules.differentiable)
+        )
+
+    def wanted(self, n: str) -> str:
+        """The condition under which a rule that will run needs the saved value; empty when always."""
+        users = {m for names, rule, _ in self.rules.groups if n in parameters(rule) for m in names}
+        if users >= set(self.rules.differentiable) or users & set(self.rules.lists):
+            return ""
+        return " or ".join(f"e{self.rules.differentiable.index(m)} is not None" for m in sorted(users))
 
     def may_be_free(self) -> bool:
         """Whether only arguments without a derivative may be what requires grad."""
@@ -161,6 +150,7 @@ class TapedWriter(Writer):
         parts = []
         for n in self.rules.saved:
             kind, name = self.rules.kind(n), python_name(n)
+            condition = self.wanted(n) if kind in ("tensor", "result") and name not in self.numbers else ""
             if kind == "list":
                 parts.append(f"tuple({name} or ())")
             elif kind == "result":
@@ -172,6 +162,8 @@ class TapedWriter(Writer):
                 parts.append(self._attribute(n))
             else:
                 parts.append(name)
+            if condition:
+                parts[-1] = f"{parts[-1]} if {condition} else None"
         return "(" + ", ".join(parts) + ("," if len(parts) == 1 else "") + ")"
 
     def _attribute(self, n: str) -> str:
@@ -184,7 +176,7 @@ class TapedWriter(Writer):
         if base in self.numbers:
             return "()" if what == "shape" else "None"
         array = self.values[base]
-        if self.pointwise and len(self.call.tensors) > 1 and self.needs_promotion():
+        if self.casts():
             array = "o" + array[1:]
         if base in self.call.optional:
             return f"None if {array} is None else {array}.{what}"
@@ -195,10 +187,10 @@ class TapedWriter(Writer):
         tensors = self.call.tensors
         if not self.pointwise:
             return "None" if self.single else "len(r)"
-        if len(tensors) == 1 and not self.needs_promotion():
+        cast = self.casts()
+        if len(tensors) == 1 and not cast:
             return "None"
-        cast = self.needs_promotion()
-        prefix = "o" if cast and len(tensors) > 1 else "a"
+        prefix = "o" if cast else "a"
         items = []
         for i, t in enumerate(tensors):
             array = f"{prefix}{i}"
@@ -250,7 +242,7 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
     returns = op._schema.returns
     if w.single:
         w.fix_scalar()
-        w.add(f"edges = {w.edges()}")
+        w.edges()
         static = w.static_signature()
         sig = str(static | REQUIRES_GRAD) if static is not None else "s"
         free = []
@@ -259,7 +251,7 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
             w.scope["DIFFERENTIABLE"] = DIFFERENTIABLE_BITS
             free.append("not s & DIFFERENTIABLE")
         if w.may_be_free():
-            free.append("not any(edges)")
+            free.append(w.no_edge())
         if w.row.is_view:
             w.add(f"t = make_view(r, {w.call.tensors[0]}, {'s' if static is None else static})")
         else:
@@ -273,9 +265,9 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
         return w.finish()
     w.scope["wrap_results"] = _wrap
     base = w.call.tensors[0] if w.row.is_view else "None"
-    w.add(f"edges = {w.edges()}")
+    w.edges()
     w.add(f"ts = wrap_results(r, binding, {base}, {returns[0].is_tensor_list})")
-    w.add("if not any(edges): return ts")
+    w.add(f"if {w.no_edge()}: return ts")
     w.node()
     w.add(f"return finish(ts, node, {w.row.is_view})")
     return w.finish()

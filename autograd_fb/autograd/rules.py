@@ -163,7 +163,10 @@ class NodeWriter:
             else:
                 given.append(python_name(p))
         call = f"rule{i}({', '.join(given)})"
-        if slope:
+        if slope and parameters(rule) in ([], ["F"]):
+            constant = rule(*[None] * len(parameters(rule)))
+            value = [f"        g_{names[0]} = " + {1: grad, -1: f"-{grad}"}.get(constant, f"{grad} * {constant!r}")]
+        elif slope:
             (name,) = names
             factor = f"{'FR' if raw else 'FT'}.conj({call})" if self.complex else call
             if self.complex:

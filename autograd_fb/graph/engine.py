@@ -70,17 +70,24 @@ def _discover(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]]
         if root.task is not task:
             _claim(root, task)
             stack.append(root)
-    pop, push = stack.pop, stack.append
+    pop, push, claimed = stack.pop, stack.append, task.claimed.append
     while stack:
         node = pop()
         for e in node.edges:
             if e is None:
                 continue
             n = e.node if type(e) is Output else e
-            if n.task is not task:
-                _claim(n, task)
+            owner = n.task
+            if owner is task:
+                n.pending += 1
+            else:
+                if owner is None:  # _claim, written out for the usual case
+                    n.task, n.buffer = task, None
+                    claimed(n)
+                else:
+                    _claim(n, task)
+                n.pending = 1
                 push(n)
-            n.pending += 1
             if parents is not None:
                 parents.setdefault(n, []).append(node)
 
@@ -207,20 +214,19 @@ def _loop(
             results = node.apply_raw(grad)
         if not keep:
             node.release()
-        for target, g in zip(node.edges, results, strict=False):
-            if target is None:
+        for n, g in zip(node.edges, results):  # noqa: B905 (a leaf has neither edges nor results)
+            if n is None:
                 continue
-            if type(target) is Output or target.num_outputs != 1:
-                n = target.node if type(target) is Output else target
+            if type(n) is Output or n.num_outputs != 1:
                 if g is not None:
-                    _put(target, g, values)
-            else:
-                n = target
-                if g is not None:
-                    n.buffer = g if n.buffer is None else add(n.buffer, g)
-            n.pending -= 1
-            if n.pending == 0:
+                    _put(n, g, values)
+                n = n.node if type(n) is Output else n
+            elif g is not None:
+                n.buffer = g if n.buffer is None else add(n.buffer, g)
+            if n.pending == 1:
                 ready.append(n)
+            else:
+                n.pending -= 1
 
 
 def _sequence(node: Node) -> int:

@@ -17,12 +17,13 @@ from typing import Any
 from autograd_fb.aten.row import COMPARISON, PLAIN, POINTWISE_FLOAT, Row
 from autograd_fb.backend.registry import BY_KEY, Binding
 from autograd_fb.core import keys
-from autograd_fb.core.dtype import ALL_DTYPES, get_default_dtype
+from autograd_fb.core.dtype import ALL_DTYPES, DType, get_default_dtype
 from autograd_fb.core.keys import IS_VIEW, SCALAR_MASK
+from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_dtype
+from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.kernels import promote as promotion_rules
-from autograd_fb.kernels.describe import Call, call_text, native_dtype, quiet_kernel
-from autograd_fb.kernels.promote import promote, same_device, single_dtype, to_binding
+from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
+from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
 from autograd_fb.tensor.tensor import Tensor, make_view, refresh
 
 Plan = Callable[..., Any]
@@ -34,6 +35,7 @@ def compile_plan(name: str, lines: list[str], scope: dict[str, Any]) -> Plan:
     source = "\n".join(lines) + "\n"
     filename = f"<autograd_fb plan {_number()}: {name}>"
     scope["__name__"] = None  # Python drops warnings raised for frames of no module: 1/0 is a value, not a warning
+    scope["INTERNAL_FRAMES"] = True  # a recorded call site is never a plan's own line
     exec(compile(source, filename, "exec"), scope)  # noqa: S102 (written here, from identifiers of schemas)
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     plan: Plan = scope[name]
@@ -56,8 +58,8 @@ def stale(t: Any) -> bool:
 class Writer:
     """Collects the lines of a plan for one op and signature, from its arguments to the kernel's result `r`."""
 
-    def __init__(self, op: OpOverload, signature: int):
-        self.op, self.signature = op, signature
+    def __init__(self, op: OpOverload, signature: int, numbers: frozenset[str] = frozenset()):
+        self.op, self.signature, self.numbers = op, signature, numbers
         self.row: Row = op.row
         self.call = Call(self.row, op._schema)
         bits = signature >> keys.FIRST_BACKEND_BIT
@@ -95,11 +97,10 @@ class Writer:
         self.lines.append(f"def {self.name}({names}):")
         if self.signature & IS_VIEW:
             for t in self.call.tensors:
-                plain = f"type({t}) in NUMBERS or " if self.signature & SCALAR_MASK else ""
-                self.add(f"if not ({plain}{t} is None) and stale({t}): return op({self._again()})")
+                if t not in self.numbers:
+                    self.add(f"if {t} is not None and stale({t}): return op({self._again()})")
             for t in self.call.lists:
                 self.add(f"if any(stale(t) for t in {t} or ()): return op({self._again()})")
-            self.scope["NUMBERS"] = frozenset(promotion_rules.NUMBERS)
 
     def _again(self) -> str:
         return ", ".join(f"{n}={n}" if a.kwarg_only else n for a, n in zip(self.call.arguments(), self.call.names, strict=True))
@@ -107,14 +108,13 @@ class Writer:
     def unwrap(self) -> None:
         """Arrays out of tensors: `a0`, `a1`, ...; numbers stay what they are."""
         call = self.call
-        numbers = bool(self.signature & SCALAR_MASK)
         if self.mixed_devices or self.binding.multi:
             every = ", ".join([*call.tensors, *(f"*({n} or ())" for n in call.lists)])
             self.add(f"same_device(({every},), {self.op._name!r})")
         for i, t in enumerate(call.tensors):
             get = f"to_binding({t}, binding, 0)" if self.mixed_devices else f"{t}.array"
-            if numbers:
-                get = f"{get} if isinstance({t}, Tensor) else {t}"
+            if t in self.numbers:
+                get = t
             elif t in call.optional:
                 get = f"None if {t} is None else {get}"
             self.add(f"a{i} = {get}")
@@ -142,14 +142,48 @@ class Writer:
             return True
         return self.row.promotion is POINTWISE_FLOAT and ALL_DTYPES[self.dtype].kind in "biu"
 
+    def settled_dtype(self) -> DType | None:
+        """The common dtype of one tensor dtype and Python numbers, where the signature settles that tensors need no cast."""
+        if self.dtype is None or self.row.promotion is PLAIN or self.mixed_devices:
+            return None
+        dtype = ALL_DTYPES[self.dtype]
+        kinds = [t for t, bit in keys.SCALAR_BITS.items() if self.signature & bit]
+        common = result_type_of_bits(1 << dtype.index, 0, dtype_bits(scalar_dtype(t(0)) for t in kinds)) if kinds else dtype
+        if common is not dtype or (self.row.promotion is POINTWISE_FLOAT and dtype.kind in "biu"):
+            return None
+        return None if self.row.promotion is COMPARISON and dtype.kind in "biu" and kinds else dtype
+
     def promote(self) -> None:
-        if self.needs_promotion():
+        """Casts and constants, as far as the signature asks for them."""
+        if not self.needs_promotion():
+            return
+        settled = self.settled_dtype()
+        if settled is None:
             arrays = ", ".join(self.values[t] for t in self.call.tensors)
             self.add(f"{arrays}, = promote(({arrays},), binding, promotion)")
+            return
+        self.scope.update(constants=constant_table(settled, self.binding), constant=constant, DTYPE=settled)
+        for t in self.call.tensors:
+            if t in self.numbers:
+                a = self.values[t]
+                self.add(f"{a} = constants.get({t}) if {t} else None")
+                self.add(f"if {a} is None: {a} = constant({t}, DTYPE, binding)")
 
     def compute(self) -> None:
         """The kernel call; a library that answers with scalars gets arrays made of them."""
-        self.add(f"r = kernel({call_text(self.call, self.values)})")
+        call = f"kernel({call_text(self.call, self.values)})"
+        if self.plain is not None:
+            self.scope["plain"] = getattr(self.binding.xp, self.plain)
+            tests = [f"{n} == {a.default_value!r}" for a, n in zip(self.call.arguments(), self.call.names, strict=True)
+                     if n not in self.call.tensors]
+            arrays = ", ".join(self.values[t] for t in self.call.tensors)
+            call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
+        self.add(f"r = {call}")
+
+    @property
+    def plain(self) -> str | None:
+        """The standard function that the kernel is while every other argument has its default."""
+        return self.row.plain if self.row.key not in overrides(self.binding) else None
 
     def fix_scalar(self, r: str = "r") -> None:
         if self.binding.backend.traits.scalar_results:
@@ -157,7 +191,9 @@ class Writer:
 
     def static_signature(self) -> int | None:
         """The result's signature where the row and the signature settle it: named kernels of one dtype."""
-        if not isinstance(self.row.kernel, str) or self.row.promotion is PLAIN or self.needs_promotion():
+        if not (isinstance(self.row.kernel, str) or self.row.plain) or self.row.promotion is PLAIN:
+            return None
+        if self.needs_promotion() and self.settled_dtype() is None:
             return None
         if self.dtype is None or ALL_DTYPES[self.dtype].is_complex:
             return None
@@ -186,9 +222,42 @@ class Writer:
         return compile_plan(self.name, self.lines, self.scope)
 
 
+def by_numbers(op: OpOverload, write: Callable[[frozenset[str]], Plan]) -> Plan:
+    """Python numbers among the tensor arguments: one plan for each set of places they stand in.
+
+    Of two tensor arguments the second is the likely number; its plan itself hands the other case on.
+    """
+    places = [i for i, a in enumerate(op._schema.arguments) if a.is_tensor]
+    names = [python_name(a.name) for a in op._schema.arguments]
+    plans: dict[tuple[int, ...], Plan] = {}
+
+    def choose(*args: Any) -> Any:
+        where = tuple(i for i in places if isinstance(args[i], NUMBERS))
+        plan = plans.get(where)
+        if plan is None:
+            plan = plans[where] = write(frozenset(names[i] for i in where))
+        return plan(*args)
+
+    if len(places) != 2 or any(a.is_tensor_list for a in op._schema.arguments):
+        return choose
+    usual = plans[(places[1],)] = write(frozenset([names[places[1]]]))
+    first, second = names[places[0]], names[places[1]]
+    source = usual.source.splitlines()  # type: ignore[attr-defined]
+    again = ", ".join(names)
+    source.insert(1, f"    if {second}.__class__ not in NUMBER_TYPES or {first}.__class__ in NUMBER_TYPES: return choose({again})")
+    scope = dict(usual.__globals__, choose=choose, NUMBER_TYPES=frozenset(NUMBERS))
+    return compile_plan(usual.__name__, source, scope)
+
+
 def untaped(op: OpOverload, signature: int) -> Plan:
     """The plan below autograd: unwrap, promote, call, wrap."""
-    w = Writer(op, signature)
+    if signature & SCALAR_MASK and op.row.promotion is not PLAIN:
+        return by_numbers(op, lambda numbers: write_untaped(op, signature, numbers))
+    return write_untaped(op, signature, frozenset())
+
+
+def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Plan:
+    w = Writer(op, signature, numbers)
     w.head()
     w.unwrap()
     w.promote()

@@ -23,9 +23,14 @@ NUMBERS = (bool, int, float, complex)
 _constants: dict[tuple[int, int], dict[Any, Any]] = {}
 
 
+def constant_table(dtype: DType, binding: Binding) -> dict[Any, Any]:
+    """The constants in use of a dtype, by number."""
+    return _constants.setdefault((id(binding), dtype.index), {})
+
+
 def constant(value: Any, dtype: DType, binding: Binding) -> Any:
     """A Python number as a 0-d array; the ones in use are kept (a NumPy ufunc takes twice as long with a number)."""
-    table = _constants.setdefault((id(binding), dtype.index), {})
+    table = constant_table(dtype, binding)
     found = table.get(value) if value else None  # 0.0 and -0.0 are one key: zeros are made anew
     if found is None:
         if dtype.kind == "b":
