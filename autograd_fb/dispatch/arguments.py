@@ -51,7 +51,7 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
         return value, signature
     bits = scalar_bits(value)
     if bits is not None:
-        return value, bits
+        return (value.item() if hasattr(value, "item") else value), bits  # np.float64 is a float with a dtype of its own
     for convert in CONVERTERS:
         converted = convert(value)
         if converted is not value:

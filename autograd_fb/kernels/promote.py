@@ -51,7 +51,7 @@ def result_dtype(arrays: Sequence[Any], binding: Binding, promotion: Promotion) 
     for a in arrays:
         if a is None:
             continue
-        if isinstance(a, NUMBERS):
+        if isinstance(a, NUMBERS) and not hasattr(a, "dtype"):  # np.float64 is a float, and a 0-d array here
             scalar |= 1 << scalar_dtype(a).index
         elif a.ndim:
             dim |= 1 << binding.dtype(a.dtype).index
@@ -71,7 +71,7 @@ def promote(arrays: Sequence[Any], binding: Binding, promotion: Promotion) -> li
     for a in arrays:
         if a is None:
             out.append(None)
-        elif isinstance(a, NUMBERS):
+        elif isinstance(a, NUMBERS) and not hasattr(a, "dtype"):
             if promotion is COMPARISON and dtype.kind in "iu" and not _fits(a, dtype):
                 out.append(a)  # comparing with a number out of range must not wrap it
             else:
