@@ -1,0 +1,361 @@
+"""NumPy kernels that beat the shared ones: products, reductions, softmax, losses, embedding.
+
+Each entry of `KERNELS` replaces the shared kernel of the row of that name. A kernel takes the common case (one dtype,
+shapes that fit) straight and hands everything else, errors included, to the kernel it replaces.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_fb_backends.numpy_windows import KERNELS as _WINDOWS
+
+Array = Any
+
+_BLAS = "fdFD"  # dtype characters that BLAS takes: float32, float64, complex64, complex128
+_REAL = "fd"
+
+
+def shared(key: str) -> Callable[..., Any]:
+    """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
+    kernel: Callable[..., Any] = sys.modules["autograd_fb.aten.row"].TABLE[key].kernel
+    return kernel
+
+
+# ------------------------------------------------------------------------------------------------ products
+# a.dot(b) costs a third of np.matmul's call for small matrices and is the same gemm for large ones.
+
+
+def _product(a: Array, b: Array) -> Array:
+    """The product of two matrices that fit; with one term per sum it is a multiplication, five times faster."""
+    return a * b if a.shape[1] == 1 else a.dot(b)
+
+
+def mm(xp: Any, self: Array, mat2: Array) -> Array:
+    if (
+        self.ndim == 2 == mat2.ndim and self.dtype == mat2.dtype and self.dtype.char in _BLAS
+        and self.shape[1] == mat2.shape[0]
+    ):  # fmt: skip
+        return _product(self, mat2)
+    return shared("mm")(xp, self, mat2)
+
+
+def matmul(xp: Any, self: Array, other: Array) -> Array:
+    if self.dtype == other.dtype and self.dtype.char in _BLAS:
+        if other.ndim == 2 and self.ndim >= 2 and self.shape[-1] == other.shape[0]:
+            if self.ndim == 2:
+                return _product(self, other)
+            return self.reshape(-1, other.shape[0]).dot(other).reshape(*self.shape[:-1], other.shape[1])
+        if self.ndim == other.ndim > 2 and self.shape[-1] == other.shape[-2] and self.shape[:-2] == other.shape[:-2]:
+            return np.matmul(self, other)
+    return shared("matmul")(xp, self, other)
+
+
+def bmm(xp: Any, self: Array, mat2: Array) -> Array:
+    if (
+        self.ndim == 3 == mat2.ndim and self.dtype == mat2.dtype and self.dtype.char in _BLAS
+        and self.shape[0] == mat2.shape[0] and self.shape[2] == mat2.shape[1]
+    ):  # fmt: skip
+        return np.matmul(self, mat2)
+    return shared("bmm")(xp, self, mat2)
+
+
+def linear(xp: Any, input: Array, weight: Array, bias: Array | None = None) -> Array:
+    """One 2-D gemm over all leading dims, the bias added in place."""
+    if (
+        weight.ndim == 2 and input.ndim >= 2 and input.dtype == weight.dtype and input.dtype.char in _BLAS
+        and input.shape[-1] == weight.shape[1]
+        and (bias is None or (bias.dtype == input.dtype and bias.shape == weight.shape[:1]))
+    ):  # fmt: skip
+        flat = input if input.ndim == 2 else input.reshape(-1, weight.shape[1])
+        out = _product(flat, weight.T)
+        if bias is not None:
+            out += bias
+        return out if input.ndim == 2 else out.reshape(*input.shape[:-1], weight.shape[0])
+    return shared("linear")(xp, input, weight, bias)
+
+
+def addmm(xp: Any, self: Array, mat1: Array, mat2: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:
+    if (
+        mat1.ndim == 2 == mat2.ndim and mat1.dtype == mat2.dtype == self.dtype and mat1.dtype.char in _BLAS
+        and mat1.shape[1] == mat2.shape[0] and self.ndim in (1, 2) and self.shape[-1] == mat2.shape[1]
+        and (self.ndim == 1 or self.shape[0] in (1, mat1.shape[0]))
+    ):  # fmt: skip
+        out = _product(mat1, mat2)
+        if alpha != 1:
+            out *= alpha
+        if beta == 1:
+            out += self
+        elif beta != 0:
+            out += self * beta
+        return out
+    return shared("addmm")(xp, self, mat1, mat2, beta=beta, alpha=alpha)
+
+
+# ------------------------------------------------------------------------------------------------ reductions
+
+
+def sum_all(xp: Any, self: Array, *, dtype: Any = None) -> Array:
+    if dtype is None and self.dtype.char in _BLAS:
+        return np.add.reduce(self, axis=None)
+    return shared("sum")(xp, self, dtype=dtype)
+
+
+def _axes(dim: Any, ndim: int) -> tuple[int, ...] | None:
+    """Distinct non-negative dims, or None where the shared kernel has to look at them."""
+    if dim is None or ndim == 0:
+        return None
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if not dims:
+        return None
+    fixed = tuple(d + ndim if d < 0 else d for d in dims)
+    return fixed if len(set(fixed)) == len(fixed) and all(0 <= d < ndim for d in fixed) else None
+
+
+def sum_dims(xp: Any, self: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    axes = _axes(dim, self.ndim)
+    if dtype is None and axes is not None and self.dtype.char in _BLAS:
+        return np.add.reduce(self, axis=axes, keepdims=keepdim)
+    return shared("sum.dim_IntList")(xp, self, dim, keepdim, dtype=dtype)
+
+
+def mean_all(xp: Any, self: Array, *, dtype: Any = None) -> Array:
+    if dtype is None and self.dtype.char in _BLAS and self.size:
+        return np.add.reduce(self, axis=None) / self.size
+    return shared("mean")(xp, self, dtype=dtype)
+
+
+def mean_dims(xp: Any, self: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    axes = _axes(dim, self.ndim)
+    if dtype is None and axes is not None and self.dtype.char in _BLAS and self.size:
+        count = 1
+        for d in axes:
+            count *= self.shape[d]
+        out = np.add.reduce(self, axis=axes, keepdims=keepdim)
+        out /= count
+        return out
+    return shared("mean.dim")(xp, self, dim, keepdim, dtype=dtype)
+
+
+def _best(name: str, largest: bool) -> Callable[..., Any]:
+    find = np.argmax if largest else np.argmin  # the first NaN is the extreme, as in PyTorch
+
+    def argument(xp: Any, self: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+        if self.dtype.char in "fdilqbhB" and self.size:
+            if dim is None and not keepdim:
+                return find(self)
+            if dim is not None and -self.ndim <= dim < self.ndim:
+                return find(self, axis=dim, keepdims=keepdim)
+        return shared(name)(xp, self, dim, keepdim)
+
+    return argument
+
+
+def _extreme(name: str, largest: bool) -> Callable[..., Any]:
+    find = np.argmax if largest else np.argmin
+
+    def extreme(xp: Any, self: Array, dim: int, keepdim: bool = False) -> Any:
+        if self.dtype.char in "fdilqbhB" and self.size and -self.ndim <= dim < self.ndim:
+            indices = find(self, axis=dim, keepdims=True)
+            values = np.take_along_axis(self, indices, axis=dim)
+            return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+        return shared(name)(xp, self, dim, keepdim)
+
+    return extreme
+
+
+def _running(name: str, scan: Any) -> Callable[..., Any]:
+    def running(xp: Any, self: Array, dim: int) -> Any:
+        if self.dtype.char not in "fdilq" or not self.size or not -self.ndim <= dim < self.ndim:
+            return shared(name)(xp, self, dim)
+        values = scan.accumulate(self, axis=dim)
+        hit = values == self
+        if self.dtype.char in _REAL:
+            hit |= np.isnan(self)
+        shape = [1] * self.ndim
+        shape[dim] = self.shape[dim]
+        places = np.arange(self.shape[dim]).reshape(shape)
+        return values, np.maximum.accumulate(np.where(hit, places, 0), axis=dim)
+
+    return running
+
+
+def logcumsumexp(xp: Any, self: Array, dim: int) -> Array:
+    if self.dtype.char in _REAL and -self.ndim <= dim < self.ndim:
+        return np.logaddexp.accumulate(self, axis=dim)
+    return shared("logcumsumexp")(xp, self, dim)
+
+
+def bincount(xp: Any, self: Array, weights: Array | None = None, minlength: int = 0) -> Array:
+    plain = weights is None or (weights.shape == self.shape and weights.dtype.char != "f")
+    if self.ndim == 1 and self.dtype.kind in "iu" and plain and minlength >= 0 and self.size and int(self.min()) >= 0:
+        return np.bincount(self, weights, minlength)
+    return shared("bincount")(xp, self, weights, minlength)
+
+
+# ------------------------------------------------------------------------------------------------ softmax
+
+
+def _softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
+    if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
+        return shared("_softmax")(xp, self, dim, half_to_float)
+    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    np.exp(out, out=out)
+    out /= np.add.reduce(out, axis=dim, keepdims=True)
+    return out
+
+
+def _log_softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
+    if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
+        return shared("_log_softmax")(xp, self, dim, half_to_float)
+    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    out -= np.log(np.add.reduce(np.exp(out), axis=dim, keepdims=True))
+    return out
+
+
+def _softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, input_dtype: Any = None) -> Array:
+    if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
+        return shared("_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
+    out = grad_output * output
+    out -= output * np.add.reduce(out, axis=dim, keepdims=True)
+    return out
+
+
+def _log_softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, input_dtype: Any = None) -> Array:
+    if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
+        return shared("_log_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
+    out = np.exp(output)
+    out *= np.add.reduce(grad_output, axis=dim, keepdims=True)
+    return np.subtract(grad_output, out, out=out)
+
+
+# ------------------------------------------------------------------------------------------------ losses
+
+
+def _plain_targets(self: Array, target: Array, weight: Array | None) -> bool:
+    return (
+        self.ndim == 2 and self.dtype.char in _REAL and target.shape == self.shape[:1] and target.dtype.char in "lq"
+        and weight is None and target.size > 0
+    )  # fmt: skip
+
+
+def nll_loss_forward(
+    xp: Any, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int
+) -> tuple[Array, Array]:
+    if not _plain_targets(self, target, weight) or reduction == 0:
+        return shared("nll_loss_forward")(xp, self, target, weight, reduction, ignore_index)
+    low, high = target.min(), target.max()
+    if low < 0 or high >= self.shape[1] or low <= ignore_index <= high:
+        return shared("nll_loss_forward")(xp, self, target, weight, reduction, ignore_index)
+    rows = target.size
+    total = -np.add.reduce(self[np.arange(rows), target])
+    return total / rows if reduction == 1 else total, self.dtype.type(rows)
+
+
+def nll_loss_backward(
+    xp: Any, grad_output: Array, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int,
+    total_weight: Array,
+) -> Array:
+    if not _plain_targets(self, target, weight) or reduction == 0:
+        return shared("nll_loss_backward")(
+            xp, grad_output, self, target, weight, reduction, ignore_index, total_weight
+        )
+    rows = np.arange(target.size)
+    value = -grad_output / total_weight if reduction == 1 else -grad_output
+    out = np.zeros(self.shape, self.dtype)
+    kept = target != ignore_index
+    if not kept.all():
+        rows, target = rows[kept], target[kept]
+    out[rows, target] = value
+    return out
+
+
+# ------------------------------------------------------------------------------------------------ embedding, norms
+
+
+def embedding(
+    xp: Any, weight: Array, indices: Array, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Array:
+    if weight.ndim == 2 and indices.dtype.char in "lq" and indices.size:
+        # Seen as unsigned, negative numbers are large: one look finds both kinds of wrong index.
+        if indices.view(np.uint64).max() < weight.shape[0]:
+            return weight.take(indices, axis=0)
+    return shared("embedding")(xp, weight, indices, padding_idx, scale_grad_by_freq, sparse)
+
+
+def embedding_dense_backward(
+    xp: Any, grad_output: Array, indices: Array, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Array:
+    """Rows of one number are brought together by sorting and added in one reduceat."""
+    if grad_output.dtype.char not in _BLAS:
+        wide = grad_output.astype(np.float32)
+        out = embedding_dense_backward(xp, wide, indices, num_weights, padding_idx, scale_grad_by_freq)
+        return out.astype(grad_output.dtype)
+    width = grad_output.shape[-1]
+    flat, rows = indices.reshape(-1), grad_output.reshape(-1, width)
+    out = np.zeros((num_weights, width), grad_output.dtype)
+    if flat.size == 0:
+        return out
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    sums = np.add.reduceat(rows[order], starts, axis=0)
+    used = ordered[starts]
+    if scale_grad_by_freq:
+        sums /= np.diff(np.append(starts, flat.size))[:, None]
+    out[used] = sums
+    if padding_idx >= 0:
+        out[padding_idx] = 0
+    return out
+
+
+def native_layer_norm(
+    xp: Any, input: Array, normalized_shape: Sequence[int], weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    shape = tuple(normalized_shape)
+    k = len(shape)
+    fits = (
+        k > 0 and input.shape[input.ndim - k :] == shape and input.size and input.dtype.char in _REAL
+        and all(x is None or (x.shape == shape and x.dtype == input.dtype) for x in (weight, bias))
+    )  # fmt: skip
+    if not fits:
+        return shared("native_layer_norm")(xp, input, normalized_shape, weight, bias, eps)  # type: ignore[no-any-return]
+    axes = tuple(range(input.ndim - k, input.ndim))
+    count = input.size
+    for n in input.shape[: input.ndim - k]:
+        count //= n
+    mean = np.add.reduce(input, axis=axes, keepdims=True)
+    mean /= count
+    out = input - mean
+    rstd = np.add.reduce(out * out, axis=axes, keepdims=True)
+    rstd /= count
+    rstd += eps
+    np.sqrt(rstd, out=rstd)
+    np.divide(1, rstd, out=rstd)
+    out *= rstd
+    if weight is not None:
+        out *= weight
+    if bias is not None:
+        out += bias
+    return out, mean, rstd
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "mm": mm, "matmul": matmul, "bmm": bmm, "linear": linear, "addmm": addmm,
+    "sum": sum_all, "sum.dim_IntList": sum_dims, "mean": mean_all, "mean.dim": mean_dims,
+    "argmax": _best("argmax", True), "argmin": _best("argmin", False),
+    "max.dim": _extreme("max.dim", True), "min.dim": _extreme("min.dim", False),
+    "cummax": _running("cummax", np.maximum), "cummin": _running("cummin", np.minimum),
+    "logcumsumexp": logcumsumexp, "bincount": bincount,
+    "_softmax": _softmax, "_log_softmax": _log_softmax,
+    "_softmax_backward_data": _softmax_backward, "_log_softmax_backward_data": _log_softmax_backward,
+    "nll_loss_forward": nll_loss_forward, "nll_loss_backward": nll_loss_backward,
+    "embedding": embedding, "embedding_dense_backward": embedding_dense_backward,
+    "native_layer_norm": native_layer_norm,
+    **_WINDOWS,
+}  # fmt: skip

@@ -1,0 +1,272 @@
+"""NumPy kernels of convolution and max pooling: strided views instead of shifted copies, updates in place.
+
+The common cases (one group, not transposed) are here; everything else, errors included, goes to the shared kernels.
+Images that arrive with the channels last in memory leave that way, as in PyTorch; others are handled as they lie.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+Array = Any
+Pair = tuple[int, int]
+_REAL = "fd"
+
+
+def shared(key: str) -> Callable[..., Any]:
+    """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
+    kernel: Callable[..., Any] = sys.modules["autograd_fb.aten.row"].TABLE[key].kernel
+    return kernel
+
+
+# ------------------------------------------------------------------------------------------------ convolution
+
+
+def _two(values: Sequence[int], extra: int) -> Pair:
+    """Options of a 1-d or 2-d convolution as those of a 2-d one."""
+    given = tuple(values)
+    return (extra, given[0]) if len(given) == 1 else (given[0], given[1])
+
+
+def _sizes(shape: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    return tuple(  # type: ignore[return-value]
+        (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation)
+    )
+
+
+def _simple(
+    input: Array, weight: Array, bias: Array | None, stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], transposed: bool, groups: int,
+) -> bool:
+    """Whether the fast kernels take these arguments."""
+    return (
+        groups == 1 and not transposed and input.ndim == weight.ndim and weight.ndim in (3, 4)
+        and input.dtype == weight.dtype and input.dtype.char in _REAL and input.size > 0 and weight.size > 0
+        and input.shape[1] == weight.shape[1]
+        and len(stride) == len(padding) == len(dilation) == weight.ndim - 2
+        and min(stride) > 0 and min(padding) >= 0 and min(dilation) > 0
+        and (bias is None or (bias.shape == weight.shape[:1] and bias.dtype == input.dtype))
+    )  # fmt: skip
+
+
+def _padded(x: Array, padding: Pair) -> Array:
+    """Zeros around the planes of ``(N, C, H, W)``."""
+    if padding == (0, 0):
+        return x
+    n, c, h, w = x.shape
+    out = np.zeros((n, c, h + 2 * padding[0], w + 2 * padding[1]), x.dtype)
+    out[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w] = x
+    return out
+
+
+def _columns(x: Array, kernel: Pair, stride: Pair, dilation: Pair, size: Pair) -> Array:
+    """im2col of padded planes: ``(N, C * kh * kw, oh * ow)``."""
+    n, c = x.shape[:2]
+    if kernel == (1, 1) and stride == (1, 1) and x.flags.c_contiguous:
+        return x.reshape(n, c, size[0] * size[1])
+    sn, sc, sh, sw = x.strides
+    view = as_strided(
+        x, (n, c, *kernel, *size),
+        (sn, sc, sh * dilation[0], sw * dilation[1], sh * stride[0], sw * stride[1]), writeable=False,
+    )  # fmt: skip
+    return view.reshape(n, c * kernel[0] * kernel[1], size[0] * size[1])
+
+
+def _columns_last(x: Array, kernel: Pair, stride: Pair, dilation: Pair, padding: Pair, size: Pair) -> Array:
+    """im2col of an image with channels last in memory: ``(N * oh * ow, kh * kw * C)``."""
+    n, c, h, w = x.shape
+    image = x.transpose(0, 2, 3, 1)
+    if padding != (0, 0) or not image.flags.c_contiguous:
+        buffer = np.zeros((n, h + 2 * padding[0], w + 2 * padding[1], c), x.dtype)
+        buffer[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w] = image
+        image = buffer
+    sn, sh, sw, sc = image.strides
+    view = as_strided(
+        image, (n, *size, *kernel, c),
+        (sn, sh * stride[0], sw * stride[1], sh * dilation[0], sw * dilation[1], sc), writeable=False,
+    )  # fmt: skip
+    return view.reshape(n * size[0] * size[1], kernel[0] * kernel[1] * c)
+
+
+def _is_channels_last(x: Array) -> bool:
+    return x.ndim == 4 and x.shape[1] > 1 and x.strides[1] == x.itemsize and not x.flags.c_contiguous
+
+
+def convolution(
+    xp: Any, input: Array, weight: Array, bias: Array | None, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int,
+) -> Array:
+    options = (stride, padding, dilation, transposed, output_padding, groups)
+    if not _simple(input, weight, bias, stride, padding, dilation, transposed, groups):
+        return shared("convolution")(xp, input, weight, bias, *options)
+    flat = input.ndim == 3
+    x, w = (input[:, :, None], weight[:, :, None]) if flat else (input, weight)
+    steps, pads, gaps = _two(stride, 1), _two(padding, 0), _two(dilation, 1)
+    kernel = w.shape[2:]
+    size = _sizes(x.shape[2:], kernel, steps, pads, gaps)
+    if min(size) < 1:
+        return shared("convolution")(xp, input, weight, bias, *options)
+    n, outputs = x.shape[0], w.shape[0]
+    if not flat and _is_channels_last(x):
+        columns = _columns_last(x, kernel, steps, gaps, pads, size)
+        out = columns.dot(w.transpose(2, 3, 1, 0).reshape(-1, outputs))
+        if bias is not None:
+            out += bias
+        return out.reshape(n, *size, outputs).transpose(0, 3, 1, 2)
+    columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
+    out = np.matmul(w.reshape(outputs, -1), columns)
+    if bias is not None:
+        out += bias[:, None]
+    return out.reshape((n, outputs, size[1]) if flat else (n, outputs, *size))
+
+
+def _weight_gradient(gy: Array, columns: Array) -> Array:
+    """The sum over the batch of ``gy[n] @ columns[n].T``."""
+    across = columns.transpose(0, 2, 1)
+    total = None
+    for start in range(0, gy.shape[0], 32):  # the products of a block are held at once
+        part = np.add.reduce(np.matmul(gy[start : start + 32], across[start : start + 32]), axis=0)
+        total = part if total is None else np.add(total, part, out=total)
+    return total
+
+
+def _input_gradient(gy: Array, w: Array, plane: Pair, steps: Pair, pads: Pair, gaps: Pair, size: Pair) -> Array:
+    """col2im of ``w.T @ gy``: each kernel position adds its products on a strided grid."""
+    n, (outputs, c, *kernel) = gy.shape[0], w.shape
+    products = np.matmul(w.reshape(outputs, -1).T, gy).reshape(n, c, *kernel, *size)
+    if kernel == [1, 1] and steps == (1, 1) and pads == (0, 0):
+        return products.reshape(n, c, *plane)
+    out = np.zeros((n, c, plane[0] + 2 * pads[0], plane[1] + 2 * pads[1]), gy.dtype)
+    for i, j in product(*map(range, kernel)):
+        top, left = i * gaps[0], j * gaps[1]
+        out[:, :, top : top + size[0] * steps[0] : steps[0], left : left + size[1] * steps[1] : steps[1]][
+            :, :, : size[0], : size[1]
+        ] += products[:, :, i, j]
+    return out[:, :, pads[0] : pads[0] + plane[0], pads[1] : pads[1] + plane[1]]
+
+
+def convolution_backward(
+    xp: Any, grad_output: Array, input: Array, weight: Array, bias_sizes: Any, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int, output_mask: Any,
+) -> tuple[Array | None, Array | None, Array | None]:
+    if not _simple(input, weight, None, stride, padding, dilation, transposed, groups) or grad_output.dtype != input.dtype:
+        return shared("convolution_backward")(  # type: ignore[no-any-return]
+            xp, grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups,
+            output_mask,
+        )
+    flat = input.ndim == 3
+    x, w, g = (a[:, :, None] for a in (input, weight, grad_output)) if flat else (input, weight, grad_output)
+    steps, pads, gaps = _two(stride, 1), _two(padding, 0), _two(dilation, 1)
+    kernel, size, n = w.shape[2:], g.shape[2:], x.shape[0]
+    gy = g.reshape(n, w.shape[0], prod(size))
+    to_input = to_weight = to_bias = None
+    if output_mask[0]:
+        to_input = _input_gradient(gy, w, x.shape[2:], steps, pads, gaps, size).reshape(input.shape)
+    if output_mask[1]:
+        columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
+        to_weight = _weight_gradient(gy, columns).reshape(weight.shape)
+    if output_mask[2]:
+        to_bias = np.add.reduce(gy, axis=(0, 2))
+    return to_input, to_weight, to_bias
+
+
+# ------------------------------------------------------------------------------------------------ max pooling
+
+
+def _pool_options(self: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> list[Pair] | None:
+    """Kernel, stride and padding where they are pairs and the pooling is plain; None otherwise."""
+    pairs = []
+    for values in (kernel_size, kernel_size if not isinstance(stride, int) and not len(stride) else stride, padding,
+                   dilation):
+        given = (values, values) if isinstance(values, int) else tuple(values)
+        given = given * 2 if len(given) == 1 else given
+        if len(given) != 2:
+            return None
+        pairs.append(given)
+    kernel, steps, pads, gaps = pairs
+    plain = (
+        self.ndim in (3, 4) and self.dtype.char in _REAL and self.size and pads == (0, 0) and gaps == (1, 1)
+        and min(kernel) > 0 and min(steps) > 0 and all(n >= k for n, k in zip(self.shape[-2:], kernel))
+        and kernel[0] * kernel[1] < 256
+    )  # fmt: skip
+    return pairs if plain else None
+
+
+def _slices(x: Array, kernel: Pair, steps: Pair, size: Pair) -> list[Array]:
+    """For every kernel position the elements of ``x`` that it meets, as views."""
+    (sh, sw), (oh, ow) = steps, size
+    return [
+        x[..., i : i + (oh - 1) * sh + 1 : sh, j : j + (ow - 1) * sw + 1 : sw]
+        for i, j in product(range(kernel[0]), range(kernel[1]))
+    ]
+
+
+def _starts(size: Pair, steps: Pair, width: int) -> Array:
+    """The flat position in its plane of every window's first element."""
+    return (np.arange(size[0]) * (steps[0] * width))[:, None] + np.arange(size[1]) * steps[1]
+
+
+def max_pool2d_with_indices(
+    xp: Any, self: Array, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> tuple[Array, Array]:
+    options = None if ceil_mode else _pool_options(self, kernel_size, stride, padding, dilation)
+    if options is None:
+        return shared("max_pool2d_with_indices")(  # type: ignore[no-any-return]
+            xp, self, kernel_size, stride, padding, dilation, ceil_mode
+        )
+    kernel, steps = options[:2]
+    height, width = self.shape[-2:]
+    size = ((height - kernel[0]) // steps[0] + 1, (width - kernel[1]) // steps[1] + 1)
+    slices = _slices(self, kernel, steps, size)
+    best = slices[0].copy("C")
+    which = np.zeros(best.shape, np.uint8)
+    for k, candidate in enumerate(slices[1:], 1):
+        which[candidate > best] = k
+        np.maximum(best, candidate, out=best)
+    if np.isnan(np.add.reduce(best, axis=None)):  # a NaN, or infinities of both signs: comparisons do not tell
+        return shared("max_pool2d_with_indices")(  # type: ignore[no-any-return]
+            xp, self, kernel_size, stride, padding, dilation, ceil_mode
+        )
+    offsets = np.array([i * width + j for i, j in product(range(kernel[0]), range(kernel[1]))])
+    indices = offsets.take(which)
+    indices += _starts(size, steps, width)
+    return best, indices
+
+
+def max_pool2d_with_indices_backward(
+    xp: Any, grad_output: Array, self: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
+    indices: Array,
+) -> Array:
+    options = None if ceil_mode else _pool_options(self, kernel_size, stride, padding, dilation)
+    if options is None:
+        return shared("max_pool2d_with_indices_backward")(
+            xp, grad_output, self, kernel_size, stride, padding, dilation, ceil_mode, indices
+        )
+    kernel, steps = options[:2]
+    size, width = indices.shape[-2:], self.shape[-1]
+    place = indices - _starts(size, steps, width)
+    out = np.zeros(self.shape, grad_output.dtype)
+    apart = steps[0] >= kernel[0] and steps[1] >= kernel[1]
+    positions = product(range(kernel[0]), range(kernel[1]))
+    for (i, j), part in zip(positions, _slices(out, kernel, steps, size)):
+        hit = place == i * width + j
+        if apart:
+            np.copyto(part, grad_output, where=hit)
+        else:
+            np.add(part, grad_output, out=part, where=hit)
+    return out
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "convolution": convolution,
+    "convolution_backward": convolution_backward,
+    "max_pool2d_with_indices": max_pool2d_with_indices,
+    "max_pool2d_with_indices_backward": max_pool2d_with_indices_backward,
+}
