@@ -107,5 +107,9 @@ class Backend:
         """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
         return {}
 
+    def random_stream(self, seed: int) -> Any:
+        """The stream of random numbers for a seed; asked of the CPU's backend only, whose numbers go to all devices."""
+        raise NotImplementedError(f"{self.name}: random numbers are drawn on the host")
+
     def synchronize(self, index: int = 0) -> None:
         return None

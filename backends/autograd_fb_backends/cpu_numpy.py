@@ -83,6 +83,11 @@ class NumpyBackend(Backend):
     def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
         return fn if direct and isinstance(fn, np.ufunc) else quiet(fn)
 
+    def random_stream(self, seed: int) -> Any:
+        from autograd_fb_backends.numpy_random import RandomStream
+
+        return RandomStream(seed)
+
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         found: dict[str, Callable[..., Any]] = {}
         from autograd_fb_backends import numpy_indexing, numpy_kernels

@@ -10,6 +10,8 @@ from typing import Any
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
 __all__ = [
     "alpha_dropout",
     "alpha_dropout_",
@@ -22,6 +24,7 @@ __all__ = [
     "feature_dropout",
     "feature_dropout_",
     "multinomial",
+    "native_dropout",
     "normal",
     "poisson",
     "rand",
@@ -41,6 +44,7 @@ _feature_alpha_dropout = _plans("feature_alpha_dropout", "default")
 _feature_alpha_dropout_ = _plans("feature_alpha_dropout_", "default")
 _feature_dropout = _plans("feature_dropout", "default")
 _feature_dropout_ = _plans("feature_dropout_", "default")
+_native_dropout = _plans("native_dropout", "default")
 
 
 def alpha_dropout(input: Any, p: float, train: bool, *, out: Any = None) -> Any:
@@ -67,8 +71,8 @@ def bernoulli(*args: Any, **kwargs: Any) -> Any:
     """1 with the probability each element gives, else 0.
 
     ``bernoulli(Tensor self, *, Generator? generator=None) -> Tensor``,
-    ``bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor``,
-    ``bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor``
+    ``bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor``,
+    ``bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor``
     """
     return _call("bernoulli", args, kwargs)
 
@@ -149,11 +153,29 @@ def multinomial(*args: Any, **kwargs: Any) -> Any:
     return _call("multinomial", args, kwargs)
 
 
+def native_dropout(input: Any, p: float, train: bool | None, *, out: Any = None) -> Any:
+    """The result of dropout, and the mask of what it kept.
+
+    ``native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)``
+    """
+    if out is not None:
+        return _call(
+            "native_dropout",
+            (
+                input,
+                p,
+                train,
+            ),
+            {"out": out},
+        )
+    return _native_dropout.entry(input, p, train)
+
+
 def normal(*args: Any, **kwargs: Any) -> Any:
     """``normal.float_float(float mean, float std, SymInt[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``,
+    ``normal.Tensor_Tensor(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor``,
     ``normal.Tensor_float(Tensor mean, float std=1, *, Generator? generator=None) -> Tensor``,
-    ``normal.float_Tensor(float mean, Tensor std, *, Generator? generator=None) -> Tensor``,
-    ``normal.Tensor_Tensor(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor``
+    ``normal.float_Tensor(float mean, Tensor std, *, Generator? generator=None) -> Tensor``
     """
     return _call("normal", args, kwargs)
 

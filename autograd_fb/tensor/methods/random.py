@@ -8,9 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.dispatch.state import state as _state
+from autograd_fb.core.size import Size as _Size
 from autograd_fb.tensor.calls import call as _call
+from autograd_fb.tensor.calls import foreign_operand as _foreign_operand
 from autograd_fb.tensor.calls import plans as _plans
 from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_SEQUENCES = frozenset({tuple, list, _Size})
+_bernoulli = _plans("bernoulli", "default")
+_bernoulli_Tensor = _plans("bernoulli", "Tensor")
+_bernoulli__Tensor = _plans("bernoulli_", "Tensor")
+_bernoulli__float = _plans("bernoulli_", "float")
+_multinomial = _plans("multinomial", "default")
+_normal_ = _plans("normal_", "default")
 
 
 class RandomMethods:
@@ -21,10 +32,30 @@ class RandomMethods:
         """1 with the probability each element gives, else 0.
 
         ``bernoulli(Tensor self, *, Generator? generator=None) -> Tensor``,
-        ``bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor``,
-        ``bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor``
+        ``bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor``,
+        ``bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _bernoulli[self.signature & _state.mask](self, None)
+                case (p,) if hasattr(p, "signature"):
+                    return _bernoulli_Tensor[(self.signature | p.signature) & _state.mask](self, p, None)
         return _call("bernoulli", (self, *args), kwargs)
+
+    def bernoulli_(self, *args: Any, **kwargs: Any) -> Any:
+        """1 with probability p, else 0.
+
+        ``bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, Generator? generator=None) -> Tensor(a!)``,
+        ``bernoulli_.float(Tensor(a!) self, float p=0.5, *, Generator? generator=None) -> Tensor(a!)``
+        """
+        if not kwargs:
+            match args:
+                case ():
+                    return _bernoulli__float[self.signature & _state.mask](self, 0.5, None)
+                case (p,) if hasattr(p, "signature"):
+                    return _bernoulli__Tensor[(self.signature | p.signature) & _state.mask](self, p, None)
+        return _call("bernoulli_", (self, *args), kwargs)
 
     def cauchy_(self, *args: Any, **kwargs: Any) -> Any:
         """`cauchy` in place."""
@@ -47,7 +78,22 @@ class RandomMethods:
 
         ``multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (num_samples,) if num_samples.__class__ is int:
+                    return _multinomial[self.signature & _state.mask](self, num_samples, False, None)
+                case (num_samples, replacement) if num_samples.__class__ is int and replacement.__class__ is bool:
+                    return _multinomial[self.signature & _state.mask](self, num_samples, replacement, None)
         return _call("multinomial", (self, *args), kwargs)
+
+    def normal_(self, *args: Any, **kwargs: Any) -> Any:
+        """Fill with numbers of this mean and standard deviation.
+
+        ``normal_(Tensor(a!) self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor(a!)``
+        """
+        if not args and not kwargs:
+            return _normal_[self.signature & _state.mask](self, 0.0, 1.0, None)
+        return _call("normal_", (self, *args), kwargs)
 
     def random_(self, *args: Any, **kwargs: Any) -> Any:
         """`random` in place."""
