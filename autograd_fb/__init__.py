@@ -27,6 +27,8 @@ from autograd_fb.autograd.grad_mode import is_inference_mode_enabled as is_infer
 from autograd_fb.autograd.grad_mode import no_grad as no_grad
 from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from autograd_fb.backend import registry as _backends
+from autograd_fb.backend import simulation as _simulation
+from autograd_fb.backend.simulation import simulate as simulate
 from autograd_fb.core.device import Device as device
 from autograd_fb.core.dtype import DType as dtype
 from autograd_fb.core.dtype import bfloat16 as bfloat16
@@ -77,4 +79,5 @@ from autograd_fb.tensor.printing import set_printoptions as set_printoptions
 from autograd_fb.tensor.tensor import Tensor as Tensor
 
 _backends.load("cpu")
+_simulation.from_environment()
 __version__ = "0.1.0"

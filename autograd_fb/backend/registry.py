@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.backend.protocol import Array, Backend
-from autograd_fb.core.device import Device
+from autograd_fb.core.device import Device, set_accelerator_query
 from autograd_fb.core.dtype import ALL_DTYPES, DType
 from autograd_fb.core.keys import DispatchKey, key_of_device, tensor_signature
 
@@ -87,8 +87,8 @@ class _Signatures(dict[Any, int]):
         )
 
 
-BY_DEVICE: dict[str, Binding] = {}
-BY_KEY: dict[str, Binding] = {}
+BY_DEVICE: dict[str, Binding] = {}   # who makes new arrays
+BY_KEY: dict[str, Binding] = {}      # who serves those there are; both keep their last entry when a simulation ends
 BY_TYPE: dict[type, Binding] = {}
 CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 
@@ -96,13 +96,21 @@ CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 def register(backend: Backend) -> Binding:
     """Put a backend in charge of its device type and its array types."""
     binding = Binding(backend)
+    install(binding)
+    return binding
+
+
+def install(binding: Binding) -> None:
+    """Put a binding in charge; plans stay valid if it was the last to serve its key."""
+    backend = binding.backend
     BY_DEVICE[backend.device_type] = binding
+    before = BY_KEY.get(binding.key.name)
     BY_KEY[binding.key.name] = binding
     for kind in backend.array_types:
         BY_TYPE[kind] = binding
-    for tell in CHANGED:
-        tell()
-    return binding
+    if before is not binding:
+        for tell in CHANGED:
+            tell()
 
 
 def unregister(backend: Backend) -> None:
@@ -121,6 +129,23 @@ def _find_own_folder() -> None:
         sys.path.append(root)
 
 
+def own_module(name: str) -> Any:
+    """A module of the project's own backends."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        _find_own_folder()
+        return importlib.import_module(name)
+
+
+def accelerator() -> str | None:
+    """The device type that stands for "the accelerator": the first one in use that is neither the CPU nor meta."""
+    return next((name for name in BY_DEVICE if name not in ("cpu", "meta")), None)
+
+
+set_accelerator_query(accelerator)
+
+
 def load(device_type: str) -> Binding:
     """The binding of a device type, loaded now if need be. RuntimeError that says why when there is none."""
     binding = BY_DEVICE.get(device_type)
@@ -128,12 +153,7 @@ def load(device_type: str) -> Binding:
         return binding
     module = _OWN.get(device_type)
     if module is not None:
-        try:
-            make = importlib.import_module(module).make_backend
-        except ModuleNotFoundError:
-            _find_own_folder()
-            make = importlib.import_module(module).make_backend
-        return register(make())
+        return register(own_module(module).make_backend())
     for entry in importlib.import_module("importlib.metadata").entry_points(group=GROUP):
         if entry.name == device_type:
             backend: Backend = entry.load()()

@@ -37,9 +37,8 @@ class RawCall:
             if n in call.lists:
                 tensors += [t for t in a or () if t is not None]
         mixed = any(isinstance(t, Tensor) and t.binding is not binding for t in tensors)
-        if mixed or binding.multi:
-            same_device(tensors, self.row.name)
-        unwrap = partial(_unwrap, binding=binding, mixed=mixed)
+        index = same_device(tensors, self.row.name) if mixed or binding.multi else 0
+        unwrap = partial(_unwrap, binding=binding, mixed=mixed, index=index)
         out = [self._value(a, n, unwrap) for a, n in zip(args, call.names, strict=False)]
         if self.row.promotion is not PLAIN:
             places = [i for i, n in enumerate(call.names) if n in call.tensors]
@@ -71,10 +70,10 @@ class RawCall:
         return self.kernel(*positional, **named, **extra)
 
 
-def _unwrap(t: Any, binding: Binding, mixed: bool) -> Any:
+def _unwrap(t: Any, binding: Binding, mixed: bool, index: int) -> Any:
     if not isinstance(t, Tensor):
         return t
-    return to_binding(t, binding, 0) if mixed else t.array
+    return to_binding(t, binding, index) if mixed else t.array
 
 
 def check_written(t: Tensor, shape: tuple[int, ...], name: str) -> None:

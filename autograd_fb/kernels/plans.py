@@ -110,9 +110,9 @@ class Writer:
         call = self.call
         if self.mixed_devices or self.binding.multi:
             every = ", ".join([*call.tensors, *(f"*({n} or ())" for n in call.lists)])
-            self.add(f"same_device(({every},), {self.op._name!r})")
+            self.add(f"place_ = same_device(({every},), {self.op._name!r})")
         for i, t in enumerate(call.tensors):
-            get = f"to_binding({t}, binding, 0)" if self.mixed_devices else f"{t}.array"
+            get = f"to_binding({t}, binding, place_)" if self.mixed_devices else f"{t}.array"
             if t in self.numbers:
                 get = t
             elif t in call.optional:
@@ -120,7 +120,7 @@ class Writer:
             self.add(f"a{i} = {get}")
             self.values[t] = f"a{i}"
         for i, t in enumerate(call.lists):
-            get = "to_binding(t, binding, 0)" if self.mixed_devices else "t.array"
+            get = "to_binding(t, binding, place_)" if self.mixed_devices else "t.array"
             items = f"[None if t is None else t if not isinstance(t, Tensor) else {get} for t in {t}]"
             self.add(f"l{i} = " + (f"None if {t} is None else {items}" if t in call.optional else items))
             self.values[t] = f"l{i}"
@@ -144,7 +144,7 @@ class Writer:
 
     def settled_dtype(self) -> DType | None:
         """The common dtype of one tensor dtype and Python numbers, where the signature settles that tensors need no cast."""
-        if self.dtype is None or self.row.promotion is PLAIN or self.mixed_devices:
+        if self.dtype is None or self.row.promotion is PLAIN or self.mixed_devices or self.binding.multi:
             return None
         dtype = ALL_DTYPES[self.dtype]
         kinds = [t for t, bit in keys.SCALAR_BITS.items() if self.signature & bit]

@@ -20,24 +20,24 @@ from autograd_fb.kernels.describe import native_dtype
 
 NUMBERS = (bool, int, float, complex)
 
-_constants: dict[tuple[int, int], dict[Any, Any]] = {}
+_constants: dict[tuple[int, int, int], dict[Any, Any]] = {}
 
 
-def constant_table(dtype: DType, binding: Binding) -> dict[Any, Any]:
+def constant_table(dtype: DType, binding: Binding, index: int = 0) -> dict[Any, Any]:
     """The constants in use of a dtype, by number."""
-    return _constants.setdefault((id(binding), dtype.index), {})
+    return _constants.setdefault((id(binding), index, dtype.index), {})
 
 
-def constant(value: Any, dtype: DType, binding: Binding) -> Any:
+def constant(value: Any, dtype: DType, binding: Binding, index: int = 0) -> Any:
     """A Python number as a 0-d array; the ones in use are kept (a NumPy ufunc takes twice as long with a number)."""
-    table = constant_table(dtype, binding)
+    table = constant_table(dtype, binding, index)
     found = table.get(value) if value else None  # 0.0 and -0.0 are one key: zeros are made anew
     if found is None:
         if dtype.kind == "b":
             value = bool(value)
         elif dtype.kind in "iu" and not isinstance(value, complex):
             value = int(value)
-        found = binding.backend.scalar_array(value, dtype, 0)
+        found = binding.backend.scalar_array(value, dtype, index)
         if len(table) > 512:
             table.clear()
         if value == value:
@@ -67,6 +67,7 @@ def promote(arrays: Sequence[Any], binding: Binding, promotion: Promotion) -> li
     """Arrays and numbers of a pointwise call, all of the result's dtype. Numbers become 0-d arrays."""
     dtype = result_dtype(arrays, binding, promotion)
     native = native_dtype(binding, dtype)
+    index = index_of(arrays, binding) if binding.multi else 0
     out = []
     for a in arrays:
         if a is None:
@@ -75,10 +76,15 @@ def promote(arrays: Sequence[Any], binding: Binding, promotion: Promotion) -> li
             if promotion is COMPARISON and dtype.kind in "iu" and not _fits(a, dtype):
                 out.append(a)  # comparing with a number out of range must not wrap it
             else:
-                out.append(constant(a, dtype, binding))
+                out.append(constant(a, dtype, binding, index))
         else:
             out.append(a if a.dtype == native else binding.quietly(binding.xp.astype, a, native))
     return out
+
+
+def index_of(arrays: Sequence[Any], binding: Binding) -> int:
+    """The device index of a call's arrays."""
+    return next((binding.backend.device_index(a) for a in arrays if isinstance(a, binding.array_types)), 0)
 
 
 def _fits(value: Any, dtype: DType) -> bool:
@@ -94,8 +100,8 @@ def single_dtype(signature: int) -> int | None:
     return bits.bit_length() - 1 if bits and not bits & (bits - 1) else None
 
 
-def same_device(tensors: Sequence[Any], name: str) -> None:
-    """RuntimeError in PyTorch's words unless all tensors are on one device (0-d CPU tensors may join any)."""
+def same_device(tensors: Sequence[Any], name: str) -> int:
+    """The index of the device that all tensors are on, 0-d CPU tensors apart. RuntimeError in PyTorch's words if there are two."""
     found: Any = None
     for t in tensors:
         if t is None or isinstance(t, NUMBERS):
@@ -106,10 +112,12 @@ def same_device(tensors: Sequence[Any], name: str) -> None:
         if found is None:
             found = device
         elif found != device:
+            first, second = (device, found) if found.type == "cpu" else (found, device)
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {found} and {device}! "
+                f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}! "
                 f"(when checking arguments of {name})"
             )
+    return 0 if found is None else found.index or 0
 
 
 def to_binding(t: Any, binding: Binding, index: int) -> Any:
