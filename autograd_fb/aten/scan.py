@@ -11,8 +11,23 @@ from typing import Any
 
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import (
-    at_least_1d, choose, described, has_zero, is_integral, is_nan, low_precision,
-    need_elements, reduced_dims, restore, select_backward, select_forward, spread, sum_over, take, unsupported, widened,
+    at_least_1d,
+    choose,
+    described,
+    has_zero,
+    is_integral,
+    is_nan,
+    low_precision,
+    need_elements,
+    reduced_dims,
+    restore,
+    select_backward,
+    select_forward,
+    spread,
+    sum_over,
+    take,
+    unsupported,
+    widened,
 )
 from autograd_fb.aten.row import op
 from autograd_fb.core.geometry import normalize_dim

@@ -291,7 +291,7 @@ def embedding(
 def embedding_dense_backward(
     xp: Any, grad_output: Array, indices: Array, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
 ) -> Array:
-    """Rows of one number are brought together by sorting and added in one reduceat."""
+    """Rows that occur once are assigned; repeated ones are added round by round, or one by one where there are many."""
     if grad_output.dtype.char not in _BLAS:
         wide = grad_output.astype(np.float32)
         out = embedding_dense_backward(xp, wide, indices, num_weights, padding_idx, scale_grad_by_freq)
@@ -304,11 +304,17 @@ def embedding_dense_backward(
     order = np.argsort(flat, kind="stable")
     ordered = flat[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    sums = np.add.reduceat(rows[order], starts, axis=0)
-    used = ordered[starts]
+    uses = np.diff(np.append(starts, flat.size))
+    if uses.max() > 16:
+        places = (flat * width)[:, None] + np.arange(width)
+        np.add.at(out.reshape(-1), places.reshape(-1), rows.reshape(-1))
+    else:
+        out[ordered[starts]] = rows[order[starts]]
+        for k in range(1, int(uses.max())):
+            again = starts[uses > k] + k
+            out[ordered[again]] += rows[order[again]]
     if scale_grad_by_freq:
-        sums /= np.diff(np.append(starts, flat.size))[:, None]
-    out[used] = sums
+        out[ordered[starts]] /= uses[:, None]
     if padding_idx >= 0:
         out[padding_idx] = 0
     return out

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -114,42 +113,55 @@ def convolution(
     if min(size) < 1:
         return shared("convolution")(xp, input, weight, bias, *options)
     n, outputs = x.shape[0], w.shape[0]
-    if not flat and _is_channels_last(x):
-        columns = _columns_last(x, kernel, steps, gaps, pads, size)
-        out = columns.dot(w.transpose(2, 3, 1, 0).reshape(-1, outputs))
+    if _narrow(x, kernel, size):
+        columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
+        out = np.matmul(w.reshape(outputs, -1), columns)
         if bias is not None:
-            out += bias
-        return out.reshape(n, *size, outputs).transpose(0, 3, 1, 2)
-    columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
-    out = np.matmul(w.reshape(outputs, -1), columns)
+            out += bias[:, None]
+        return out.reshape((n, outputs, size[1]) if flat else (n, outputs, *size))
+    columns = _columns_last(x, kernel, steps, gaps, pads, size)
+    out = columns.dot(w.transpose(2, 3, 1, 0).reshape(-1, outputs))
     if bias is not None:
-        out += bias[:, None]
-    return out.reshape((n, outputs, size[1]) if flat else (n, outputs, *size))
+        out += bias
+    return _as_input(out.reshape(n, *size, outputs).transpose(0, 3, 1, 2), x, flat)
 
 
-def _weight_gradient(gy: Array, columns: Array) -> Array:
-    """The sum over the batch of ``gy[n] @ columns[n].T``."""
-    across = columns.transpose(0, 2, 1)
-    total = None
-    for start in range(0, gy.shape[0], 32):  # the products of a block are held at once
-        part = np.add.reduce(np.matmul(gy[start : start + 32], across[start : start + 32]), axis=0)
-        total = part if total is None else np.add(total, part, out=total)
-    return total
+def _narrow(x: Array, kernel: Pair, size: Pair) -> bool:
+    """Whether im2col copies longer runs with the channels first: few channels, wide rows."""
+    return bool(x.shape[1] * kernel[1] < size[1]) and not _is_channels_last(x)
 
 
-def _input_gradient(gy: Array, w: Array, plane: Pair, steps: Pair, pads: Pair, gaps: Pair, size: Pair) -> Array:
-    """col2im of ``w.T @ gy``: each kernel position adds its products on a strided grid."""
-    n, (outputs, c, *kernel) = gy.shape[0], w.shape
-    products = np.matmul(w.reshape(outputs, -1).T, gy).reshape(n, c, *kernel, *size)
-    if kernel == [1, 1] and steps == (1, 1) and pads == (0, 0):
-        return products.reshape(n, c, *plane)
-    out = np.zeros((n, c, plane[0] + 2 * pads[0], plane[1] + 2 * pads[1]), gy.dtype)
-    for i, j in product(*map(range, kernel)):
+def _as_input(out: Array, x: Array, flat: bool) -> Array:
+    """Channels last in memory only where the input has them so; without the added dim of a 1-d convolution."""
+    out = out if _is_channels_last(x) and not flat else np.ascontiguousarray(out)
+    return out[:, :, 0] if flat else out
+
+
+def _input_gradient(y: Array, w: Array, x: Array, steps: Pair, pads: Pair, gaps: Pair, size: Pair) -> Array:
+    """col2im of ``y @ w``: each kernel position adds its products on a strided grid, channels last."""
+    (outputs, c, kh, kw), (n, _, h, wide) = w.shape, x.shape
+    products = y.dot(w.transpose(0, 2, 3, 1).reshape(outputs, -1)).reshape(n, *size, kh, kw, c)
+    if (kh, kw) == (1, 1) and steps == (1, 1) and pads == (0, 0):
+        return products.reshape(n, h, wide, c).transpose(0, 3, 1, 2)
+    out = np.zeros((n, h + 2 * pads[0], wide + 2 * pads[1], c), y.dtype)
+    for i, j in product(range(kh), range(kw)):
         top, left = i * gaps[0], j * gaps[1]
-        out[:, :, top : top + size[0] * steps[0] : steps[0], left : left + size[1] * steps[1] : steps[1]][
-            :, :, : size[0], : size[1]
-        ] += products[:, :, i, j]
-    return out[:, :, pads[0] : pads[0] + plane[0], pads[1] : pads[1] + plane[1]]
+        out[
+            :, top : top + (size[0] - 1) * steps[0] + 1 : steps[0], left : left + (size[1] - 1) * steps[1] + 1 : steps[1]
+        ] += products[:, :, :, i, j]
+    return out[:, pads[0] : pads[0] + h, pads[1] : pads[1] + wide].transpose(0, 3, 1, 2)
+
+
+def _weight_gradient(y: Array, x: Array, w: Array, steps: Pair, pads: Pair, gaps: Pair, size: Pair) -> Array:
+    """The gradients of all outputs against the columns of the input, one gemm."""
+    kernel = w.shape[2:]
+    if _narrow(x, kernel, size):
+        columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
+        flat = columns.transpose(1, 0, 2).reshape(columns.shape[1], -1).dot(y)
+        return np.ascontiguousarray(flat.T).reshape(w.shape)
+    columns = _columns_last(x, kernel, steps, gaps, pads, size)
+    product_of = y.T.dot(columns).reshape(w.shape[0], *kernel, w.shape[1])
+    return np.ascontiguousarray(product_of.transpose(0, 3, 1, 2))
 
 
 def convolution_backward(
@@ -164,16 +176,15 @@ def convolution_backward(
     flat = input.ndim == 3
     x, w, g = (a[:, :, None] for a in (input, weight, grad_output)) if flat else (input, weight, grad_output)
     steps, pads, gaps = _two(stride, 1), _two(padding, 0), _two(dilation, 1)
-    kernel, size, n = w.shape[2:], g.shape[2:], x.shape[0]
-    gy = g.reshape(n, w.shape[0], prod(size))
+    size = g.shape[2:]
+    y = g.transpose(0, 2, 3, 1).reshape(-1, w.shape[0])
     to_input = to_weight = to_bias = None
     if output_mask[0]:
-        to_input = _input_gradient(gy, w, x.shape[2:], steps, pads, gaps, size).reshape(input.shape)
+        to_input = _as_input(_input_gradient(y, w, x, steps, pads, gaps, size), x, flat)
     if output_mask[1]:
-        columns = _columns(_padded(x, pads), kernel, steps, gaps, size)
-        to_weight = _weight_gradient(gy, columns).reshape(weight.shape)
+        to_weight = _weight_gradient(y, x, w, steps, pads, gaps, size).reshape(weight.shape)
     if output_mask[2]:
-        to_bias = np.add.reduce(gy, axis=(0, 2))
+        to_bias = np.add.reduce(y, axis=0)
     return to_input, to_weight, to_bias
 
 
@@ -226,10 +237,12 @@ def max_pool2d_with_indices(
     size = ((height - kernel[0]) // steps[0] + 1, (width - kernel[1]) // steps[1] + 1)
     slices = _slices(self, kernel, steps, size)
     best = slices[0].copy("C")
-    which = np.zeros(best.shape, np.uint8)
+    which, dense = np.zeros(best.shape, np.uint8), np.empty_like(best)
     for k, candidate in enumerate(slices[1:], 1):
-        which[candidate > best] = k
-        np.maximum(best, candidate, out=best)
+        np.copyto(dense, candidate)  # one strided read, then everything is vectorised
+        better = dense > best
+        np.maximum(which, better.view(np.uint8) * np.uint8(k), out=which)
+        np.maximum(best, dense, out=best)
     if np.isnan(np.add.reduce(best, axis=None)):  # a NaN, or infinities of both signs: comparisons do not tell
         return shared("max_pool2d_with_indices")(  # type: ignore[no-any-return]
             xp, self, kernel_size, stride, padding, dilation, ceil_mode
@@ -244,23 +257,17 @@ def max_pool2d_with_indices_backward(
     xp: Any, grad_output: Array, self: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
     indices: Array,
 ) -> Array:
-    options = None if ceil_mode else _pool_options(self, kernel_size, stride, padding, dilation)
-    if options is None:
-        return shared("max_pool2d_with_indices_backward")(
-            xp, grad_output, self, kernel_size, stride, padding, dilation, ceil_mode, indices
-        )
-    kernel, steps = options[:2]
-    size, width = indices.shape[-2:], self.shape[-1]
-    place = indices - _starts(size, steps, width)
+    """Indices are flat positions in each plane: one indexed assignment, or an addition where windows overlap."""
+    options = _pool_options(self, kernel_size, stride, padding, dilation)
+    apart = options is not None and all(s >= k for s, k in zip(options[1], options[0]))
     out = np.zeros(self.shape, grad_output.dtype)
-    apart = steps[0] >= kernel[0] and steps[1] >= kernel[1]
-    positions = product(range(kernel[0]), range(kernel[1]))
-    for (i, j), part in zip(positions, _slices(out, kernel, steps, size)):
-        hit = place == i * width + j
-        if apart:
-            np.copyto(part, grad_output, where=hit)
-        else:
-            np.add(part, grad_output, out=part, where=hit)
+    plane = self.shape[-1] * self.shape[-2]
+    planes = np.arange(0, self.size, plane).reshape(*self.shape[:-2], 1, 1)
+    places = (indices + planes).reshape(-1)
+    if apart:
+        out.reshape(-1)[places] = grad_output.reshape(-1)
+    else:
+        np.add.at(out.reshape(-1), places, grad_output.reshape(-1))
     return out
 
 

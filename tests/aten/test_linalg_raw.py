@@ -9,13 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.aten import raw_harness  # noqa: E402
-from tests.aten.raw_harness import TABLE  # noqa: E402
-from tests.aten.test_nn_raw import check_rules  # noqa: E402
-
-import autograd_fb.testing.samples.linalg  # noqa: E402, F401  (registers the samples)
-from autograd_fb.aten.linalg_factor import LinAlgError  # noqa: E402
-from autograd_fb.testing.samples import SAMPLES  # noqa: E402
+import autograd_fb.testing.samples.linalg  # noqa: F401  (registers the samples)
+from autograd_fb.aten.linalg_factor import LinAlgError
+from autograd_fb.testing.samples import SAMPLES
+from tests.aten import raw_harness
+from tests.aten.raw_harness import TABLE
+from tests.aten.test_nn_raw import check_rules
 
 raw_harness.load_tables()
 F = raw_harness.numpy_f()
