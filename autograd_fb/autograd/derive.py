@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
+from autograd_fb.autograd.node_names import node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.views import note_creation
@@ -39,22 +40,12 @@ def rules_of(row: Row) -> Rules:
     return found
 
 
-def node_name(row: Row) -> str:
-    """PyTorch's name for the node of an op: ``MulBackward0``; the number counts the overloads."""
-    from autograd_fb.kernels.namespace import rows_named
-
-    camel = "".join(part[:1].upper() + part[1:] for part in row.name.split("_") if part)
-    siblings = [r for r in rows_named(row.name) if r.differentiable and r.composite is None]
-    index = siblings.index(row) if row in siblings else 0
-    return f"{camel}Backward{index}"
-
-
-def node_class(row: Row, w: Writer, numbers: frozenset[str]) -> type[Node]:
+def node_class(row: Row, w: Writer, numbers: frozenset[str], copied: bool = False) -> type[Node]:
     complex_ = bool(w.signature & COMPLEX_BITS)
-    key = (id(row), id(w.binding), complex_, numbers)
+    key = (id(row), id(w.binding), complex_, numbers, copied)
     found = _NODES.get(key)
     if found is None:
-        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row), w.binding, complex_, numbers).build()
+        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row, copied), w.binding, complex_, numbers).build()
     return found
 
 
@@ -214,7 +205,7 @@ class TapedWriter(Writer):
         saved = self.rules.saved
         stored = [n for n in saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
         self.add(
-            "node = new(Node)",
+            "node = new(Node)" if not self.sometimes_copies() else "node = new(Node if t.base is not None else CopyNode)",
             "node.edges = edges",
             f"node.shapes = {self.shapes()}",
             "node.hooks = node.task = None",
@@ -253,7 +244,9 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
         if w.may_be_free():
             free.append(w.no_edge())
         if w.row.is_view:
-            w.add(f"t = make_view(r, {w.call.tensors[0]}, {'s' if static is None else static})")
+            w.view("s" if static is None else str(static))
+            if w.sometimes_copies():
+                w.scope["CopyNode"] = node_class(w.row, w, numbers, copied=True)
         else:
             w.fresh(signature="s" if static is None else sig)
         if free:

@@ -39,7 +39,7 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
     def marked(*args: Any) -> Any:
         out = below(*args)
         for t in out if isinstance(out, (list, tuple)) else (out,):
-            if t.base is not None:
+            if t.base is not None and t is not args[0]:
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, creation)
         return out
 

@@ -88,6 +88,10 @@ class Backend:
         """An array from what a library's function returned (libraries with ``scalar_results`` return scalars for 0-d)."""
         return self.xp.asarray(value)
 
+    def aliases(self, result: Array, array: Array) -> bool:
+        """Whether ``result``, which a view op made of ``array``, is in the same memory (it copied otherwise)."""
+        return True
+
     def owns_memory(self, array: Array) -> bool:
         """Whether no other array can see this one's memory; only then may a gradient be kept without a copy."""
         return False

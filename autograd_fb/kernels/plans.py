@@ -24,9 +24,12 @@ from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
-from autograd_fb.tensor.tensor import Tensor, make_view, refresh
+from autograd_fb.tensor.tensor import Tensor, make, make_view, refresh
 
 Plan = Callable[..., Any]
+
+# View rows whose kernels copy when they must, and whether the op gives its argument back when there is nothing to do.
+SOMETIMES_COPY = {"reshape": False, "contiguous": True, "real": True}
 _number = count().__next__
 
 
@@ -214,6 +217,20 @@ class Writer:
             f"{name}.meta = {name}.storage = {name}.base = None",
         )
 
+    def sometimes_copies(self) -> bool:
+        return self.row.key in SOMETIMES_COPY
+
+    def view(self, signature: str) -> None:
+        """A view of the first argument; a tensor of its own where the kernel had to copy, as `reshape` may."""
+        of = self.call.tensors[0]
+        if not self.sometimes_copies():
+            self.add(f"t = make_view(r, {of}, {signature})")
+            return
+        self.scope.update(aliases=self.binding.backend.aliases, make=make)
+        if SOMETIMES_COPY[self.row.key]:
+            self.add(f"if r is a0: return {of}")
+        self.add(f"t = make_view(r, {of}, {signature}) if aliases(r, a0) else make(r, {signature})")
+
     def signature_text(self) -> str:
         static = self.static_signature()
         return str(static) if static is not None else "sigs[r.dtype]"
@@ -266,10 +283,10 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
     if len(returns) == 1 and returns[0].is_tensor:
         w.fix_scalar()
         if w.row.is_view:
-            w.add(f"return make_view(r, {w.call.tensors[0]}, sigs[r.dtype])")
+            w.view("sigs[r.dtype]")
         else:
             w.fresh(signature=w.signature_text())
-            w.add("return t")
+        w.add("return t")
     elif not returns:
         w.add("return None")
     else:

@@ -42,6 +42,10 @@ class NumpyBackend(Backend):
     def as_array(self, value: Any) -> Array:
         return np.asarray(value)
 
+    def aliases(self, result: Array, array: Array) -> bool:
+        base = result.base
+        return result is array or (base is not None and (base is array or base is array.base))
+
     def owns_memory(self, array: Array) -> bool:
         return bool(array.flags.owndata)
 

@@ -56,6 +56,9 @@ class MetaBackend(Backend):
     def geometry(self, array: MetaArray) -> Geometry | None:
         return array.shape, array.strides, array.offset
 
+    def aliases(self, result: MetaArray, array: MetaArray) -> bool:
+        return result.owner is array.owner
+
     def as_strided(self, array: MetaArray, size: Sequence[int], stride: Sequence[int], offset: int) -> MetaArray:
         return as_strided(array, size, stride, offset)
 

@@ -1,0 +1,47 @@
+"""PyTorch's names for the nodes of ops: ``MulBackward0``, as graphs and tensors print them."""
+
+from __future__ import annotations
+
+from autograd_fb.aten.row import Row
+from autograd_fb.kernels.namespace import rows_named
+
+# Where the number is not the place of the row among the differentiable overloads of its name.
+_NUMBERS = {
+    "remainder.Tensor": 1, "remainder.Scalar": 0, "fmod.Tensor": 1, "fmod.Scalar": 0, "clamp": 1, "clamp.Tensor": 0,
+    "xlogy.Scalar_Self": 1, "xlogy.Scalar_Other": 2, "special_xlog1py.self_scalar": 1,
+    "special_xlog1py.other_scalar": 2, "special_zeta.self_scalar": 1, "special_zeta.other_scalar": 2, "max": 1,
+    "max.dim": 0, "min": 1, "min.dim": 0, "median": 0, "median.dim": 1, "nanmedian": 0, "nanmedian.dim": 1,
+    "where.ScalarOther": 0, "where.ScalarSelf": 0,
+}  # fmt: skip
+
+# Where PyTorch reaches the same function through an op of another name.
+_NAMES = {
+    "square": "PowBackward0", "float_power.Tensor_Scalar": "PowBackward0", "float_power.Tensor_Tensor": "PowBackward1",
+    "float_power.Scalar": "PowBackward2", "selu": "EluBackward0", "reshape": "ViewBackward0",
+    "contiguous": "CloneBackward0", "linalg_inv": "LinalgInvExBackward0", "linalg_solve": "LinalgSolveExBackward0",
+    "linalg_cholesky": "LinalgCholeskyExBackward0", "nll_loss_forward": "NllLossBackward0",
+    "nll_loss2d_forward": "NllLoss2DBackward0", "linalg_det": "LinalgDetBackward0", "real": "SelectBackward0",
+    "imag": "SelectBackward0",
+}  # fmt: skip
+
+# Where the kernel had to copy what is a view otherwise.
+_COPY_NAMES = {"reshape": "UnsafeViewBackward0"}
+
+
+def node_name(row: Row, copied: bool = False) -> str:
+    """The name of a row's node; ``copied`` when a view op made a copy.
+
+    >>> from autograd_fb.aten.row import TABLE
+    >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["reshape"], copied=True)
+    ('Log1PBackward0', 'ClampBackward1', 'UnsafeViewBackward0')
+    """
+    if copied and row.key in _COPY_NAMES:
+        return _COPY_NAMES[row.key]
+    if row.key in _NAMES:
+        return _NAMES[row.key]
+    number = _NUMBERS.get(row.key)
+    if number is None:
+        siblings = [r for r in rows_named(row.name) if r.differentiable and r.composite is None]
+        number = siblings.index(row) if row in siblings else 0
+    camel = "".join(part.title() for part in row.name.split("_"))  # capitals after digits too: Log1P, MaxPool2D
+    return f"{camel}Backward{number}"
