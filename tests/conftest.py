@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autograd_fb.testing.devices import AUTOGRAD_KEYS, AutogradDevice
+from autograd_fb.testing.devices import autograd_device as use_autograd_device
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -40,3 +43,11 @@ def numpy_settings_are_restored() -> Iterator[None]:
     after = np.geterr()
     np.seterr(**before)
     assert after == before, f"np.errstate was left changed: {before} became {after}"
+
+
+@pytest.fixture(params=AUTOGRAD_KEYS, ids=[key for key, _ in AUTOGRAD_KEYS])
+def autograd_device(request: pytest.FixtureRequest) -> Iterator[AutogradDevice]:
+    """Every autograd key in turn: ``.device``, whose tensors carry it, ``.key``, ``.backend_key``, ``.has_values``."""
+    key, device_type = request.param
+    with use_autograd_device(key, device_type) as device:
+        yield device
