@@ -9,7 +9,7 @@ from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, node_name, ru
 from autograd_fb.autograd.rules import NodeWriter, Rules
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.keys import REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
@@ -59,16 +59,16 @@ def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> 
 
 def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """The autograd kernel of an in-place row."""
-    below = op.compose_below(signature & ~REQUIRES_GRAD, key)
     if not is_recorded(signature):
-        return below
+        return op.compose_below(signature & ~REQUIRES_GRAD, key)
+    below = op.plans[op.settle(signature & AFTER_AD_INPLACE_OR_VIEW & ~REQUIRES_GRAD)]
     rules = rules_of(op.row)
     writer = Writer(op, signature)
     names = [a.name for a in op._schema.arguments]
     tensors = [python_name(n) for n in rules.tensors]
     nodes: dict[frozenset[str], type[Node]] = {}
     last = None
-    for _, last in op.route(signature & ~(0xFFFF ^ 1)):  # noqa: B007
+    for _, last in op.route(signature & AFTER_AD_INPLACE_OR_VIEW):  # noqa: B007
         pass
     builtin = last is not None and last.owner == "aten" and last.specialize is not None
     compute = inplace_compute(op, op.row, writer.binding)

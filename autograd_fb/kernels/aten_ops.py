@@ -23,6 +23,7 @@ from autograd_fb.tensor.tensor import Tensor, wrap
 # Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace", "out").
 ON_BUILD: list[Callable[[OpOverload, str], None]] = []
 EXPLICIT, IMPLICIT, SELECT = (DispatchKey[n] for n in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "BackendSelect"))
+VERSIONS = DispatchKey["ADInplaceOrView"]
 _built: set[str] = set()
 
 
@@ -96,6 +97,7 @@ def _inplace(row: Row) -> None:
         op.add(Kernel(partial(_composite_inplace, row), IMPLICIT, _site(row), owner="aten"))
         return
     op.add(Kernel(None, EXPLICIT, _site(row), specialize=inplace_plan, owner="aten"))
+    op.add(Kernel(None, VERSIONS, _site(row), specialize=count_version, owner="aten"))
     for told in ON_BUILD:
         told(op, "inplace")
 
@@ -126,7 +128,7 @@ def _out_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
 
 
 def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
-    """The in-place op below autograd: compute, check, write, count the version."""
+    """The in-place op below autograd: compute, check, write."""
     compute = inplace_compute(op, op.row, Writer(op, signature).binding)
 
     def inplace(self: Tensor, *rest: Any) -> Tensor:
@@ -134,6 +136,17 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             out: Tensor = op.entry(self, *rest)
             return out
         compute(self, *rest)
+        return self
+
+    return inplace
+
+
+def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
+    """ADInplaceOrView's kernel of an in-place op: the op below, then the version."""
+    below = op.compose_below(signature, key)
+
+    def inplace(self: Tensor, *rest: Any) -> Tensor:
+        below(self, *rest)
         bump(self)
         return self
 
