@@ -23,6 +23,7 @@ from autograd_fb.core.schema_values import (
     AliasInfo,
     Argument,
     BaseType,
+    CallError,
     DictType,
     EnumName,
     FunctionSchema,
@@ -34,7 +35,7 @@ from autograd_fb.core.schema_values import (
 )
 
 __all__ = [
-    "AliasInfo", "Argument", "BaseType", "DictType", "EnumName", "FunctionSchema", "ListType", "OptionalType",
+    "AliasInfo", "Argument", "BaseType", "CallError", "DictType", "EnumName", "FunctionSchema", "ListType", "OptionalType",
     "SchemaError", "TupleType", "Type", "accepts", "check_signature", "parse_name", "parse_schema",
 ]
 

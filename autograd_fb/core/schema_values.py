@@ -272,6 +272,13 @@ class Argument:
 # ---------------------------------------------------------------------------------------------------- schema
 
 
+class CallError(RuntimeError, TypeError):
+    """Arguments that do not fit a schema.
+
+    PyTorch raises RuntimeError where an operator is called and TypeError where the function or method of that name is.
+    """
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FunctionSchema:
     """An operator's name, arguments and returns; two are equal when they print alike.
@@ -348,7 +355,7 @@ class FunctionSchema:
             elif argument.default is not NO_DEFAULT:
                 values.append(argument.default)
             else:
-                raise RuntimeError(
+                raise CallError(
                     f"{self.name}() is missing value for argument '{argument.name}'. Declaration: {self}"
                 )
         if used != len(kwargs):
@@ -360,11 +367,11 @@ class FunctionSchema:
         if self.is_vararg:
             return
         if total > len(self.arguments):
-            raise RuntimeError(
+            raise CallError(
                 f"{self.name}() expected at most {len(self.arguments)} argument(s) but received {total} argument(s). "
                 f"Declaration: {self}"
             )
-        raise RuntimeError(
+        raise CallError(
             f"{self.name}() takes {self.n_positional} positional argument(s) but {given} was/were given.  "
             f"Declaration: {self}"
         )
@@ -372,20 +379,20 @@ class FunctionSchema:
     def _bad_kwargs(self, kwargs: Mapping[str, Any]) -> NoReturn:
         for name in kwargs:
             if name not in self._index:
-                raise RuntimeError(f"Unknown keyword argument '{name}' for operator '{self.name}'. Schema: {self}")
+                raise CallError(f"Unknown keyword argument '{name}' for operator '{self.name}'. Schema: {self}")
         for argument, name in ((a, a.name) for a in self.arguments):
             if name in kwargs and not argument.kwarg_only:
-                raise RuntimeError(
+                raise CallError(
                     f"Argument '{name}' specified both as positional and keyword argument. Schema: {self}"
                 )
-        raise RuntimeError(f"{self.name}(): arguments do not match. Schema: {self}")
+        raise CallError(f"{self.name}(): arguments do not match. Schema: {self}")
 
     def check_types(self, values: Sequence[Any], is_tensor: Callable[[Any], bool]) -> None:
         """Raise PyTorch's RuntimeError for the first of ``bind``'s values that its argument's type does not accept."""
         for position, (argument, value) in enumerate(zip(self.arguments, values, strict=False)):
             if not accepts(argument.type, value, is_tensor):
                 found = "Tensor" if is_tensor(value) else type(value).__name__
-                raise RuntimeError(
+                raise CallError(
                     f"{self.name}() Expected a value of type '{argument.type.annotation}' for argument "
                     f"'{argument.name}' but instead found type '{found}'.\n"
                     f"Position: {position}\nValue: {value!r}\nDeclaration: {self}"

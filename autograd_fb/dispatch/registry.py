@@ -13,6 +13,7 @@ from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
 # Makes the operators of a name that is known but not built yet (the table's rows are built when first used).
 PROVIDERS: list[Callable[[str, str], None]] = []
+DEFINED: list[Callable[[], None]] = []  # called when an operator was added or taken out
 NAMES: list[Callable[[str], list[str]]] = []  # the names a provider could build, for dir()
 
 
@@ -51,12 +52,15 @@ def define(schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), 
     name = schema.overload_name or "default"
     if name in overloads:
         raise RuntimeError(
-            f"Tried to register an operator ({schema}) with the same name and overload name multiple times. Each overload's schema "
+            f"Tried to register an operator ({schema}) with the same name and overload name multiple times. Each "
+            "overload's schema "
             f"should only be registered with a single call to def(). Duplicate registration: {defined_at}. "
             f"Original registration: {overloads[name].defined_at}"
         )
     op = OpOverload(schema, defined_at, tags, row)
     overloads[name] = op
+    for told in DEFINED:
+        told()
     return op
 
 
@@ -70,6 +74,8 @@ def undefine(op: OpOverload) -> None:
     op.alive = False
     op.kernels.clear()
     op.invalidate()
+    for told in DEFINED:
+        told()
 
 
 def all_operators() -> Iterator[OpOverload]:
@@ -132,7 +138,8 @@ class OpOverloadPacket:
             if name.startswith("__"):
                 raise AttributeError(name)
             raise AttributeError(
-                f"The underlying op of '{self.namespace}.{self.__name__}' has no overload name '{name}'. It has: {', '.join(self.overloads())}"
+                f"The underlying op of '{self.namespace}.{self.__name__}' has no overload name '{name}'. It has: "
+                f"{', '.join(self.overloads())}"
             )
         return found
 
@@ -162,7 +169,8 @@ class OpOverloadPacket:
     def _choose(self, overloads: dict[str, OpOverload], args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
         errors = []
         # Overloads that take a number as it is come before those that make a tensor of it; before both come those for
-        # which no tensor and no bool would have to be read as an int: max(x, y) is not max(x, dim), nor var(x, True) var(x, [1]).
+        # which no tensor and no bool would have to be read as an int: max(x, y) is not max(x, dim), nor var(x, True)
+        # var(x, [1]).
         for numbers, exact in ((False, True), (True, True), (False, False), (True, False)):
             for op in overloads.values():
                 try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.core.keys import SCALAR_BITS
+from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
-from autograd_fb.dispatch.registry import OpOverloadPacket, find, plans_of
+from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans_of
 from autograd_fb.dispatch.state import state
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -18,6 +20,11 @@ scalar_bits = SCALAR_BITS.get
 _packets: dict[str, OpOverloadPacket] = {}
 _names: dict[str, frozenset[str]] = {}
 _varargs: dict[str, int | None] = {}
+# (name, types of the arguments, names and types of the keywords) -> what calls the overload that was found for them
+_ready: dict[tuple[Any, ...], Callable[..., Any]] = {}
+_CONTAINERS = frozenset({list, tuple})
+_NUMBERS = (bool, int, float, complex)
+DEFINED.append(_ready.clear)
 
 
 def packet(name: str) -> OpOverloadPacket:
@@ -81,6 +88,11 @@ def _packed(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call the overload of ``aten::name`` that fits."""
+    shape = (name, *map(type, args), *kwargs, *map(type, kwargs.values()))
+    ready = _ready.get(shape)
+    if ready is not None:
+        return ready(*args, *kwargs.values())
+    given = list(kwargs)
     if kwargs:
         out = kwargs.pop("out", None)
         if "requires_grad" in kwargs:  # of the factories: no op has it
@@ -90,14 +102,44 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         kwargs = _keywords(name, kwargs)
         if out is not None:
             return _with_out(name, args, kwargs, out)
-    if args:
-        args = _packed(name, args)
-    p = packet(name)
+    packed = _packed(name, args) if args else args
     try:
-        op = p.resolve(args, kwargs)
+        op = packet(name).resolve(packed, kwargs)
+        values = op._schema.bind(packed, kwargs)
     except RuntimeError as error:
-        raise _no_overload(name, args, kwargs, error) from None
-    return op(*args, **kwargs)
+        raise _no_overload(name, packed, kwargs, error) from None
+    result = op.entry(*values)
+    if packed is args and len(given) == len(kwargs):  # neither packed nor without an `out=None` that was taken out
+        _remember(shape, op, len(args), list(kwargs))
+    return result
+
+
+def _remember(shape: tuple[Any, ...], op: OpOverload, positional: int, keywords: list[str]) -> None:
+    """Write the call of an overload for arguments of these types, unless it hangs on what is in a list."""
+    overloads = (find(op.namespace, op._opname) or {}).values()
+    values: list[str] = []
+    scope: dict[str, Any] = {"entry": op.entry, "INTERNAL_FRAMES": True}
+    for i, argument in enumerate(op._schema.arguments):
+        if i < positional:
+            values.append(f"a{i}")
+        elif argument.name in keywords:
+            values.append(f"k{keywords.index(argument.name)}")
+        else:
+            values.append(f"d{i}")
+            scope[f"d{i}"] = argument.default_value
+    if not _CONTAINERS.isdisjoint(shape):
+        kinds = {kind_of(a) for other in overloads for a in other._schema.arguments if kind_of(a).endswith("[]")}
+        if len(kinds) > 1:
+            return
+    given = ", ".join([*(f"a{i}" for i in range(positional)), *(f"k{i}" for i in range(len(keywords)))])
+    _ready[shape] = eval(f"lambda {given}: entry({', '.join(values)})", scope)
+
+
+def foreign_operand(name: str, self: Any, other: Any) -> Any:
+    """A binary operator with something that is neither a tensor nor a Python number: a 0-d array counts as a number."""
+    if getattr(other, "ndim", None) == 0 and hasattr(other, "item"):
+        other = other.item()
+    return call(name, (self, other), {}) if isinstance(other, _NUMBERS) else NotImplemented
 
 
 def _no_overload(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> TypeError:

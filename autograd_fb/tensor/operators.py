@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from autograd_fb.tensor.calls import call
+from autograd_fb.dispatch.state import state
+from autograd_fb.tensor.calls import call, plans
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _NUMBERS = (bool, int, float, complex)
+_matmul, _pow_number = plans("matmul"), plans("pow", "Tensor_Scalar")
 
 
 def _operand(other: Any) -> bool:
@@ -29,43 +31,38 @@ class Operators:
 
     # --- arithmetic
 
-    def __rsub__(self, other: Any) -> Any:
-        return call("rsub", (self, other), {}) if _operand(other) else NotImplemented
-
     def __rtruediv__(self, other: Any) -> Any:
         return call("mul", (call("reciprocal", (self,), {}), other), {}) if _operand(other) else NotImplemented
 
-    def __floordiv__(self, other: Any) -> Any:
-        return call("floor_divide", (self, other), {}) if _operand(other) else NotImplemented
-
     def __rfloordiv__(self, other: Any) -> Any:
         return call("floor_divide", (other, self), {}) if _operand(other) else NotImplemented
-
-    def __mod__(self, other: Any) -> Any:
-        return call("remainder", (self, other), {}) if _operand(other) else NotImplemented
 
     def __rmod__(self, other: Any) -> Any:
         return call("remainder", (other, self), {}) if _operand(other) else NotImplemented
 
     def __pow__(self, other: Any) -> Any:
+        if other.__class__ is int or other.__class__ is float:
+            return _pow_number[self.signature & state.mask](self, other)
         return call("pow", (self, other), {}) if _operand(other) else NotImplemented
 
     def __rpow__(self, other: Any) -> Any:
         return call("pow", (other, self), {}) if _operand(other) else NotImplemented
 
     def __matmul__(self, other: Any) -> Any:
-        return call("matmul", (self, other), {}) if hasattr(other, "signature") else NotImplemented
+        try:
+            signature = self.signature | other.signature
+        except AttributeError:
+            return NotImplemented
+        return _matmul[signature & state.mask](self, other)
 
-    def __and__(self, other: Any) -> Any:
+    def __rand__(self, other: Any) -> Any:
         return call("bitwise_and", (self, other), {}) if _operand(other) else NotImplemented
 
-    def __or__(self, other: Any) -> Any:
+    def __ror__(self, other: Any) -> Any:
         return call("bitwise_or", (self, other), {}) if _operand(other) else NotImplemented
 
-    def __xor__(self, other: Any) -> Any:
+    def __rxor__(self, other: Any) -> Any:
         return call("bitwise_xor", (self, other), {}) if _operand(other) else NotImplemented
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __lshift__(self, other: Any) -> Any:
         return call("bitwise_left_shift", (self, other), {}) if _operand(other) else NotImplemented
@@ -79,31 +76,10 @@ class Operators:
     def __rrshift__(self, other: Any) -> Any:
         return call("bitwise_right_shift", (other, self), {}) if _operand(other) else NotImplemented
 
-    def __neg__(self) -> Any:
-        return call("neg", (self,), {})
-
     def __pos__(self) -> Any:
         return call("positive", (self,), {})
 
-    def __abs__(self) -> Any:
-        return call("abs", (self,), {})
-
-    def __invert__(self) -> Any:
-        return call("bitwise_not", (self,), {})
-
     # --- in place
-
-    def __iadd__(self, other: Any) -> Any:
-        return call("add_", (self, other), {}) if _operand(other) else NotImplemented
-
-    def __isub__(self, other: Any) -> Any:
-        return call("sub_", (self, other), {}) if _operand(other) else NotImplemented
-
-    def __imul__(self, other: Any) -> Any:
-        return call("mul_", (self, other), {}) if _operand(other) else NotImplemented
-
-    def __itruediv__(self, other: Any) -> Any:
-        return call("div_", (self, other), {}) if _operand(other) else NotImplemented
 
     def __ifloordiv__(self, other: Any) -> Any:
         return call("floor_divide_", (self, other), {}) if _operand(other) else NotImplemented

@@ -10,6 +10,8 @@ from typing import Any
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
 __all__ = [
     "celu",
     "celu_",

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.core.size import Size as _Size
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_SEQUENCES = frozenset({tuple, list, _Size})
+_new_empty = _plans("new_empty", "default")
+_new_ones = _plans("new_ones", "default")
+_new_zeros = _plans("new_zeros", "default")
 
 
 class CreationMethods:
@@ -19,6 +25,13 @@ class CreationMethods:
 
     def new_empty(self, *args: Any, **kwargs: Any) -> Any:
         """``new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _new_empty[self.signature & _state.mask](self, size, None, None, None, None)
         return _call("new_empty", (self, *args), kwargs)
 
     def new_empty_strided(self, *args: Any, **kwargs: Any) -> Any:
@@ -31,8 +44,22 @@ class CreationMethods:
 
     def new_ones(self, *args: Any, **kwargs: Any) -> Any:
         """``new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _new_ones[self.signature & _state.mask](self, size, None, None, None, None)
         return _call("new_ones", (self, *args), kwargs)
 
     def new_zeros(self, *args: Any, **kwargs: Any) -> Any:
         """``new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _new_zeros[self.signature & _state.mask](self, size, None, None, None, None)
         return _call("new_zeros", (self, *args), kwargs)

@@ -10,14 +10,15 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")
 _nonzero = _plans("nonzero", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
+_take_along_dim = _plans("take_along_dim", "default")
 
 
 class IndexingMethods:
@@ -172,6 +173,10 @@ class IndexingMethods:
 
     def take_along_dim(self, *args: Any, **kwargs: Any) -> Any:
         """``take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor``"""
+        if not kwargs:
+            match args:
+                case (indices,) if hasattr(indices, "signature"):
+                    return _take_along_dim[(self.signature | indices.signature) & _state.mask](self, indices, None)
         return _call("take_along_dim", (self, *args), kwargs)
 
     def zero_(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_cross = _plans("cross", "default")
 _kron = _plans("kron", "default")
 _trace = _plans("trace", "default")
 
@@ -25,6 +26,10 @@ class LinalgComposeMethods:
 
         ``cross(Tensor self, Tensor other, int? dim=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if hasattr(other, "signature"):
+                    return _cross[(self.signature | other.signature) & _state.mask](self, other, None)
         return _call("cross", (self, *args), kwargs)
 
     def kron(self, other: Any) -> Any:

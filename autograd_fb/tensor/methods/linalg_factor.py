@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.dispatch.state import state as _state
-from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _cholesky = _plans("cholesky", "default")
 _cholesky_solve = _plans("cholesky_solve", "default")
 _det = _plans("det", "default")

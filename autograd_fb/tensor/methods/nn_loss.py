@@ -10,8 +10,8 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _cross_entropy_loss = _plans("cross_entropy_loss", "default")
 _nll_loss = _plans("nll_loss", "default")
 _nll_loss2d = _plans("nll_loss2d", "default")
@@ -57,7 +57,7 @@ class NnLossMethods:
 
         ``nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor``
         """
-        return _call("nll_loss2d_backward", (self, *args), kwargs)
+        return _call("nll_loss2d_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def nll_loss2d_forward(self, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
         """The negative log likelihood loss and the sum of the weights it was averaged by.
@@ -71,7 +71,7 @@ class NnLossMethods:
 
         ``nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor``
         """
-        return _call("nll_loss_backward", (self, *args), kwargs)
+        return _call("nll_loss_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def nll_loss_forward(self, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
         """The negative log likelihood loss and the sum of the weights it was averaged by.

@@ -7,10 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.core.size import Size as _Size
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_SEQUENCES = frozenset({tuple, list, _Size})
+_adaptive_avg_pool1d = _plans("adaptive_avg_pool1d", "default")
+_adaptive_avg_pool2d = _plans("adaptive_avg_pool2d", "default")
+_adaptive_max_pool2d = _plans("adaptive_max_pool2d", "default")
+_avg_pool1d = _plans("avg_pool1d", "default")
+_avg_pool2d = _plans("avg_pool2d", "default")
+_max_pool1d = _plans("max_pool1d", "default")
+_max_pool1d_with_indices = _plans("max_pool1d_with_indices", "default")
+_max_pool2d = _plans("max_pool2d", "default")
+_max_pool2d_with_indices = _plans("max_pool2d_with_indices", "default")
 
 
 class NnPoolMethods:
@@ -22,6 +34,13 @@ class NnPoolMethods:
 
         ``adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor``
         """
+        if args and not kwargs:
+            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in output_size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _adaptive_avg_pool1d[self.signature & _state.mask](self, output_size)
         return _call("adaptive_avg_pool1d", (self, *args), kwargs)
 
     def adaptive_avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
@@ -29,6 +48,13 @@ class NnPoolMethods:
 
         ``adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor``
         """
+        if args and not kwargs:
+            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in output_size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _adaptive_avg_pool2d[self.signature & _state.mask](self, output_size)
         return _call("adaptive_avg_pool2d", (self, *args), kwargs)
 
     def adaptive_max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
@@ -36,6 +62,13 @@ class NnPoolMethods:
 
         ``adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)``
         """
+        if args and not kwargs:
+            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in output_size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _adaptive_max_pool2d[self.signature & _state.mask](self, output_size)
         return _call("adaptive_max_pool2d", (self, *args), kwargs)
 
     def avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
@@ -43,6 +76,18 @@ class NnPoolMethods:
 
         ``avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, bool ceil_mode=False, bool count_include_pad=True) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _avg_pool1d[self.signature & _state.mask](self, [kernel_size], (), (0,), False, True)
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _avg_pool1d[self.signature & _state.mask](self, [kernel_size], [stride], (0,), False, True)
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _avg_pool1d[self.signature & _state.mask](
+                        self, [kernel_size], [stride], [padding], False, True
+                    )
         return _call("avg_pool1d", (self, *args), kwargs)
 
     def avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,6 +95,22 @@ class NnPoolMethods:
 
         ``avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _avg_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], (), (0, 0), False, True, None
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _avg_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], (0, 0), False, True, None
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _avg_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], [padding, padding], False, True, None
+                    )
         return _call("avg_pool2d", (self, *args), kwargs)
 
     def avg_pool2d_backward(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,13 +118,25 @@ class NnPoolMethods:
 
         ``avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor``
         """
-        return _call("avg_pool2d_backward", (self, *args), kwargs)
+        return _call("avg_pool2d_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def max_pool1d(self, *args: Any, **kwargs: Any) -> Any:
         """The maxima of windows of a signal.
 
         ``max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, bool ceil_mode=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool1d[self.signature & _state.mask](self, [kernel_size], (), (0,), (1,), False)
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool1d[self.signature & _state.mask](self, [kernel_size], [stride], (0,), (1,), False)
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool1d[self.signature & _state.mask](
+                        self, [kernel_size], [stride], [padding], (1,), False
+                    )
         return _call("max_pool1d", (self, *args), kwargs)
 
     def max_pool1d_with_indices(self, *args: Any, **kwargs: Any) -> Any:
@@ -71,6 +144,22 @@ class NnPoolMethods:
 
         ``max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool1d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size], (), (0,), (1,), False
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool1d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size], [stride], (0,), (1,), False
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool1d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size], [stride], [padding], (1,), False
+                    )
         return _call("max_pool1d_with_indices", (self, *args), kwargs)
 
     def max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
@@ -78,6 +167,22 @@ class NnPoolMethods:
 
         ``max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], (), (0, 0), (1, 1), False
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], (0, 0), (1, 1), False
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool2d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], [padding, padding], (1, 1), False
+                    )
         return _call("max_pool2d", (self, *args), kwargs)
 
     def max_pool2d_with_indices(self, *args: Any, **kwargs: Any) -> Any:
@@ -85,6 +190,22 @@ class NnPoolMethods:
 
         ``max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)``
         """
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool2d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], (), (0, 0), (1, 1), False
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool2d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], (0, 0), (1, 1), False
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool2d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size], [stride, stride], [padding, padding], (1, 1), False
+                    )
         return _call("max_pool2d_with_indices", (self, *args), kwargs)
 
     def max_pool2d_with_indices_backward(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,4 +213,4 @@ class NnPoolMethods:
 
         ``max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor``
         """
-        return _call("max_pool2d_with_indices_backward", (self, *args), kwargs)
+        return _call("max_pool2d_with_indices_backward", (*args[:1], self, *args[1:]), kwargs)

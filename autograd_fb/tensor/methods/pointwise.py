@@ -9,14 +9,18 @@ from typing import Any
 
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
+from autograd_fb.tensor.calls import foreign_operand as _foreign_operand
 from autograd_fb.tensor.calls import plans as _plans
 from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _abs = _plans("abs", "default")
 _absolute = _plans("absolute", "default")
 _acos = _plans("acos", "default")
 _acosh = _plans("acosh", "default")
-_add_plans = _plans("add", "Tensor")
+_add_Scalar = _plans("add", "Scalar")
+_add_Tensor = _plans("add", "Tensor")
+_add__Tensor = _plans("add_", "Tensor")
 _addcdiv = _plans("addcdiv", "default")
 _addcmul = _plans("addcmul", "default")
 _angle = _plans("angle", "default")
@@ -32,27 +36,64 @@ _asinh = _plans("asinh", "default")
 _atan = _plans("atan", "default")
 _atan2 = _plans("atan2", "default")
 _atanh = _plans("atanh", "default")
+_bitwise_and_Scalar = _plans("bitwise_and", "Scalar")
+_bitwise_and_Tensor = _plans("bitwise_and", "Tensor")
+_bitwise_left_shift_Tensor = _plans("bitwise_left_shift", "Tensor")
+_bitwise_left_shift_Tensor_Scalar = _plans("bitwise_left_shift", "Tensor_Scalar")
 _bitwise_not = _plans("bitwise_not", "default")
+_bitwise_or_Scalar = _plans("bitwise_or", "Scalar")
+_bitwise_or_Tensor = _plans("bitwise_or", "Tensor")
+_bitwise_right_shift_Tensor = _plans("bitwise_right_shift", "Tensor")
+_bitwise_right_shift_Tensor_Scalar = _plans("bitwise_right_shift", "Tensor_Scalar")
+_bitwise_xor_Scalar = _plans("bitwise_xor", "Scalar")
+_bitwise_xor_Tensor = _plans("bitwise_xor", "Tensor")
 _ceil = _plans("ceil", "default")
+_clamp = _plans("clamp", "default")
+_clamp_Tensor = _plans("clamp", "Tensor")
+_clamp_max = _plans("clamp_max", "default")
+_clamp_max_Tensor = _plans("clamp_max", "Tensor")
+_clamp_min = _plans("clamp_min", "default")
+_clamp_min_Tensor = _plans("clamp_min", "Tensor")
+_clip = _plans("clip", "default")
+_clip_Tensor = _plans("clip", "Tensor")
 _conj = _plans("conj", "default")
 _conj_physical = _plans("conj_physical", "default")
+_copysign_Scalar = _plans("copysign", "Scalar")
+_copysign_Tensor = _plans("copysign", "Tensor")
 _cos = _plans("cos", "default")
 _cosh = _plans("cosh", "default")
 _deg2rad = _plans("deg2rad", "default")
-_div_plans = _plans("div", "Tensor")
-_eq_plans = _plans("eq", "Tensor")
+_div_Scalar = _plans("div", "Scalar")
+_div_Tensor = _plans("div", "Tensor")
+_div__Tensor = _plans("div_", "Tensor")
+_divide_Scalar = _plans("divide", "Scalar")
+_divide_Tensor = _plans("divide", "Tensor")
+_eq_Scalar = _plans("eq", "Scalar")
+_eq_Tensor = _plans("eq", "Tensor")
 _exp = _plans("exp", "default")
 _exp2 = _plans("exp2", "default")
 _expm1 = _plans("expm1", "default")
 _fix = _plans("fix", "default")
+_float_power_Tensor_Scalar = _plans("float_power", "Tensor_Scalar")
+_float_power_Tensor_Tensor = _plans("float_power", "Tensor_Tensor")
 _floor = _plans("floor", "default")
+_floor_divide = _plans("floor_divide", "default")
+_floor_divide_Scalar = _plans("floor_divide", "Scalar")
 _fmax = _plans("fmax", "default")
 _fmin = _plans("fmin", "default")
+_fmod_Scalar = _plans("fmod", "Scalar")
+_fmod_Tensor = _plans("fmod", "Tensor")
 _frac = _plans("frac", "default")
-_frexp = _plans("frexp", "Tensor")
+_frexp_Tensor = _plans("frexp", "Tensor")
 _gcd = _plans("gcd", "default")
-_ge_plans = _plans("ge", "Tensor")
-_gt_plans = _plans("gt", "Tensor")
+_ge_Scalar = _plans("ge", "Scalar")
+_ge_Tensor = _plans("ge", "Tensor")
+_greater_Scalar = _plans("greater", "Scalar")
+_greater_Tensor = _plans("greater", "Tensor")
+_greater_equal_Scalar = _plans("greater_equal", "Scalar")
+_greater_equal_Tensor = _plans("greater_equal", "Tensor")
+_gt_Scalar = _plans("gt", "Scalar")
+_gt_Tensor = _plans("gt", "Tensor")
 _heaviside = _plans("heaviside", "default")
 _hypot = _plans("hypot", "default")
 _imag = _plans("imag", "default")
@@ -64,8 +105,13 @@ _isneginf = _plans("isneginf", "default")
 _isposinf = _plans("isposinf", "default")
 _isreal = _plans("isreal", "default")
 _lcm = _plans("lcm", "default")
-_ldexp = _plans("ldexp", "Tensor")
-_le_plans = _plans("le", "Tensor")
+_ldexp_Tensor = _plans("ldexp", "Tensor")
+_le_Scalar = _plans("le", "Scalar")
+_le_Tensor = _plans("le", "Tensor")
+_less_Scalar = _plans("less", "Scalar")
+_less_Tensor = _plans("less", "Tensor")
+_less_equal_Scalar = _plans("less_equal", "Scalar")
+_less_equal_Tensor = _plans("less_equal", "Tensor")
 _log = _plans("log", "default")
 _log10 = _plans("log10", "default")
 _log1p = _plans("log1p", "default")
@@ -76,22 +122,36 @@ _logical_and = _plans("logical_and", "default")
 _logical_not = _plans("logical_not", "default")
 _logical_or = _plans("logical_or", "default")
 _logical_xor = _plans("logical_xor", "default")
-_lt_plans = _plans("lt", "Tensor")
+_lt_Scalar = _plans("lt", "Scalar")
+_lt_Tensor = _plans("lt", "Tensor")
 _maximum = _plans("maximum", "default")
 _minimum = _plans("minimum", "default")
-_mul_plans = _plans("mul", "Tensor")
+_mul_Scalar = _plans("mul", "Scalar")
+_mul_Tensor = _plans("mul", "Tensor")
+_mul__Tensor = _plans("mul_", "Tensor")
+_multiply_Scalar = _plans("multiply", "Scalar")
+_multiply_Tensor = _plans("multiply", "Tensor")
 _nan_to_num = _plans("nan_to_num", "default")
-_ne_plans = _plans("ne", "Tensor")
+_ne_Scalar = _plans("ne", "Scalar")
+_ne_Tensor = _plans("ne", "Tensor")
 _neg = _plans("neg", "default")
 _negative = _plans("negative", "default")
 _nextafter = _plans("nextafter", "default")
+_not_equal_Scalar = _plans("not_equal", "Scalar")
+_not_equal_Tensor = _plans("not_equal", "Tensor")
 _positive = _plans("positive", "default")
+_pow_Tensor_Scalar = _plans("pow", "Tensor_Scalar")
+_pow_Tensor_Tensor = _plans("pow", "Tensor_Tensor")
 _rad2deg = _plans("rad2deg", "default")
 _real = _plans("real", "default")
 _reciprocal = _plans("reciprocal", "default")
+_remainder_Scalar = _plans("remainder", "Scalar")
+_remainder_Tensor = _plans("remainder", "Tensor")
 _resolve_conj = _plans("resolve_conj", "default")
 _resolve_neg = _plans("resolve_neg", "default")
+_round = _plans("round", "default")
 _rsqrt = _plans("rsqrt", "default")
+_rsub_Tensor = _plans("rsub", "Tensor")
 _sgn = _plans("sgn", "default")
 _sign = _plans("sign", "default")
 _signbit = _plans("signbit", "default")
@@ -99,9 +159,15 @@ _sin = _plans("sin", "default")
 _sinh = _plans("sinh", "default")
 _sqrt = _plans("sqrt", "default")
 _square = _plans("square", "default")
-_sub_plans = _plans("sub", "Tensor")
+_sub_Scalar = _plans("sub", "Scalar")
+_sub_Tensor = _plans("sub", "Tensor")
+_sub__Tensor = _plans("sub_", "Tensor")
+_subtract_Scalar = _plans("subtract", "Scalar")
+_subtract_Tensor = _plans("subtract", "Tensor")
 _tan = _plans("tan", "default")
 _tanh = _plans("tanh", "default")
+_true_divide_Scalar = _plans("true_divide", "Scalar")
+_true_divide_Tensor = _plans("true_divide", "Tensor")
 _trunc = _plans("trunc", "default")
 
 
@@ -145,6 +211,12 @@ class PointwiseMethods:
         """``add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
         ``add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _add_Scalar[self.signature & _state.mask](self, other, 1)
+                case (other,) if hasattr(other, "signature"):
+                    return _add_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
         return _call("add", (self, *args), kwargs)
 
     def add_(self, *args: Any, **kwargs: Any) -> Any:
@@ -272,6 +344,12 @@ class PointwiseMethods:
         ``bitwise_and.Scalar(Tensor self, Scalar other) -> Tensor``,
         ``bitwise_and.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _bitwise_and_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _bitwise_and_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("bitwise_and", (self, *args), kwargs)
 
     def bitwise_and_(self, *args: Any, **kwargs: Any) -> Any:
@@ -283,6 +361,12 @@ class PointwiseMethods:
         ``bitwise_left_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor``,
         ``bitwise_left_shift.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _bitwise_left_shift_Tensor_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _bitwise_left_shift_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("bitwise_left_shift", (self, *args), kwargs)
 
     def bitwise_left_shift_(self, *args: Any, **kwargs: Any) -> Any:
@@ -302,6 +386,12 @@ class PointwiseMethods:
         ``bitwise_or.Scalar(Tensor self, Scalar other) -> Tensor``,
         ``bitwise_or.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _bitwise_or_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _bitwise_or_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("bitwise_or", (self, *args), kwargs)
 
     def bitwise_or_(self, *args: Any, **kwargs: Any) -> Any:
@@ -313,6 +403,12 @@ class PointwiseMethods:
         ``bitwise_right_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor``,
         ``bitwise_right_shift.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _bitwise_right_shift_Tensor_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _bitwise_right_shift_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("bitwise_right_shift", (self, *args), kwargs)
 
     def bitwise_right_shift_(self, *args: Any, **kwargs: Any) -> Any:
@@ -324,6 +420,12 @@ class PointwiseMethods:
         ``bitwise_xor.Scalar(Tensor self, Scalar other) -> Tensor``,
         ``bitwise_xor.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _bitwise_xor_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _bitwise_xor_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("bitwise_xor", (self, *args), kwargs)
 
     def bitwise_xor_(self, *args: Any, **kwargs: Any) -> Any:
@@ -342,6 +444,14 @@ class PointwiseMethods:
         """``clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``,
         ``clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _clamp[self.signature & _state.mask](self, None, None)
+                case (min,) if min.__class__ is int:
+                    return _clamp[self.signature & _state.mask](self, min, None)
+                case (min,) if hasattr(min, "signature"):
+                    return _clamp_Tensor[(self.signature | min.signature) & _state.mask](self, min, None)
         return _call("clamp", (self, *args), kwargs)
 
     def clamp_(self, *args: Any, **kwargs: Any) -> Any:
@@ -352,6 +462,12 @@ class PointwiseMethods:
         """``clamp_max(Tensor self, Scalar max) -> Tensor``,
         ``clamp_max.Tensor(Tensor self, Tensor max) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (max,) if max.__class__ is int:
+                    return _clamp_max[self.signature & _state.mask](self, max)
+                case (max,) if hasattr(max, "signature"):
+                    return _clamp_max_Tensor[(self.signature | max.signature) & _state.mask](self, max)
         return _call("clamp_max", (self, *args), kwargs)
 
     def clamp_max_(self, *args: Any, **kwargs: Any) -> Any:
@@ -362,6 +478,12 @@ class PointwiseMethods:
         """``clamp_min(Tensor self, Scalar min) -> Tensor``,
         ``clamp_min.Tensor(Tensor self, Tensor min) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (min,) if min.__class__ is int:
+                    return _clamp_min[self.signature & _state.mask](self, min)
+                case (min,) if hasattr(min, "signature"):
+                    return _clamp_min_Tensor[(self.signature | min.signature) & _state.mask](self, min)
         return _call("clamp_min", (self, *args), kwargs)
 
     def clamp_min_(self, *args: Any, **kwargs: Any) -> Any:
@@ -372,6 +494,14 @@ class PointwiseMethods:
         """``clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``,
         ``clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _clip[self.signature & _state.mask](self, None, None)
+                case (min,) if min.__class__ is int:
+                    return _clip[self.signature & _state.mask](self, min, None)
+                case (min,) if hasattr(min, "signature"):
+                    return _clip_Tensor[(self.signature | min.signature) & _state.mask](self, min, None)
         return _call("clip", (self, *args), kwargs)
 
     def clip_(self, *args: Any, **kwargs: Any) -> Any:
@@ -394,6 +524,12 @@ class PointwiseMethods:
         """``copysign.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``copysign.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _copysign_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _copysign_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("copysign", (self, *args), kwargs)
 
     def copysign_(self, *args: Any, **kwargs: Any) -> Any:
@@ -430,6 +566,12 @@ class PointwiseMethods:
         ``div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor``,
         ``div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _div_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _div_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("div", (self, *args), kwargs)
 
     def div_(self, *args: Any, **kwargs: Any) -> Any:
@@ -442,6 +584,12 @@ class PointwiseMethods:
         ``divide.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor``,
         ``divide.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _divide_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _divide_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("divide", (self, *args), kwargs)
 
     def divide_(self, *args: Any, **kwargs: Any) -> Any:
@@ -452,6 +600,12 @@ class PointwiseMethods:
         """``eq.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``eq.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _eq_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _eq_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("eq", (self, *args), kwargs)
 
     def eq_(self, *args: Any, **kwargs: Any) -> Any:
@@ -495,6 +649,14 @@ class PointwiseMethods:
         ``float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor``,
         ``float_power.Scalar(Scalar self, Tensor exponent) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (exponent,) if exponent.__class__ is int:
+                    return _float_power_Tensor_Scalar[self.signature & _state.mask](self, exponent)
+                case (exponent,) if hasattr(exponent, "signature"):
+                    return _float_power_Tensor_Tensor[(self.signature | exponent.signature) & _state.mask](
+                        self, exponent
+                    )
         return _call("float_power", (self, *args), kwargs)
 
     def float_power_(self, *args: Any, **kwargs: Any) -> Any:
@@ -513,6 +675,12 @@ class PointwiseMethods:
         """``floor_divide(Tensor self, Tensor other) -> Tensor``,
         ``floor_divide.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _floor_divide_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _floor_divide[(self.signature | other.signature) & _state.mask](self, other)
         return _call("floor_divide", (self, *args), kwargs)
 
     def floor_divide_(self, *args: Any, **kwargs: Any) -> Any:
@@ -531,6 +699,12 @@ class PointwiseMethods:
         """``fmod.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``fmod.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _fmod_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _fmod_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("fmod", (self, *args), kwargs)
 
     def fmod_(self, *args: Any, **kwargs: Any) -> Any:
@@ -547,7 +721,7 @@ class PointwiseMethods:
 
     def frexp(self) -> Any:
         """``frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)``"""
-        return _frexp[self.signature & _state.mask](self)
+        return _frexp_Tensor[self.signature & _state.mask](self)
 
     def gcd(self, other: Any) -> Any:
         """``gcd(Tensor self, Tensor other) -> Tensor``"""
@@ -561,6 +735,12 @@ class PointwiseMethods:
         """``ge.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``ge.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _ge_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _ge_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("ge", (self, *args), kwargs)
 
     def ge_(self, *args: Any, **kwargs: Any) -> Any:
@@ -571,6 +751,12 @@ class PointwiseMethods:
         """``greater.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``greater.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _greater_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _greater_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("greater", (self, *args), kwargs)
 
     def greater_(self, *args: Any, **kwargs: Any) -> Any:
@@ -581,6 +767,12 @@ class PointwiseMethods:
         """``greater_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``greater_equal.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _greater_equal_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _greater_equal_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("greater_equal", (self, *args), kwargs)
 
     def greater_equal_(self, *args: Any, **kwargs: Any) -> Any:
@@ -591,6 +783,12 @@ class PointwiseMethods:
         """``gt.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``gt.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _gt_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _gt_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("gt", (self, *args), kwargs)
 
     def gt_(self, *args: Any, **kwargs: Any) -> Any:
@@ -655,7 +853,7 @@ class PointwiseMethods:
 
     def ldexp(self, other: Any) -> Any:
         """``ldexp.Tensor(Tensor self, Tensor other) -> Tensor``"""
-        return _ldexp.entry(self, other)
+        return _ldexp_Tensor.entry(self, other)
 
     def ldexp_(self, *args: Any, **kwargs: Any) -> Any:
         """`ldexp` in place."""
@@ -665,6 +863,12 @@ class PointwiseMethods:
         """``le.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``le.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _le_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _le_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("le", (self, *args), kwargs)
 
     def le_(self, *args: Any, **kwargs: Any) -> Any:
@@ -685,6 +889,12 @@ class PointwiseMethods:
         """``less.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``less.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _less_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _less_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("less", (self, *args), kwargs)
 
     def less_(self, *args: Any, **kwargs: Any) -> Any:
@@ -695,6 +905,12 @@ class PointwiseMethods:
         """``less_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``less_equal.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _less_equal_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _less_equal_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("less_equal", (self, *args), kwargs)
 
     def less_equal_(self, *args: Any, **kwargs: Any) -> Any:
@@ -777,6 +993,12 @@ class PointwiseMethods:
         """``lt.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``lt.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _lt_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _lt_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("lt", (self, *args), kwargs)
 
     def lt_(self, *args: Any, **kwargs: Any) -> Any:
@@ -795,6 +1017,12 @@ class PointwiseMethods:
         """``mul.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``mul.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _mul_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _mul_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("mul", (self, *args), kwargs)
 
     def mul_(self, *args: Any, **kwargs: Any) -> Any:
@@ -805,6 +1033,12 @@ class PointwiseMethods:
         """``multiply.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``multiply.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _multiply_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _multiply_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("multiply", (self, *args), kwargs)
 
     def multiply_(self, *args: Any, **kwargs: Any) -> Any:
@@ -823,6 +1057,12 @@ class PointwiseMethods:
         """``ne.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``ne.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _ne_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _ne_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("ne", (self, *args), kwargs)
 
     def ne_(self, *args: Any, **kwargs: Any) -> Any:
@@ -857,6 +1097,12 @@ class PointwiseMethods:
         """``not_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``not_equal.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _not_equal_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _not_equal_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("not_equal", (self, *args), kwargs)
 
     def not_equal_(self, *args: Any, **kwargs: Any) -> Any:
@@ -872,6 +1118,12 @@ class PointwiseMethods:
         ``pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor``,
         ``pow.Scalar(Scalar self, Tensor exponent) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (exponent,) if exponent.__class__ is int:
+                    return _pow_Tensor_Scalar[self.signature & _state.mask](self, exponent)
+                case (exponent,) if hasattr(exponent, "signature"):
+                    return _pow_Tensor_Tensor[(self.signature | exponent.signature) & _state.mask](self, exponent)
         return _call("pow", (self, *args), kwargs)
 
     def pow_(self, *args: Any, **kwargs: Any) -> Any:
@@ -903,6 +1155,12 @@ class PointwiseMethods:
         ``remainder.Scalar(Tensor self, Scalar other) -> Tensor``,
         ``remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _remainder_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _remainder_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("remainder", (self, *args), kwargs)
 
     def remainder_(self, *args: Any, **kwargs: Any) -> Any:
@@ -921,6 +1179,8 @@ class PointwiseMethods:
         """``round(Tensor self) -> Tensor``,
         ``round.decimals(Tensor self, *, int decimals) -> Tensor``
         """
+        if not args and not kwargs:
+            return _round[self.signature & _state.mask](self)
         return _call("round", (self, *args), kwargs)
 
     def round_(self, *args: Any, **kwargs: Any) -> Any:
@@ -991,6 +1251,12 @@ class PointwiseMethods:
         """``sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
         ``sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _sub_Scalar[self.signature & _state.mask](self, other, 1)
+                case (other,) if hasattr(other, "signature"):
+                    return _sub_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
         return _call("sub", (self, *args), kwargs)
 
     def sub_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1001,6 +1267,12 @@ class PointwiseMethods:
         """``subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
         ``subtract.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _subtract_Scalar[self.signature & _state.mask](self, other, 1)
+                case (other,) if hasattr(other, "signature"):
+                    return _subtract_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
         return _call("subtract", (self, *args), kwargs)
 
     def subtract_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1027,6 +1299,12 @@ class PointwiseMethods:
         """``true_divide.Tensor(Tensor self, Tensor other) -> Tensor``,
         ``true_divide.Scalar(Tensor self, Scalar other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _true_divide_Scalar[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _true_divide_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("true_divide", (self, *args), kwargs)
 
     def true_divide_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1048,7 +1326,7 @@ class PointwiseMethods:
         ``where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor``,
         ``where(Tensor condition) -> Tensor[]``
         """
-        return _call("where", (self, *args), kwargs)
+        return _call("where", (*args[:1], self, *args[1:]), kwargs)
 
     def __add__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1056,8 +1334,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _add_plans[(self.signature | bits) & _state.mask](self, other, 1)
+                return _foreign_operand("add", self, other)
+        return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __radd__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1065,8 +1343,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _add_plans[(self.signature | bits) & _state.mask](self, other, 1)
+                return _foreign_operand("add", self, other)
+        return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __sub__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1074,8 +1352,17 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _sub_plans[(self.signature | bits) & _state.mask](self, other, 1)
+                return _foreign_operand("sub", self, other)
+        return _sub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
+
+    def __rsub__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("rsub", self, other)
+        return _rsub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __mul__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1083,8 +1370,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _mul_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("mul", self, other)
+        return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __rmul__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1092,8 +1379,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _mul_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("mul", self, other)
+        return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __truediv__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1101,8 +1388,53 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _div_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("div", self, other)
+        return _div_Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("floor_divide", self, other)
+        return _floor_divide[(self.signature | bits) & _state.mask](self, other)
+
+    def __mod__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("remainder", self, other)
+        return _remainder_Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __and__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("bitwise_and", self, other)
+        return _bitwise_and_Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __or__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("bitwise_or", self, other)
+        return _bitwise_or_Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __xor__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("bitwise_xor", self, other)
+        return _bitwise_xor_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __eq__(self, other: Any) -> Any:  # type: ignore[override]
         bits = _scalar_bits(other.__class__)
@@ -1110,8 +1442,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _eq_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("eq", self, other)
+        return _eq_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __ne__(self, other: Any) -> Any:  # type: ignore[override]
         bits = _scalar_bits(other.__class__)
@@ -1119,8 +1451,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _ne_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("ne", self, other)
+        return _ne_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __lt__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1128,8 +1460,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _lt_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("lt", self, other)
+        return _lt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __le__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1137,8 +1469,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _le_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("le", self, other)
+        return _le_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __gt__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1146,8 +1478,8 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _gt_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("gt", self, other)
+        return _gt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __ge__(self, other: Any) -> Any:
         bits = _scalar_bits(other.__class__)
@@ -1155,5 +1487,50 @@ class PointwiseMethods:
             try:
                 bits = other.signature
             except AttributeError:
-                return NotImplemented
-        return _ge_plans[(self.signature | bits) & _state.mask](self, other)
+                return _foreign_operand("ge", self, other)
+        return _ge_Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __iadd__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("add_", self, other)
+        return _add__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
+
+    def __isub__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("sub_", self, other)
+        return _sub__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
+
+    def __imul__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("mul_", self, other)
+        return _mul__Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        bits = _scalar_bits(other.__class__)
+        if bits is None:
+            try:
+                bits = other.signature
+            except AttributeError:
+                return _foreign_operand("div_", self, other)
+        return _div__Tensor[(self.signature | bits) & _state.mask](self, other)
+
+    def __neg__(self) -> Any:
+        return _neg[self.signature & _state.mask](self)
+
+    def __abs__(self) -> Any:
+        return _abs[self.signature & _state.mask](self)
+
+    def __invert__(self) -> Any:
+        return _bitwise_not[self.signature & _state.mask](self)

@@ -8,14 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.dispatch.state import state as _state
-from autograd_fb.core.size import Size as _Size
 from autograd_fb.tensor.calls import call as _call
-from autograd_fb.tensor.calls import foreign_operand as _foreign_operand
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
-_SEQUENCES = frozenset({tuple, list, _Size})
 _bernoulli = _plans("bernoulli", "default")
 _bernoulli_Tensor = _plans("bernoulli", "Tensor")
 _bernoulli__Tensor = _plans("bernoulli_", "Tensor")

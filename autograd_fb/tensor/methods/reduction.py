@@ -10,7 +10,39 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_all = _plans("all", "default")
+_all_dim = _plans("all", "dim")
+_amax = _plans("amax", "default")
+_amin = _plans("amin", "default")
+_aminmax = _plans("aminmax", "default")
+_any = _plans("any", "default")
+_any_dim = _plans("any", "dim")
+_argmax = _plans("argmax", "default")
+_argmin = _plans("argmin", "default")
+_count_nonzero = _plans("count_nonzero", "default")
+_log_softmax_int = _plans("log_softmax", "int")
+_logsumexp = _plans("logsumexp", "default")
+_max = _plans("max", "default")
+_max_dim = _plans("max", "dim")
+_mean = _plans("mean", "default")
+_mean_dim = _plans("mean", "dim")
+_min = _plans("min", "default")
+_min_dim = _plans("min", "dim")
+_prod = _plans("prod", "default")
+_prod_dim_int = _plans("prod", "dim_int")
+_softmax_int = _plans("softmax", "int")
+_std_correction = _plans("std", "correction")
+_std_dim = _plans("std", "dim")
+_std_mean_correction = _plans("std_mean", "correction")
+_std_mean_dim = _plans("std_mean", "dim")
+_sum = _plans("sum", "default")
+_sum_dim_IntList = _plans("sum", "dim_IntList")
+_var_correction = _plans("var", "correction")
+_var_dim = _plans("var", "dim")
+_var_mean_correction = _plans("var_mean", "correction")
+_var_mean_dim = _plans("var_mean", "dim")
 
 
 class ReductionMethods:
@@ -24,6 +56,14 @@ class ReductionMethods:
         ``all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor``,
         ``all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _all[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _all_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _all_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("all", (self, *args), kwargs)
 
     def amax(self, *args: Any, **kwargs: Any) -> Any:
@@ -31,6 +71,14 @@ class ReductionMethods:
 
         ``amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _amax[self.signature & _state.mask](self, (), False)
+                case (dim,) if dim.__class__ is int:
+                    return _amax[self.signature & _state.mask](self, [dim], False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _amax[self.signature & _state.mask](self, [dim], keepdim)
         return _call("amax", (self, *args), kwargs)
 
     def amin(self, *args: Any, **kwargs: Any) -> Any:
@@ -38,6 +86,14 @@ class ReductionMethods:
 
         ``amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _amin[self.signature & _state.mask](self, (), False)
+                case (dim,) if dim.__class__ is int:
+                    return _amin[self.signature & _state.mask](self, [dim], False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _amin[self.signature & _state.mask](self, [dim], keepdim)
         return _call("amin", (self, *args), kwargs)
 
     def aminmax(self, *args: Any, **kwargs: Any) -> Any:
@@ -45,6 +101,8 @@ class ReductionMethods:
 
         ``aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)``
         """
+        if not args and not kwargs:
+            return _aminmax[self.signature & _state.mask](self, None, False)
         return _call("aminmax", (self, *args), kwargs)
 
     def any(self, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +112,14 @@ class ReductionMethods:
         ``any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor``,
         ``any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _any[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _any_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _any_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("any", (self, *args), kwargs)
 
     def argmax(self, *args: Any, **kwargs: Any) -> Any:
@@ -61,6 +127,14 @@ class ReductionMethods:
 
         ``argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _argmax[self.signature & _state.mask](self, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _argmax[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _argmax[self.signature & _state.mask](self, dim, keepdim)
         return _call("argmax", (self, *args), kwargs)
 
     def argmin(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,6 +142,14 @@ class ReductionMethods:
 
         ``argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _argmin[self.signature & _state.mask](self, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _argmin[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _argmin[self.signature & _state.mask](self, dim, keepdim)
         return _call("argmin", (self, *args), kwargs)
 
     def count_nonzero(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +158,12 @@ class ReductionMethods:
         ``count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor``,
         ``count_nonzero(Tensor self, int? dim=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _count_nonzero[self.signature & _state.mask](self, None)
+                case (dim,) if dim.__class__ is int:
+                    return _count_nonzero[self.signature & _state.mask](self, dim)
         return _call("count_nonzero", (self, *args), kwargs)
 
     def log_softmax(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +171,10 @@ class ReductionMethods:
 
         ``log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _log_softmax_int[self.signature & _state.mask](self, dim, None)
         return _call("log_softmax", (self, *args), kwargs)
 
     def logsumexp(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,6 +182,12 @@ class ReductionMethods:
 
         ``logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _logsumexp[self.signature & _state.mask](self, [dim], False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _logsumexp[self.signature & _state.mask](self, [dim], keepdim)
         return _call("logsumexp", (self, *args), kwargs)
 
     def max(self, *args: Any, **kwargs: Any) -> Any:
@@ -99,6 +197,14 @@ class ReductionMethods:
         ``max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
         ``max.other(Tensor self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _max[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _max_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _max_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("max", (self, *args), kwargs)
 
     def mean(self, *args: Any, **kwargs: Any) -> Any:
@@ -107,6 +213,14 @@ class ReductionMethods:
         ``mean(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
         ``mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _mean[self.signature & _state.mask](self, None)
+                case (dim,) if dim.__class__ is int:
+                    return _mean_dim[self.signature & _state.mask](self, [dim], False, None)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _mean_dim[self.signature & _state.mask](self, [dim], keepdim, None)
         return _call("mean", (self, *args), kwargs)
 
     def min(self, *args: Any, **kwargs: Any) -> Any:
@@ -116,6 +230,14 @@ class ReductionMethods:
         ``min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
         ``min.other(Tensor self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _min[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _min_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _min_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("min", (self, *args), kwargs)
 
     def prod(self, *args: Any, **kwargs: Any) -> Any:
@@ -124,6 +246,14 @@ class ReductionMethods:
         ``prod(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
         ``prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _prod[self.signature & _state.mask](self, None)
+                case (dim,) if dim.__class__ is int:
+                    return _prod_dim_int[self.signature & _state.mask](self, dim, False, None)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _prod_dim_int[self.signature & _state.mask](self, dim, keepdim, None)
         return _call("prod", (self, *args), kwargs)
 
     def softmax(self, *args: Any, **kwargs: Any) -> Any:
@@ -131,6 +261,10 @@ class ReductionMethods:
 
         ``softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _softmax_int[self.signature & _state.mask](self, dim, None)
         return _call("softmax", (self, *args), kwargs)
 
     def std(self, *args: Any, **kwargs: Any) -> Any:
@@ -140,6 +274,14 @@ class ReductionMethods:
         ``std(Tensor self, bool unbiased=True) -> Tensor``,
         ``std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _std_correction[self.signature & _state.mask](self, None, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _std_correction[self.signature & _state.mask](self, [dim], None, False)
+                case (dim, unbiased) if dim.__class__ is int and unbiased.__class__ is bool:
+                    return _std_dim[self.signature & _state.mask](self, [dim], unbiased, False)
         return _call("std", (self, *args), kwargs)
 
     def std_mean(self, *args: Any, **kwargs: Any) -> Any:
@@ -149,6 +291,14 @@ class ReductionMethods:
         ``std_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)``,
         ``std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _std_mean_correction[self.signature & _state.mask](self, None, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _std_mean_correction[self.signature & _state.mask](self, [dim], None, False)
+                case (dim, unbiased) if dim.__class__ is int and unbiased.__class__ is bool:
+                    return _std_mean_dim[self.signature & _state.mask](self, [dim], unbiased, False)
         return _call("std_mean", (self, *args), kwargs)
 
     def sum(self, *args: Any, **kwargs: Any) -> Any:
@@ -157,6 +307,14 @@ class ReductionMethods:
         ``sum(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
         ``sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _sum[self.signature & _state.mask](self, None)
+                case (dim,) if dim.__class__ is int:
+                    return _sum_dim_IntList[self.signature & _state.mask](self, [dim], False, None)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _sum_dim_IntList[self.signature & _state.mask](self, [dim], keepdim, None)
         return _call("sum", (self, *args), kwargs)
 
     def var(self, *args: Any, **kwargs: Any) -> Any:
@@ -166,6 +324,14 @@ class ReductionMethods:
         ``var(Tensor self, bool unbiased=True) -> Tensor``,
         ``var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _var_correction[self.signature & _state.mask](self, None, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _var_correction[self.signature & _state.mask](self, [dim], None, False)
+                case (dim, unbiased) if dim.__class__ is int and unbiased.__class__ is bool:
+                    return _var_dim[self.signature & _state.mask](self, [dim], unbiased, False)
         return _call("var", (self, *args), kwargs)
 
     def var_mean(self, *args: Any, **kwargs: Any) -> Any:
@@ -175,4 +341,12 @@ class ReductionMethods:
         ``var_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)``,
         ``var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _var_mean_correction[self.signature & _state.mask](self, None, None, False)
+                case (dim,) if dim.__class__ is int:
+                    return _var_mean_correction[self.signature & _state.mask](self, [dim], None, False)
+                case (dim, unbiased) if dim.__class__ is int and unbiased.__class__ is bool:
+                    return _var_mean_dim[self.signature & _state.mask](self, [dim], unbiased, False)
         return _call("var_mean", (self, *args), kwargs)

@@ -10,14 +10,33 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_argsort = _plans("argsort", "default")
 _bincount = _plans("bincount", "default")
 _corrcoef = _plans("corrcoef", "default")
 _cov = _plans("cov", "default")
+_cummax = _plans("cummax", "default")
+_cummin = _plans("cummin", "default")
+_cumprod = _plans("cumprod", "default")
+_cumsum = _plans("cumsum", "default")
+_diff = _plans("diff", "default")
 _dist = _plans("dist", "default")
 _histc = _plans("histc", "default")
+_kthvalue = _plans("kthvalue", "default")
+_logcumsumexp = _plans("logcumsumexp", "default")
+_median = _plans("median", "default")
+_median_dim = _plans("median", "dim")
+_mode = _plans("mode", "default")
 _msort = _plans("msort", "default")
+_nanmean = _plans("nanmean", "default")
+_nanmedian = _plans("nanmedian", "default")
+_nanmedian_dim = _plans("nanmedian", "dim")
+_nansum = _plans("nansum", "default")
+_norm_Scalar = _plans("norm", "Scalar")
+_sort = _plans("sort", "default")
+_topk = _plans("topk", "default")
+_unique_consecutive = _plans("unique_consecutive", "default")
 
 
 class ScanMethods:
@@ -30,6 +49,14 @@ class ScanMethods:
         ``argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor``,
         ``argsort.stable(Tensor self, *, bool stable, int dim=-1, bool descending=False) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _argsort[self.signature & _state.mask](self, -1, False)
+                case (dim,) if dim.__class__ is int:
+                    return _argsort[self.signature & _state.mask](self, dim, False)
+                case (dim, descending) if dim.__class__ is int and descending.__class__ is bool:
+                    return _argsort[self.signature & _state.mask](self, dim, descending)
         return _call("argsort", (self, *args), kwargs)
 
     def bincount(self, weights: Any = None, minlength: int = 0) -> Any:
@@ -58,6 +85,10 @@ class ScanMethods:
 
         ``cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _cummax[self.signature & _state.mask](self, dim)
         return _call("cummax", (self, *args), kwargs)
 
     def cummin(self, *args: Any, **kwargs: Any) -> Any:
@@ -65,6 +96,10 @@ class ScanMethods:
 
         ``cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _cummin[self.signature & _state.mask](self, dim)
         return _call("cummin", (self, *args), kwargs)
 
     def cumprod(self, *args: Any, **kwargs: Any) -> Any:
@@ -72,6 +107,10 @@ class ScanMethods:
 
         ``cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _cumprod[self.signature & _state.mask](self, dim, None)
         return _call("cumprod", (self, *args), kwargs)
 
     def cumprod_(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +122,10 @@ class ScanMethods:
 
         ``cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _cumsum[self.signature & _state.mask](self, dim, None)
         return _call("cumsum", (self, *args), kwargs)
 
     def cumsum_(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,6 +137,14 @@ class ScanMethods:
 
         ``diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _diff[self.signature & _state.mask](self, 1, -1, None, None)
+                case (n,) if n.__class__ is int:
+                    return _diff[self.signature & _state.mask](self, n, -1, None, None)
+                case (n, dim) if n.__class__ is int and dim.__class__ is int:
+                    return _diff[self.signature & _state.mask](self, n, dim, None, None)
         return _call("diff", (self, *args), kwargs)
 
     def dist(self, other: Any, p: Any = 2) -> Any:
@@ -115,6 +166,12 @@ class ScanMethods:
 
         ``kthvalue(Tensor self, SymInt k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case (k,) if k.__class__ is int:
+                    return _kthvalue[self.signature & _state.mask](self, k, -1, False)
+                case (k, dim) if k.__class__ is int and dim.__class__ is int:
+                    return _kthvalue[self.signature & _state.mask](self, k, dim, False)
         return _call("kthvalue", (self, *args), kwargs)
 
     def logcumsumexp(self, *args: Any, **kwargs: Any) -> Any:
@@ -122,6 +179,10 @@ class ScanMethods:
 
         ``logcumsumexp(Tensor self, int dim) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _logcumsumexp[self.signature & _state.mask](self, dim)
         return _call("logcumsumexp", (self, *args), kwargs)
 
     def median(self, *args: Any, **kwargs: Any) -> Any:
@@ -130,6 +191,14 @@ class ScanMethods:
         ``median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
         ``median(Tensor self) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _median[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _median_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _median_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("median", (self, *args), kwargs)
 
     def mode(self, *args: Any, **kwargs: Any) -> Any:
@@ -137,6 +206,14 @@ class ScanMethods:
 
         ``mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _mode[self.signature & _state.mask](self, -1, False)
+                case (dim,) if dim.__class__ is int:
+                    return _mode[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _mode[self.signature & _state.mask](self, dim, keepdim)
         return _call("mode", (self, *args), kwargs)
 
     def msort(self) -> Any:
@@ -151,6 +228,14 @@ class ScanMethods:
 
         ``nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _nanmean[self.signature & _state.mask](self, None, False, None)
+                case (dim,) if dim.__class__ is int:
+                    return _nanmean[self.signature & _state.mask](self, [dim], False, None)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _nanmean[self.signature & _state.mask](self, [dim], keepdim, None)
         return _call("nanmean", (self, *args), kwargs)
 
     def nanmedian(self, *args: Any, **kwargs: Any) -> Any:
@@ -159,6 +244,14 @@ class ScanMethods:
         ``nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
         ``nanmedian(Tensor self) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _nanmedian[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _nanmedian_dim[self.signature & _state.mask](self, dim, False)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _nanmedian_dim[self.signature & _state.mask](self, dim, keepdim)
         return _call("nanmedian", (self, *args), kwargs)
 
     def nansum(self, *args: Any, **kwargs: Any) -> Any:
@@ -166,6 +259,14 @@ class ScanMethods:
 
         ``nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _nansum[self.signature & _state.mask](self, None, False, None)
+                case (dim,) if dim.__class__ is int:
+                    return _nansum[self.signature & _state.mask](self, [dim], False, None)
+                case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
+                    return _nansum[self.signature & _state.mask](self, [dim], keepdim, None)
         return _call("nansum", (self, *args), kwargs)
 
     def norm(self, *args: Any, **kwargs: Any) -> Any:
@@ -176,6 +277,12 @@ class ScanMethods:
         ``norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor``,
         ``norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _norm_Scalar[self.signature & _state.mask](self, 2)
+                case (p,) if p.__class__ is int:
+                    return _norm_Scalar[self.signature & _state.mask](self, p)
         return _call("norm", (self, *args), kwargs)
 
     def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
@@ -184,7 +291,7 @@ class ScanMethods:
         ``searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor``,
         ``searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor``
         """
-        return _call("searchsorted", (self, *args), kwargs)
+        return _call("searchsorted", (*args[:1], self, *args[1:]), kwargs)
 
     def sort(self, *args: Any, **kwargs: Any) -> Any:
         """The elements in order along a dim and where they were.
@@ -192,6 +299,14 @@ class ScanMethods:
         ``sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)``,
         ``sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _sort[self.signature & _state.mask](self, -1, False)
+                case (dim,) if dim.__class__ is int:
+                    return _sort[self.signature & _state.mask](self, dim, False)
+                case (dim, descending) if dim.__class__ is int and descending.__class__ is bool:
+                    return _sort[self.signature & _state.mask](self, dim, descending)
         return _call("sort", (self, *args), kwargs)
 
     def topk(self, *args: Any, **kwargs: Any) -> Any:
@@ -199,6 +314,12 @@ class ScanMethods:
 
         ``topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)``
         """
+        if not kwargs:
+            match args:
+                case (k,) if k.__class__ is int:
+                    return _topk[self.signature & _state.mask](self, k, -1, True, True)
+                case (k, dim) if k.__class__ is int and dim.__class__ is int:
+                    return _topk[self.signature & _state.mask](self, k, dim, True, True)
         return _call("topk", (self, *args), kwargs)
 
     def unique_consecutive(self, *args: Any, **kwargs: Any) -> Any:
@@ -206,4 +327,6 @@ class ScanMethods:
 
         ``unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)``
         """
+        if not args and not kwargs:
+            return _unique_consecutive[self.signature & _state.mask](self, False, False, None)
         return _call("unique_consecutive", (self, *args), kwargs)

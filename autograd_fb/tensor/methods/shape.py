@@ -7,32 +7,63 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.core.size import Size as _Size
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_SEQUENCES = frozenset({tuple, list, _Size})
 _adjoint = _plans("adjoint", "default")
+_broadcast_to = _plans("broadcast_to", "default")
+_chunk = _plans("chunk", "default")
+_clone = _plans("clone", "default")
 _diag = _plans("diag", "default")
 _diag_embed = _plans("diag_embed", "default")
 _diagflat = _plans("diagflat", "default")
 _diagonal = _plans("diagonal", "default")
 _diagonal_scatter = _plans("diagonal_scatter", "default")
+_dsplit_int = _plans("dsplit", "int")
+_expand = _plans("expand", "default")
 _expand_as = _plans("expand_as", "default")
-_flatten = _plans("flatten", "using_ints")
+_flatten_using_ints = _plans("flatten", "using_ints")
+_flip = _plans("flip", "default")
 _fliplr = _plans("fliplr", "default")
 _flipud = _plans("flipud", "default")
+_hsplit_int = _plans("hsplit", "int")
+_moveaxis_int = _plans("moveaxis", "int")
+_movedim_int = _plans("movedim", "int")
+_narrow = _plans("narrow", "default")
+_narrow_copy = _plans("narrow_copy", "default")
+_permute = _plans("permute", "default")
 _ravel = _plans("ravel", "default")
+_repeat = _plans("repeat", "default")
+_repeat_interleave_self_Tensor = _plans("repeat_interleave", "self_Tensor")
+_repeat_interleave_self_int = _plans("repeat_interleave", "self_int")
+_reshape = _plans("reshape", "default")
 _reshape_as = _plans("reshape_as", "default")
+_roll = _plans("roll", "default")
+_rot90 = _plans("rot90", "default")
+_select_int = _plans("select", "int")
+_slice_scatter = _plans("slice_scatter", "default")
+_split_Tensor = _plans("split", "Tensor")
+_squeeze = _plans("squeeze", "default")
+_squeeze_dim = _plans("squeeze", "dim")
 _swapaxes = _plans("swapaxes", "default")
 _swapdims = _plans("swapdims", "default")
 _t = _plans("t", "default")
-_transpose = _plans("transpose", "int")
+_tensor_split_sections = _plans("tensor_split", "sections")
+_tile = _plans("tile", "default")
+_transpose_int = _plans("transpose", "int")
 _tril = _plans("tril", "default")
 _triu = _plans("triu", "default")
 _type_as = _plans("type_as", "default")
+_unbind_int = _plans("unbind", "int")
 _unfold = _plans("unfold", "default")
+_unsqueeze = _plans("unsqueeze", "default")
+_view = _plans("view", "default")
 _view_as = _plans("view_as", "default")
+_vsplit_int = _plans("vsplit", "int")
 
 
 class ShapeMethods:
@@ -56,10 +87,23 @@ class ShapeMethods:
 
     def broadcast_to(self, *args: Any, **kwargs: Any) -> Any:
         """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _broadcast_to[self.signature & _state.mask](self, size)
         return _call("broadcast_to", (self, *args), kwargs)
 
     def chunk(self, *args: Any, **kwargs: Any) -> Any:
         """``chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]``"""
+        if not kwargs:
+            match args:
+                case (chunks,) if chunks.__class__ is int:
+                    return _chunk[self.signature & _state.mask](self, chunks, 0)
+                case (chunks, dim) if chunks.__class__ is int and dim.__class__ is int:
+                    return _chunk[self.signature & _state.mask](self, chunks, dim)
         return _call("chunk", (self, *args), kwargs)
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,6 +111,8 @@ class ShapeMethods:
 
         ``clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor``
         """
+        if not args and not kwargs:
+            return _clone[self.signature & _state.mask](self, None)
         return _call("clone", (self, *args), kwargs)
 
     def contiguous(self, *args: Any, **kwargs: Any) -> Any:
@@ -103,6 +149,10 @@ class ShapeMethods:
         """``dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
         ``dsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case (sections,) if sections.__class__ is int:
+                    return _dsplit_int[self.signature & _state.mask](self, sections)
         return _call("dsplit", (self, *args), kwargs)
 
     def expand(self, *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +160,13 @@ class ShapeMethods:
 
         ``expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)``
         """
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _expand[self.signature & _state.mask](self, size, False)
         return _call("expand", (self, *args), kwargs)
 
     def expand_as(self, other: Any) -> Any:
@@ -118,13 +175,20 @@ class ShapeMethods:
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
         """``flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)``"""
-        return _flatten.entry(self, start_dim, end_dim)
+        return _flatten_using_ints.entry(self, start_dim, end_dim)
 
     def flip(self, *args: Any, **kwargs: Any) -> Any:
         """A copy with the order along ``dims`` reversed.
 
         ``flip(Tensor self, int[] dims) -> Tensor``
         """
+        if args and not kwargs:
+            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in dims:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _flip[self.signature & _state.mask](self, dims)
         return _call("flip", (self, *args), kwargs)
 
     def fliplr(self) -> Any:
@@ -139,26 +203,50 @@ class ShapeMethods:
         """``hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
         ``hsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case (sections,) if sections.__class__ is int:
+                    return _hsplit_int[self.signature & _state.mask](self, sections)
         return _call("hsplit", (self, *args), kwargs)
 
     def moveaxis(self, *args: Any, **kwargs: Any) -> Any:
         """``moveaxis.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``,
         ``moveaxis.int(Tensor(a) self, int source, int destination) -> Tensor(a)``
         """
+        if not kwargs:
+            match args:
+                case (source, destination) if source.__class__ is int and destination.__class__ is int:
+                    return _moveaxis_int[self.signature & _state.mask](self, source, destination)
         return _call("moveaxis", (self, *args), kwargs)
 
     def movedim(self, *args: Any, **kwargs: Any) -> Any:
         """``movedim.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``,
         ``movedim.int(Tensor(a) self, int source, int destination) -> Tensor(a)``
         """
+        if not kwargs:
+            match args:
+                case (source, destination) if source.__class__ is int and destination.__class__ is int:
+                    return _movedim_int[self.signature & _state.mask](self, source, destination)
         return _call("movedim", (self, *args), kwargs)
 
     def narrow(self, *args: Any, **kwargs: Any) -> Any:
         """``narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)``"""
+        if not kwargs:
+            match args:
+                case (dim, start, length) if (
+                    dim.__class__ is int and start.__class__ is int and length.__class__ is int
+                ):
+                    return _narrow[self.signature & _state.mask](self, dim, start, length)
         return _call("narrow", (self, *args), kwargs)
 
     def narrow_copy(self, *args: Any, **kwargs: Any) -> Any:
         """``narrow_copy(Tensor self, int dim, SymInt start, SymInt length) -> Tensor``"""
+        if not kwargs:
+            match args:
+                case (dim, start, length) if (
+                    dim.__class__ is int and start.__class__ is int and length.__class__ is int
+                ):
+                    return _narrow_copy[self.signature & _state.mask](self, dim, start, length)
         return _call("narrow_copy", (self, *args), kwargs)
 
     def permute(self, *args: Any, **kwargs: Any) -> Any:
@@ -166,6 +254,13 @@ class ShapeMethods:
 
         ``permute(Tensor(a) self, int[] dims) -> Tensor(a)``
         """
+        if args and not kwargs:
+            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in dims:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _permute[self.signature & _state.mask](self, dims)
         return _call("permute", (self, *args), kwargs)
 
     def ravel(self) -> Any:
@@ -177,6 +272,13 @@ class ShapeMethods:
 
         ``repeat(Tensor self, SymInt[] repeats) -> Tensor``
         """
+        if args and not kwargs:
+            repeats = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in repeats:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _repeat[self.signature & _state.mask](self, repeats)
         return _call("repeat", (self, *args), kwargs)
 
     def repeat_interleave(self, *args: Any, **kwargs: Any) -> Any:
@@ -184,6 +286,16 @@ class ShapeMethods:
         ``repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``,
         ``repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (repeats,) if repeats.__class__ is int:
+                    return _repeat_interleave_self_int[self.signature & _state.mask](self, repeats, None, None)
+                case (repeats,) if hasattr(repeats, "signature"):
+                    return _repeat_interleave_self_Tensor[(self.signature | repeats.signature) & _state.mask](
+                        self, repeats, None, None
+                    )
+                case (repeats, dim) if repeats.__class__ is int and dim.__class__ is int:
+                    return _repeat_interleave_self_int[self.signature & _state.mask](self, repeats, dim, None)
         return _call("repeat_interleave", (self, *args), kwargs)
 
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
@@ -191,6 +303,13 @@ class ShapeMethods:
 
         ``reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)``
         """
+        if args and not kwargs:
+            shape = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in shape:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _reshape[self.signature & _state.mask](self, shape)
         return _call("reshape", (self, *args), kwargs)
 
     def reshape_as(self, other: Any) -> Any:
@@ -202,10 +321,22 @@ class ShapeMethods:
 
         ``roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (shifts,) if shifts.__class__ is int:
+                    return _roll[self.signature & _state.mask](self, [shifts], ())
+                case (shifts, dims) if shifts.__class__ is int and dims.__class__ is int:
+                    return _roll[self.signature & _state.mask](self, [shifts], [dims])
         return _call("roll", (self, *args), kwargs)
 
     def rot90(self, *args: Any, **kwargs: Any) -> Any:
         """``rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor``"""
+        if not kwargs:
+            match args:
+                case ():
+                    return _rot90[self.signature & _state.mask](self, 1, (0, 1))
+                case (k,) if k.__class__ is int:
+                    return _rot90[self.signature & _state.mask](self, k, (0, 1))
         return _call("rot90", (self, *args), kwargs)
 
     def select(self, *args: Any, **kwargs: Any) -> Any:
@@ -213,6 +344,10 @@ class ShapeMethods:
 
         ``select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)``
         """
+        if not kwargs:
+            match args:
+                case (dim, index) if dim.__class__ is int and index.__class__ is int:
+                    return _select_int[self.signature & _state.mask](self, dim, index)
         return _call("select", (self, *args), kwargs)
 
     def select_scatter(self, *args: Any, **kwargs: Any) -> Any:
@@ -221,12 +356,22 @@ class ShapeMethods:
 
     def slice_scatter(self, *args: Any, **kwargs: Any) -> Any:
         """``slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor``"""
+        if not kwargs:
+            match args:
+                case (src,) if hasattr(src, "signature"):
+                    return _slice_scatter[(self.signature | src.signature) & _state.mask](self, src, 0, None, None, 1)
         return _call("slice_scatter", (self, *args), kwargs)
 
     def split(self, *args: Any, **kwargs: Any) -> Any:
         """``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
         ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case (split_size,) if split_size.__class__ is int:
+                    return _split_Tensor[self.signature & _state.mask](self, split_size, 0)
+                case (split_size, dim) if split_size.__class__ is int and dim.__class__ is int:
+                    return _split_Tensor[self.signature & _state.mask](self, split_size, dim)
         return _call("split", (self, *args), kwargs)
 
     def split_with_sizes(self, *args: Any, **kwargs: Any) -> Any:
@@ -243,6 +388,12 @@ class ShapeMethods:
         ``squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)``,
         ``squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _squeeze[self.signature & _state.mask](self)
+                case (dim,) if dim.__class__ is int:
+                    return _squeeze_dim[self.signature & _state.mask](self, dim)
         return _call("squeeze", (self, *args), kwargs)
 
     def swapaxes(self, axis0: int, axis1: int) -> Any:
@@ -264,10 +415,23 @@ class ShapeMethods:
         """``tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]``,
         ``tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case (sections,) if sections.__class__ is int:
+                    return _tensor_split_sections[self.signature & _state.mask](self, sections, 0)
+                case (sections, dim) if sections.__class__ is int and dim.__class__ is int:
+                    return _tensor_split_sections[self.signature & _state.mask](self, sections, dim)
         return _call("tensor_split", (self, *args), kwargs)
 
     def tile(self, *args: Any, **kwargs: Any) -> Any:
         """``tile(Tensor self, SymInt[] dims) -> Tensor``"""
+        if args and not kwargs:
+            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in dims:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _tile[self.signature & _state.mask](self, dims)
         return _call("tile", (self, *args), kwargs)
 
     def transpose(self, dim0: int, dim1: int) -> Any:
@@ -275,7 +439,7 @@ class ShapeMethods:
 
         ``transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)``
         """
-        return _transpose.entry(self, dim0, dim1)
+        return _transpose_int.entry(self, dim0, dim1)
 
     def tril(self, diagonal: int = 0) -> Any:
         """The lower triangle, zeros above.
@@ -308,6 +472,12 @@ class ShapeMethods:
 
         ``unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case ():
+                    return _unbind_int[self.signature & _state.mask](self, 0)
+                case (dim,) if dim.__class__ is int:
+                    return _unbind_int[self.signature & _state.mask](self, dim)
         return _call("unbind", (self, *args), kwargs)
 
     def unflatten(self, *args: Any, **kwargs: Any) -> Any:
@@ -326,6 +496,10 @@ class ShapeMethods:
 
         ``unsqueeze(Tensor(a) self, int dim) -> Tensor(a)``
         """
+        if not kwargs:
+            match args:
+                case (dim,) if dim.__class__ is int:
+                    return _unsqueeze[self.signature & _state.mask](self, dim)
         return _call("unsqueeze", (self, *args), kwargs)
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
@@ -333,6 +507,13 @@ class ShapeMethods:
 
         ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``
         """
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _view[self.signature & _state.mask](self, size)
         return _call("view", (self, *args), kwargs)
 
     def view_as(self, other: Any) -> Any:
@@ -343,4 +524,8 @@ class ShapeMethods:
         """``vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
         ``vsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
         """
+        if not kwargs:
+            match args:
+                case (sections,) if sections.__class__ is int:
+                    return _vsplit_int[self.signature & _state.mask](self, sections)
         return _call("vsplit", (self, *args), kwargs)

@@ -10,8 +10,8 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
-from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _digamma = _plans("digamma", "default")
 _erf = _plans("erf", "default")
 _erfc = _plans("erfc", "default")
@@ -21,6 +21,8 @@ _lgamma = _plans("lgamma", "default")
 _logit = _plans("logit", "default")
 _mvlgamma = _plans("mvlgamma", "default")
 _sinc = _plans("sinc", "default")
+_xlogy_Scalar_Other = _plans("xlogy", "Scalar_Other")
+_xlogy_Tensor = _plans("xlogy", "Tensor")
 
 
 class SpecialMethods:
@@ -93,7 +95,7 @@ class SpecialMethods:
 
     def polygamma(self, *args: Any, **kwargs: Any) -> Any:
         """``polygamma(int n, Tensor self) -> Tensor``"""
-        return _call("polygamma", (self, *args), kwargs)
+        return _call("polygamma", (*args[:1], self, *args[1:]), kwargs)
 
     def sinc(self) -> Any:
         """``sinc(Tensor self) -> Tensor``"""
@@ -108,6 +110,12 @@ class SpecialMethods:
         ``xlogy.Scalar_Other(Tensor self, Scalar other) -> Tensor``,
         ``xlogy.Scalar_Self(Scalar self, Tensor other) -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (other,) if other.__class__ is int:
+                    return _xlogy_Scalar_Other[self.signature & _state.mask](self, other)
+                case (other,) if hasattr(other, "signature"):
+                    return _xlogy_Tensor[(self.signature | other.signature) & _state.mask](self, other)
         return _call("xlogy", (self, *args), kwargs)
 
     def xlogy_(self, *args: Any, **kwargs: Any) -> Any:
