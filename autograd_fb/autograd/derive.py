@@ -23,7 +23,8 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
-from autograd_fb.kernels.plans import Plan, Writer, by_numbers
+from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
+from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
@@ -256,20 +257,14 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
         w.node()
         w.add("t.node = node", "return t")
         return w.finish()
-    w.scope["wrap_results"] = _wrap
+    w.scope.update(wrap_results=wrap_results, kind=result_kind(op._schema))
     base = w.call.tensors[0] if w.row.is_view else "None"
     w.edges()
-    w.add(f"ts = wrap_results(r, binding, {base}, {returns[0].is_tensor_list})")
+    w.add(f"ts = wrap_results(r, binding, {base}, kind)")
     w.add(f"if {w.no_edge()}: return ts")
     w.node()
     w.add(f"return finish(ts, node, {w.row.is_view})")
     return w.finish()
-
-
-def _wrap(*args: Any) -> Any:
-    from autograd_fb.kernels.plans import wrap_results
-
-    return wrap_results(*args)
 
 
 def finish_many(ts: Any, node: Node, is_view: bool) -> Any:

@@ -18,6 +18,7 @@ from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.kernels import namespace
 from autograd_fb.kernels.inplace import RawCall, bump, inplace_compute, out_compute
 from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
+from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
 
 # Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace", "out").
@@ -82,13 +83,19 @@ def _site(row: Row) -> str:
 def _functional(row: Row) -> None:
     op = registry.define(row.schema.with_namespace("aten"), _site(row), row=row)
     if row.composite is not None:
-        op.add(Kernel(partial(row.composite, namespace.tensor_namespace()), IMPLICIT, _site(row), owner="aten"))
+        composite = partial(row.composite, namespace.tensor_namespace())
+        kind = result_kind(op._schema)
+        op.add(Kernel(composite if kind is tuple else _then(kind, composite), IMPLICIT, _site(row), owner="aten"))
         return
     op.add(Kernel(None, EXPLICIT, _site(row), specialize=_untaped, owner="aten"))
     if not any(a.is_tensor or a.is_tensor_list for a in row.schema.arguments):
         op.add(Kernel(None, SELECT, _site(row), specialize=_select, owner="aten"))
     for told in ON_BUILD:
         told(op, "functional")
+
+
+def _then(kind: Callable[[Any], Any], composite: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: kind(composite(*args, **kwargs))
 
 
 def _inplace(row: Row) -> None:
@@ -172,7 +179,7 @@ def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             args = (*args[:place], device, *args[place + 1 :])
         result = call.run(call.prepare(args))
         if isinstance(result, (list, tuple)):
-            return wrap_results(result, binding, None, op._schema.returns[0].is_tensor_list)
+            return wrap_results(result, binding, None, result_kind(op._schema))
         return wrap(result, binding)
 
     select.__name__ = f"select_{names[0] if names else 'factory'}"

@@ -24,6 +24,7 @@ from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
+from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, make, make_view, refresh
 
 Plan = Callable[..., Any]
@@ -292,11 +293,12 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
     else:
         w.scope["wrap_results"] = wrap_results
         base = w.call.tensors[0] if w.row.is_view else "None"
-        w.add(f"return wrap_results(r, binding, {base}, {returns[0].is_tensor_list})")
+        w.scope["kind"] = result_kind(op._schema)
+        w.add(f"return wrap_results(r, binding, {base}, kind)")
     return w.finish()
 
 
-def wrap_results(results: Any, binding: Binding, base: Tensor | None, as_list: bool) -> Any:
+def wrap_results(results: Any, binding: Binding, base: Tensor | None, kind: Callable[[Any], Any]) -> Any:
     """Several results as tensors (None for undefined ones, plain values as they are)."""
     out: list[Any] = []
     if not isinstance(results, (list, tuple)):
@@ -315,4 +317,4 @@ def wrap_results(results: Any, binding: Binding, base: Tensor | None, as_list: b
         t.array, t.signature = r, signature
         t.node = t.meta = t.storage = t.base = None
         out.append(t)
-    return out if as_list else tuple(out)
+    return kind(out)
