@@ -893,12 +893,18 @@ def _clone(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
 
 
 def _contiguous(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
-    strides, shape = element_strides(self), tuple(self.shape)
+    shape = tuple(self.shape)
+    if _is_row_major(self):
+        return self
+    flat = xp.reshape(self, (-1,))  # a view where all elements are evenly spaced
+    return xp.reshape(flat if _is_row_major(flat) else xp.asarray(flat, copy=True), shape)
+
+
+def _is_row_major(array: Array) -> bool:
+    strides, shape = element_strides(array), tuple(array.shape)
     if strides is None or prod(shape) == 0:
-        return self
-    if all(n == 1 or s == w for n, s, w in zip(shape, strides, contiguous_strides(shape), strict=True)):
-        return self
-    return xp.reshape(xp.reshape(self, (-1,)), shape)
+        return True
+    return all(n == 1 or s == w for n, s, w in zip(shape, strides, contiguous_strides(shape), strict=True))
 
 
 def _to_copy(
