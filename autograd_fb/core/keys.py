@@ -15,19 +15,23 @@ Backends come last because their number is open; Python's ints have no end.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import ClassVar
 
 FUNCTIONALITIES = (
     "Dense", "FPGA", "Vulkan", "Metal", "BackendSelect", "Python", "Functionalize",
-    "ADInplaceOrView", "AutogradOther", "Autograd", "Autocast", "Batched", "PythonDispatcher",
+    "ADInplaceOrView", "AutogradOther", "Autograd", "Autocast", "Batched",
+    "TESTING_ONLY_GenericWrapper", "TESTING_ONLY_GenericMode", "PythonDispatcher",
 )  # fmt: skip
-PER_BACKEND = {"Dense": "", "Autograd": "Autograd", "Autocast": "Autocast"}  # functionality -> prefix of its keys' names
+PER_BACKEND = {"Dense": "", "Autograd": "Autograd", "Autocast": "Autocast"}  # functionality -> prefix of key names
 BACKENDS = [
     "CPU", "CUDA", "HIP", "XLA", "MPS", "IPU", "XPU", "HPU", "VE", "Lazy", "MTIA", "MAIA",
     "PrivateUse1", "PrivateUse2", "PrivateUse3", "Meta",
 ]  # fmt: skip
-ALIASES = ("Autograd", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
+ALIASES = (
+    "Autograd", "CompositeImplicitAutograd", "CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional",
+)  # fmt: skip
 FIRST_STATE_BIT, FIRST_DTYPE_BIT, FIRST_BACKEND_BIT = 16, 32, 48
 
 DENSE, AUTOGRAD_OTHER, AUTOGRAD, AD_INPLACE_OR_VIEW = (
@@ -48,6 +52,9 @@ DTYPE_MASK = ((1 << FIRST_BACKEND_BIT) - 1) ^ ((1 << FIRST_DTYPE_BIT) - 1)
 SCALAR_BITS: dict[type, int] = {bool: SCALAR_BOOL, int: SCALAR_INT, float: SCALAR_FLOAT, complex: SCALAR_COMPLEX}
 
 
+PER_BACKEND_MASK = sum(1 << FUNCTIONALITIES.index(n) for n in PER_BACKEND)
+
+
 def keyset_bits(signature: int) -> int:
     """The functionality and backend bits of a signature."""
     return (signature & FUNCTIONALITY_MASK) | (signature >> FIRST_BACKEND_BIT << FIRST_BACKEND_BIT)
@@ -60,6 +67,10 @@ class _KeyNames(type):
         if name.startswith("__"):
             raise AttributeError(name)
         return parse_key(name, error=AttributeError)
+
+    @property
+    def __members__(cls) -> dict[str, DispatchKey]:
+        return dict(_KEYS)
 
     def __dir__(cls) -> list[str]:
         return sorted({*super().__dir__(), *_KEYS})
@@ -92,7 +103,8 @@ class DispatchKey(metaclass=_KeyNames):
     def __init__(self, name: str, functionality: str = "", backend: str | None = None, is_alias: bool = False):
         self.name, self.functionality, self.backend, self.is_alias = name, functionality, backend, is_alias
         order = FUNCTIONALITIES.index(functionality) if functionality in FUNCTIONALITIES else -1
-        self.priority = (int(is_alias), ALIASES.index(name) if is_alias else order, BACKENDS.index(backend) if backend else -1)
+        order = ALIASES.index(name) if is_alias else order
+        self.priority = (int(is_alias), order, BACKENDS.index(backend) if backend else -1)
 
     def __repr__(self) -> str:
         return f"<DispatchKey.{self.name}>"
@@ -132,6 +144,10 @@ _KEYS: dict[str, DispatchKey] = {}
 
 def backend_bit(backend: str) -> int:
     return 1 << (FIRST_BACKEND_BIT + BACKENDS.index(backend))
+
+
+def all_backend_bits() -> int:
+    return (1 << (FIRST_BACKEND_BIT + len(BACKENDS))) - (1 << FIRST_BACKEND_BIT)
 
 
 def _add_backend_keys(backend: str) -> None:
@@ -175,8 +191,6 @@ def parse_key(name: str | DispatchKey, error: type[Exception] = RuntimeError) ->
         return _KEYS["CompositeImplicitAutograd"]
     key = _KEYS.get(name)
     if key is None:
-        import difflib
-
         near = difflib.get_close_matches(str(name), _KEYS, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else f" The keys are: {', '.join(sorted(_KEYS))}."
         raise error(f"could not parse dispatch key: {name}.{hint}")
@@ -206,6 +220,8 @@ def alias_includes(alias: DispatchKey, key: DispatchKey) -> bool:
         return key.is_autograd
     if alias.name == "CompositeExplicitAutograd":
         return key.is_backend or key.name == "Undefined"
+    if alias.name == "CompositeExplicitAutogradNonFunctional":
+        return (key.is_backend and key.name not in ("XLA", "Lazy")) or key.name == "Undefined"
     if alias.name == "CompositeImplicitAutograd":
         return key.is_backend or key.is_autograd or key.name == "Undefined"
     return False
@@ -231,6 +247,10 @@ class DispatchKeySet:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a DispatchKeySet cannot be changed; |, & and - make new ones")
+
+    @classmethod
+    def from_raw_repr(cls, bits: int) -> DispatchKeySet:
+        return cls(bits)
 
     @classmethod
     def from_keys(cls, *keys: DispatchKey | str) -> DispatchKeySet:
@@ -311,10 +331,14 @@ def below(bits: int, key: DispatchKey) -> int:
     return bits & ~(FUNCTIONALITY_MASK >> functionality << functionality)
 
 
-AFTER_AUTOGRAD = ~((FUNCTIONALITY_MASK >> FUNCTIONALITIES.index("AutogradOther")) << FUNCTIONALITIES.index("AutogradOther"))
-AFTER_AD_INPLACE_OR_VIEW = ~(
-    (FUNCTIONALITY_MASK >> FUNCTIONALITIES.index("ADInplaceOrView")) << FUNCTIONALITIES.index("ADInplaceOrView")
-)
+def _without_from(functionality: str) -> int:
+    """Everything but a functionality and those above it."""
+    first = FUNCTIONALITIES.index(functionality)
+    return ~(FUNCTIONALITY_MASK >> first << first)
+
+
+AFTER_AUTOGRAD = _without_from("AutogradOther")
+AFTER_AD_INPLACE_OR_VIEW = _without_from("ADInplaceOrView")
 
 _DEVICE_KEYS = {
     "cpu": "CPU", "cuda": "CUDA", "hip": "HIP", "xla": "XLA", "mps": "MPS", "ipu": "IPU", "xpu": "XPU", "hpu": "HPU",

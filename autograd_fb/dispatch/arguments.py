@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType, as_dtype
 from autograd_fb.core.keys import SCALAR_BITS, DispatchKeySet
-from autograd_fb.core.schema import Argument, ListType, OptionalType, Type
+from autograd_fb.core.schema import Argument, CallError, ListType, OptionalType, Type
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
@@ -51,13 +51,15 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
         return value, signature
     bits = scalar_bits(value)
     if bits is not None:
-        return (value.item() if hasattr(value, "item") else value), bits  # np.float64 is a float with a dtype of its own
+        # np.float64 is a float with a dtype of its own
+        return (value.item() if hasattr(value, "item") else value), bits
     for convert in CONVERTERS:
         converted = convert(value)
         if converted is not value:
             return _tensor(op, argument, converted)
     raise TypeError(
-        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found type "
+        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
+        "type "
         f"'{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
     )
 
@@ -131,9 +133,11 @@ def plain(op: OpOverload, argument: Argument, value: Any) -> Any:
 
 
 def _wrong(op: OpOverload, argument: Argument, value: Any) -> Any:
-    raise RuntimeError(
-        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found type "
-        f"'{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nValue: {value!r}\nDeclaration: {op._schema}"
+    raise CallError(
+        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
+        "type "
+        f"'{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nValue: {value!r}\nDeclaration: "
+        f"{op._schema}"
     )
 
 
@@ -154,33 +158,37 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
     parts, checks, loops = [], [], []
     for name, argument in zip(names, op._schema.arguments, strict=True):
         if argument.is_tensor:
-            parts.append(f"(0 if {name} is None else {name}.signature)" if argument.is_optional else f"{name}.signature")
+            get = f"{name}.signature"
+            parts.append(f"(0 if {name} is None else {get})" if argument.is_optional else get)
         elif argument.is_tensor_list:
             loops.append(f"        for _t in {name} or (): s |= 0 if _t is None else _t.signature")
         elif kind_of(argument) in _EXACT:
             optional = f" and {name} is not None" if argument.is_optional else ""
-            checks.append(f"    if type({name}) is not {_EXACT[kind_of(argument)]}{optional}: {name} = plain(op, arguments[{names.index(name)}], {name})")
+            wrong = f"type({name}) is not {_EXACT[kind_of(argument)]}{optional}"
+            checks.append(f"    if {wrong}: {name} = plain(op, arguments[{names.index(name)}], {name})")
         else:
             checks.append(f"    if {name} is not None: {name} = plain(op, arguments[{names.index(name)}], {name})")
     call = ", ".join(names)
     union = " | ".join(parts) or "0"
     source = [f"def entry({call}):", *checks]
     if parts or loops:
-        source += ["    try:", f"        s = {union}", *loops, "    except (AttributeError, TypeError):", f"        return general({call})"]
+        source += ["    try:", f"        s = {union}", *loops]
+        source += ["    except (AttributeError, TypeError):", f"        return general({call})"]
         source += [f"    return plans[s & state.mask]({call})"]
     else:
         source += [f"    return general({call})"]
     scope: dict[str, Any] = {
-        "op": op, "arguments": op._schema.arguments, "plain": plain, "plans": op.plans, "general": op.general, "state": state,
+        "op": op, "arguments": op._schema.arguments, "plain": plain, "plans": op.plans, "general": op.general,
+        "state": state,
         "INTERNAL_FRAMES": True,
     }  # fmt: skip
-    exec("\n".join(source), scope)  # noqa: S102 (the schema's names are identifiers)
+    exec("\n".join(source), scope)
     entry: Callable[..., Any] = scope["entry"]
     return entry
 
 
 def call_arguments(op: OpOverload, args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """How a user's function gets the values: keyword-only ones by name; those that equal a trailing default not at all."""
+    """The values for a user's function: keyword-only ones by name, those that equal a trailing default not at all."""
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
     for argument, value in zip(op._schema.arguments, args, strict=True):

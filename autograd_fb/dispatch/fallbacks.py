@@ -1,19 +1,14 @@
-"""Backend fallbacks (namespace "_"): one kernel per dispatch key that serves every op without a kernel of its own there."""
+"""Backend fallbacks (namespace "_"): one kernel per dispatch key, for every op without a kernel of its own there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.keys import DispatchKey
 from autograd_fb.dispatch.kernel import Kernel
-from autograd_fb.dispatch.state import state
-
-if TYPE_CHECKING:
-    from autograd_fb.dispatch.operator import OpOverload
 
 _FALLBACKS: dict[DispatchKey, list[Kernel]] = {}
-DEFAULTS: list[Callable[[DispatchKey], Kernel | None]] = []  # what a key gets at its first look-up, also keys made later
+DEFAULTS: list[Callable[[DispatchKey], Kernel | None]] = []  # what a key gets at its first look-up
 CHANGED: list[Callable[[], None]] = []                       # told after each change, to forget what was computed
 
 
@@ -47,16 +42,3 @@ def remove(kernel: Kernel) -> None:
 
 def all_fallbacks() -> dict[DispatchKey, Kernel]:
     return {key: stack[-1] for key, stack in _FALLBACKS.items() if stack}
-
-
-def trace_call(op: OpOverload, signature: int, how: str) -> None:
-    """Write the steps of a call to the innermost trace, or to stderr when only the environment asked for them."""
-    import sys
-
-    for depth, (key, kernel) in enumerate(op.route(signature)):
-        site = "no kernel" if kernel is None else f"{kernel.kind} registered at {kernel.site}"
-        line = f"{' ' * depth}[{how if depth == 0 else 'fallthrough to'}] op=[{op.key}], key=[{key.name}] ({site})"
-        if state.trace is not None:
-            state.trace.append(line)
-        else:
-            print(line, file=sys.stderr)

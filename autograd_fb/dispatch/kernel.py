@@ -17,8 +17,8 @@ class Kernel:
     """What a dispatch key runs for an op.
 
     kind: ``"kernel"`` is called with the op's arguments; ``"fallback"`` with the op, the key set and the arguments;
-    ``"fallthrough"`` is passed over. A built-in kernel gives ``specialize(op, signature, key)`` instead of a function, and
-    answers with the callable that serves all calls of that signature.
+    ``"fallthrough"`` is passed over. A built-in kernel gives ``specialize(op, signature, key)`` instead of a function,
+    and answers with the callable that serves all calls of that signature.
     """
 
     __slots__ = ("fn", "key", "kind", "owner", "site", "specialize", "with_keyset")
@@ -44,4 +44,6 @@ class Kernel:
 
 def fallthrough_kernel(*args: Any, **kwargs: Any) -> Any:
     """Register this function to a key, and calls pass the key over."""
-    raise NotImplementedError("fallthrough_kernel() should never be called: registering it makes calls pass its key over")
+    raise NotImplementedError(
+        "fallthrough_kernel() should never be called. Registering it makes calls pass its key over"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from autograd_fb.core.config import SHOW_DISPATCH_TRACE
 from autograd_fb.core.keys import (
     BACKEND_SELECT,
     DTYPE_MASK,
@@ -19,11 +20,13 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import arguments, fallbacks
+from autograd_fb.dispatch import arguments, fallbacks, trace
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
 Plan = Callable[..., Any]
+EXPLICIT_ALIASES = tuple(map(parse_key, ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")))
+IMPLICIT_ALIAS, AUTOGRAD_ALIAS = parse_key("CompositeImplicitAutograd"), parse_key("Autograd")
 INTERNAL_FRAMES = True  # calls only pass through: the caller's line is meant when a call site is recorded
 
 
@@ -86,10 +89,11 @@ class OpOverload:
         self.row = row
         self.alive = True
         self.kernels: dict[DispatchKey, list[Kernel]] = {}
-        self.plans = PENDING.pop((schema.namespace, schema.base_name, self._overloadname), None) or Plans(self)
+        pending = PENDING.pop((schema.namespace, schema.base_name, self._overloadname), None)
+        self.plans = Plans() if pending is None else pending  # no `or`: plans not used yet are an empty dict
         self.plans._op = self
         self.arity = len(schema.arguments)
-        self._computed: dict[DispatchKey, Kernel | None] = {}
+        self._computed: dict[DispatchKey, tuple[Kernel | None, str]] = {}
         self._entry: Plan | None = None
         self.__doc__ = getattr(row, "doc", "") or f"{schema}"
 
@@ -157,7 +161,7 @@ class OpOverload:
         k = parse_key(key)
         if self.direct(k) is not None:
             return True
-        return self.row is not None and not k.is_alias and (k.is_backend or k.is_autograd) and self.lookup(k) is not None
+        return self.row is not None and (k.is_backend or k.is_autograd) and self.lookup(k) is not None
 
     def has_kernel_for_any_dispatch_key(self, keys: DispatchKeySet) -> bool:
         return any(self.has_kernel_for_dispatch_key(k) for k in keys)
@@ -170,44 +174,55 @@ class OpOverload:
         Note [Precedence of the computed table]
             1. the kernel registered to the key itself;
             2. alias keys, for the run-time keys each stands for:
-               2.1 CompositeExplicitAutograd, for backends: never in the way of autograd keys;
-               2.2 CompositeImplicitAutograd, for backends, and for autograd keys unless the backend below has a kernel of
-                   its own (its author then owes a derivative: the fallback says so). For AutogradOther, which stands above
-                   several backends, a kernel for any of them makes the composite ambiguous: an error;
+               2.1 CompositeExplicitAutogradNonFunctional, then CompositeExplicitAutograd, for backends: never in the
+               way of
+                   autograd keys;
+               2.2 CompositeImplicitAutograd, for backends, and for autograd keys unless the backend below has a kernel
+               of
+                   its own (its author then owes a derivative: the fallback says so). For AutogradOther, which stands
+                   above several backends, a kernel for any of them makes the composite ambiguous: an error;
                2.3 Autograd, for autograd keys;
             3. the backend fallback of the key (namespace "_");
             4. nothing: the call is an error.
         The order is PyTorch's (`OperatorEntry::computeDispatchTableEntryWithDebug`). Registrations only ever feed this
         function, so their order cannot matter.
         """
+        return self.entry_of(key)[0]
+
+    def entry_of(self, key: DispatchKey) -> tuple[Kernel | None, str]:
+        """The computed table's entry for a run-time key, and by which rule it is there, in PyTorch's words."""
         if key not in self._computed:
             self._computed[key] = self._compute(key)
         return self._computed[key]
 
-    def _compute(self, key: DispatchKey) -> Kernel | None:
+    def _compute(self, key: DispatchKey) -> tuple[Kernel | None, str]:
         direct = self.direct(key)
         if direct is not None:
-            return direct
-        explicit = self.direct(parse_key("CompositeExplicitAutograd"))
-        if explicit is not None and alias_includes(explicit.key, key):
-            return explicit
-        implicit = self.direct(parse_key("CompositeImplicitAutograd"))
+            return direct, "kernel"
+        explicits = [k for k in map(self.direct, EXPLICIT_ALIASES) if k is not None]
+        for explicit in explicits:
+            if alias_includes(explicit.key, key):
+                return explicit, "default backend kernel"
+        implicit = self.direct(IMPLICIT_ALIAS)
         if implicit is not None and alias_includes(implicit.key, key):
-            below_has = any(self.direct(k) for k in backend_keys_of(key)) or (explicit is not None and key.is_autograd)
-            if key.name == "AutogradOther" and any(self.direct(k) for k in backend_keys_of(key)):
-                return self._ambiguous(implicit)
-            if not (key.is_autograd and below_has):
-                return implicit
-        autograd = self.direct(parse_key("Autograd"))
+            backend_has = any(self.direct(k) for k in backend_keys_of(key))
+            if key.name == "AutogradOther" and backend_has:
+                return self._ambiguous(implicit), "ambiguous autogradother"
+            if not (key.is_autograd and (backend_has or explicits)):
+                return implicit, "math kernel"
+        autograd = self.direct(AUTOGRAD_ALIAS)
         if autograd is not None and alias_includes(autograd.key, key):
-            return autograd
-        return fallbacks.lookup(key)
+            return autograd, "autograd kernel"
+        fallback = fallbacks.lookup(key)
+        return fallback, "backend fallback" if fallback is not None else "missing"
 
     def _ambiguous(self, implicit: Kernel) -> Kernel:
         def ambiguous_autogradother_kernel(*args: Any, **kwargs: Any) -> Any:
             raise RuntimeError(
-                f"'{self.key}' has a CompositeImplicitAutograd kernel (registered at {implicit.site}) and a kernel for a backend that "
-                "shares AutogradOther. This makes the backend kernel unreachable: the dispatcher will always prefer the "
+                f"'{self.key}' has a CompositeImplicitAutograd kernel (registered at {implicit.site}) and a kernel for "
+                "a backend that "
+                "shares AutogradOther. This makes the backend kernel unreachable: the dispatcher will always prefer "
+                "the "
                 "CompositeImplicitAutograd lowering. Register the kernel to AutogradOther, or give the composite up."
             )
 
@@ -216,16 +231,15 @@ class OpOverload:
     def considered(self, key: DispatchKey) -> Iterator[tuple[str, Kernel | None]]:
         """Every place the computed table looks for a key, in order, with what stands there (for `explain`)."""
         yield key.name, self.direct(key)
-        for alias in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "Autograd"):
-            k = parse_key(alias)
-            if alias_includes(k, key):
-                yield alias, self.direct(k)
+        for alias in (*EXPLICIT_ALIASES, IMPLICIT_ALIAS, AUTOGRAD_ALIAS):
+            if alias_includes(alias, key):
+                yield alias.name, self.direct(alias)
         yield "backend fallback", fallbacks.lookup(key)
 
     # --- plans
 
     def route(self, bits: int) -> Iterator[tuple[DispatchKey, Kernel | None]]:
-        """The keys a call with this key set visits, fallthroughs included, down to the first kernel that does not pass on."""
+        """The keys a call with this key set visits, with those passed over, down to the first kernel that takes it."""
         while True:
             key = highest_key(bits)
             kernel = self.lookup(key)
@@ -238,7 +252,8 @@ class OpOverload:
         """The plan of a signature: walk down to the first kernel that is no fallthrough and let it answer."""
         if not self.alive:
             raise RuntimeError(
-                f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive as long as its "
+                f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive "
+                "as long as its "
                 "operators are used (a module-level variable does)."
             )
         key, kernel = DispatchKey.Undefined, None
@@ -267,10 +282,9 @@ class OpOverload:
         signature = state.clear(signature) | state.included
         if not signature & FUNCTIONALITY_MASK:
             signature |= BACKEND_SELECT
-        if state.general or state.trace is not None:
-            fallbacks.trace_call(self, signature, "call")
-        plan = self.plans[signature]
-        return plan(*args)
+        if state.trace is not None or SHOW_DISPATCH_TRACE:
+            return trace.run(self, signature, "call", args)
+        return self.plans[signature](*args)
 
     @property
     def entry(self) -> Plan:
@@ -291,8 +305,8 @@ class OpOverload:
         args, signature = arguments.inspect(self, args)
         signature = self.settle((signature & (STATE_MASK | DTYPE_MASK)) | keyset.bits)
         signature = signature if state.grad_mode else state.clear(signature)
-        if state.trace is not None or state.general:
-            fallbacks.trace_call(self, signature, "redispatch")
+        if state.trace is not None or SHOW_DISPATCH_TRACE:
+            return trace.run(self, signature, "redispatch", args)
         return self.plans[signature](*args)
 
     def missing(self, key: DispatchKey) -> NotImplementedError:
@@ -300,10 +314,11 @@ class OpOverload:
         device = f"from the '{key.name}' backend" if key.name != "Undefined" else "that carry no device (no tensors)"
         lines = [f"Could not run '{self.key}' with arguments {device}: no kernel is registered for {key.name}."]
         have = [f"{k.name} (registered at {stack[-1].site})" for k, stack in sorted(self.kernels.items())]
-        lines.append("Kernels exist for: " + (", ".join(have[:5]) + (f" and {len(have) - 5} more" if len(have) > 5 else "") or "no key") + ".")
+        more = f" and {len(have) - 5} more" if len(have) > 5 else ""
+        lines.append(f"Kernels exist for: {', '.join(have[:5]) or 'no key'}{more}.")
         name = self.key
         if key.name == "Meta":
-            lines.append("There was no fake impl or Meta kernel registered, which meta tensors need to run shapes without data.")
+            lines.append("There was no fake impl or Meta kernel registered, which tensors without data need.")
         lines.append("To add one: a kernel for this key alone, or one that is made of other ops and serves every key:")
         lines.append(f'    lib.impl("{name}", fn, "{key.name}")')
         lines.append(f'    lib.impl("{name}", fn, "CompositeImplicitAutograd")')

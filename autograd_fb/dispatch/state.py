@@ -17,13 +17,14 @@ from typing import Any
 from autograd_fb.core import config
 from autograd_fb.core.keys import (
     AD_INPLACE_OR_VIEW,
-    AFTER_AUTOGRAD,
     AUTOGRAD,
     AUTOGRAD_OTHER,
     FUNCTIONALITY_MASK,
     GRAD_MODE,
+    PER_BACKEND_MASK,
     DispatchKey,
     DispatchKeySet,
+    all_backend_bits,
     parse_key,
 )
 
@@ -40,6 +41,7 @@ class ThreadState(threading.local):
     inference_mode: bool = False
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
     trace: Any = None                                      # the innermost dispatch_trace's list of lines
+    depth: int = 0                                         # how many traced calls are running inside each other
 
     def refresh(self) -> None:
         """Fold the state into the mask; called after every change."""
@@ -66,24 +68,26 @@ state = ThreadState()
 
 @contextmanager
 def changed(**changes: Any) -> Iterator[None]:
-    """Change fields of this thread's state for a block; what was is restored whatever happens."""
-    saved = state.snapshot()
+    """Change fields of this thread's state for a block; they are restored whatever happens, and no others."""
+    saved = {name: getattr(state, name) for name in changes}
     try:
         for name, value in changes.items():
             setattr(state, name, value)
         state.refresh()
         yield
     finally:
-        state.restore(saved)
+        for name, value in saved.items():
+            setattr(state, name, value)
+        state.refresh()
 
 
 class _Guard:
-    """Sets two fields on construction or entry, as PyTorch's RAII guards; restores on exit or deletion."""
+    """Includes and excludes keys from construction on, as PyTorch's RAII guards, until exit or deletion."""
 
-    __slots__ = ("_saved",)
+    __slots__ = ("_added",)
 
     def __init__(self, included: int = 0, excluded: int = 0):
-        self._saved: tuple[int, int] | None = (state.included, state.excluded)
+        self._added: tuple[int, int] | None = (included & ~state.included, excluded & ~state.excluded)
         state.included |= included
         state.excluded |= excluded
         state.refresh()
@@ -98,9 +102,10 @@ class _Guard:
         self._restore()
 
     def _restore(self) -> None:
-        if self._saved is not None:
-            state.included, state.excluded = self._saved
-            self._saved = None
+        if self._added is not None:
+            state.included &= ~self._added[0]
+            state.excluded &= ~self._added[1]
+            self._added = None
             state.refresh()
 
 
@@ -113,7 +118,8 @@ def _keys(keys: DispatchKeySet | DispatchKey | str) -> int:
 class ExcludeDispatchKeyGuard(_Guard):
     """Calls in this thread pass the keys over while the guard lives.
 
-    As everywhere, functionalities are excluded, not backends: excluding AutogradCPU excludes every autograd key but AutogradOther.
+    As everywhere, functionalities are excluded, not backends: excluding AutogradCPU excludes every autograd key but
+    AutogradOther.
     """
 
     __slots__ = ()
@@ -146,11 +152,40 @@ class AutoDispatchBelowADInplaceOrView(_Guard):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(excluded=~AFTER_AUTOGRAD & FUNCTIONALITY_MASK & (AUTOGRAD | AUTOGRAD_OTHER) | AD_INPLACE_OR_VIEW)
+        super().__init__(excluded=AUTOGRAD | AUTOGRAD_OTHER | AD_INPLACE_OR_VIEW)
+
+
+class ForceDispatchKeyGuard:
+    """For a block, exactly these keys are included and excluded in this thread; without arguments what is stays."""
+
+    __slots__ = ("_saved", "_wanted")
+
+    def __init__(self, included: DispatchKeySet | None = None, excluded: DispatchKeySet | None = None):
+        self._wanted = included, excluded
+        self._saved: list[tuple[int, int]] = []
+
+    def __enter__(self) -> ForceDispatchKeyGuard:
+        included, excluded = self._wanted
+        self._saved.append((state.included, state.excluded))
+        if included is not None:
+            state.included = included.bits
+        if excluded is not None:
+            state.excluded = excluded.bits & FUNCTIONALITY_MASK
+        state.refresh()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        state.included, state.excluded = self._saved.pop()
+        state.refresh()
 
 
 def excluded_set() -> DispatchKeySet:
-    return DispatchKeySet(state.excluded)
+    return DispatchKeySet(_with_backends(state.excluded))
+
+
+def _with_backends(functionalities: int) -> int:
+    """A functionality is excluded for every backend: say so in the set."""
+    return functionalities | all_backend_bits() if functionalities & PER_BACKEND_MASK else functionalities
 
 
 def included_set() -> DispatchKeySet:

@@ -1,9 +1,10 @@
 """The fallbacks that stand from the start: the autograd fallback for every autograd key, fallthroughs for the rest.
 
 Note [The hook to autograd]
-    This layer knows autograd only as a hook object. With none installed (the dispatcher used alone) the fallback of an autograd key
-    redispatches below autograd. With AUTOGRAD_FB_MINIMAL=1 a fallthrough is registered instead: nothing is
-    warned about and nothing is spent. The registration is made at a key's first look-up, so the keys of devices named later have it too.
+    This layer knows autograd only as a hook object. With none installed (the dispatcher used alone) the fallback of an
+    autograd key redispatches below autograd. With AUTOGRAD_FB_MINIMAL=1 a fallthrough is registered instead: nothing is
+    warned about and nothing is spent. The registration is made at a key's first look-up, so the keys of devices named
+    later have it too.
 """
 
 from __future__ import annotations

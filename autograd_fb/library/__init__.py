@@ -1,4 +1,4 @@
-"""Operators and kernels from Python, as in ``torch.library``: define operators, register kernels, fakes and derivatives."""
+"""Operators and kernels from Python, as in ``torch.library``: definitions, kernels, fakes and derivatives."""
 
 from __future__ import annotations
 

@@ -85,7 +85,9 @@ def _restore(flat: Sequence[Any], lengths: Sequence[int | None]) -> list[Any]:
     return [next(rest) if n is None else [next(rest) for _ in range(n)] for n in lengths]
 
 
-def fill_defaults(schema: FunctionSchema, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def fill_defaults(
+    schema: FunctionSchema, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """All arguments, with the defaults the dispatcher leaves out of calls of Python kernels."""
     values = schema.bind(args, kwargs)
     pairs = list(zip(schema.arguments, values, strict=True))
@@ -129,7 +131,8 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
             ctx.needs_input_grad = needs
 
     name = f"GeneratedBackwardFor_{op.namespace}_{op._opname}_{op._overloadname}"
-    generated = type(name, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    generated: Any = type(name, (Function,), methods)
 
     def autograd_impl(keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         call = _Call(keyset, args, kwargs)
@@ -141,7 +144,7 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
 
 
 def check_differentiable(op: OpOverload, name: object, *, allow_view: bool = False) -> None:
-    """Raise if a formula cannot be registered: the op writes, returns a view or nothing, or has keyword-only tensors."""
+    """Raise for an op that can have no formula: it writes, returns a view or nothing, or has keyword-only tensors."""
     schema = op._schema
     arguments = (*schema.arguments, *schema.returns)
     functional = bool(schema.returns) and not any(a.is_write for a in arguments) and (allow_view or not op.is_view)
@@ -170,7 +173,12 @@ def lookup_op(qualname: str) -> OpOverload:
 
 
 def register_autograd(
-    op: Any, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None, lib: Library | None = None
+    op: Any,
+    backward: Callable[..., Any],
+    /,
+    *,
+    setup_context: Callable[..., Any] | None = None,
+    lib: Library | None = None,
 ) -> None:
     """Register the backward formula of an operator given by name, OpOverload or custom op.
 

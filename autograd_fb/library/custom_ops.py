@@ -83,7 +83,9 @@ class CustomOpDef:
         self._namespace, self._name, self._schema, self._init_fn = namespace, name, schema, fn
         parsed = parse_schema(name + schema)
         if any(a.kwarg_only and (a.is_tensor or a.is_tensor_list) for a in parsed.arguments):
-            raise NotImplementedError(f"custom_op with kwarg-only Tensor args. Please make your tensors not kwarg-only. Got: {name}{schema}")
+            raise NotImplementedError(
+                f"custom_op with kwarg-only Tensor args. Please make your tensors not kwarg-only. Got: {name}{schema}"
+            )
         self._functions: dict[DispatchKey, Function] = {}
         self._disabled: set[DispatchKey] = set()
         self._fake: Function | None = None
@@ -164,7 +166,10 @@ class CustomOpDef:
     # --- registration
 
     def register_kernel(self, device_types: DeviceTypes, fn: Function | None = None, /) -> Any:
-        """Register the implementation for device types (None: for all); a decorator without ``fn``. A second one replaces the first."""
+        """Register the implementation for device types (None: for all); a decorator without ``fn``.
+
+        A second one for the same device replaces the first.
+        """
         schema = self._opoverload._schema
         keys = keys_of(device_types)
         if device_types is not None and not any(a.is_tensor or a.is_tensor_list for a in schema.arguments):
@@ -205,7 +210,9 @@ class CustomOpDef:
         self._fake = fn
         return fn
 
-    def register_autograd(self, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None) -> None:
+    def register_autograd(
+        self, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None
+    ) -> None:
         """Register the backward formula; see `library.register_autograd`."""
         check_differentiable(self._opoverload, self, allow_view=True)
         self._formula.backward, self._formula.setup_context = backward, setup_context

@@ -23,7 +23,7 @@ def parse_namespace(qualname: str) -> tuple[str, str]:
     if len(parts) != 2:
         raise ValueError(
             f'Expected `qualname` to be of the form "namespace::name", but got {qualname}. The qualname passed to the '
-            'torch.library '
+            "torch.library "
             "APIs must consist of a namespace and a name, e.g. aten::sin"
         )
     return parts[0], parts[1]
@@ -88,7 +88,7 @@ def _key_of(name: str | DispatchKey) -> DispatchKey:
 
 
 def impl(qualname: Any, types: Any, func: Function | None = None, *, lib: Library | None = None) -> Any:
-    """Register ``func`` for an operator and device types (``"cpu"``, a sequence of them, or ``"default"`` for every device).
+    """Register ``func`` for an operator and device types (``"cpu"``, a sequence, or ``"default"`` for every device).
 
     Without ``func`` it is a decorator. The older form ``impl(lib, name, dispatch_key="")`` is one too. RuntimeError for
     an unknown device type.
@@ -130,8 +130,10 @@ def qualname_of(op: Any, api: str) -> str:
     return op
 
 
-def register_kernel(op: Any, device_types: DeviceTypes, func: Function | None = None, /, *, lib: Library | None = None) -> Any:
-    """Register the implementation for device types (None: for all) of an operator given by name, OpOverload or custom op."""
+def register_kernel(
+    op: Any, device_types: DeviceTypes, func: Function | None = None, /, *, lib: Library | None = None
+) -> Any:
+    """Register the implementation of an operator (name, OpOverload or custom op) for device types; None means all."""
     from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
 
     custom = custom_op_of(op)
@@ -141,7 +143,13 @@ def register_kernel(op: Any, device_types: DeviceTypes, func: Function | None = 
 
 
 def register_fake(
-    op: Any, func: Function | None = None, /, *, lib: Library | None = None, _stacklevel: int = 1, allow_override: bool = True
+    op: Any,
+    func: Function | None = None,
+    /,
+    *,
+    lib: Library | None = None,
+    _stacklevel: int = 1,
+    allow_override: bool = True,
 ) -> Any:
     """Register what an operator does on tensors without data (device meta); a decorator without ``func``."""
     from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions

@@ -14,7 +14,8 @@ from autograd_fb.core.keys import DispatchKey, parse_key
 from autograd_fb.core.schema import parse_name, parse_schema
 from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.library.registrations import OpName, Registrations, find_op
+from autograd_fb.dispatch.waiting import OpName
+from autograd_fb.library.registrations import Registrations, find_op
 
 KINDS = ("IMPL", "DEF", "FRAGMENT")
 RESERVED_NAMESPACES = ("prim",)  # PyTorch's: of the TorchScript interpreter
@@ -50,12 +51,14 @@ class Library:
             if dispatch_key:
                 raise RuntimeError(
                     f'Library("{ns}", "{kind}", "{dispatch_key}"): a library of kind {kind} has no dispatch key; give '
-                    'the key to '
+                    "the key to "
                     'impl(), or use kind "IMPL".'
                 )
         self.ns, self.kind = ns, kind
         self.dispatch_key = parse_key(dispatch_key).name if dispatch_key else ""
-        self._records = Registrations(ns, kind, user_site(2))
+        # Under PyTorch's name; deleting the attribute keeps nothing alive but this reference.
+        self.m: Registrations | None = Registrations(ns, kind, user_site(2))
+        self._records = self.m
         self._finalizer = weakref.finalize(self, _collected, self._records)
         self._finalizer.atexit = False
 
@@ -92,7 +95,8 @@ class Library:
                 "schema."
             )
         explicit = bool(parsed.namespace)
-        op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tuple(tags) if _is_sequence(tags) else (tags,))
+        tags = tuple(tags) if _is_sequence(tags) else (tags,)
+        op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tags)
         return op._name if explicit else op._opname
 
     # --- kernels
@@ -106,7 +110,9 @@ class Library:
         with_keyset: bool = False,
         allow_override: bool = False,
     ) -> None:
-        """Register ``fn`` as the kernel of an operator for a dispatch key (default: the library's, else CompositeImplicitAutograd).
+        """Register ``fn`` as the kernel of an operator for a dispatch key.
+
+        The default key is the library's, else CompositeImplicitAutograd.
 
         ``fn`` is called with the schema's arguments, keyword-only ones by name; with ``with_keyset`` a DispatchKeySet
         comes first. `fallthrough_kernel` makes calls pass the key over. The operator may be defined later. TypeError if
@@ -126,44 +132,51 @@ class Library:
             )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "kernel"
-        site = str(user_site(2))
-        self._records.add(name, Kernel(fn, key, site, kind=kind, with_keyset=with_keyset, owner=self._records), allow_override)
+        kernel = Kernel(fn, key, str(user_site(2)), kind=kind, with_keyset=with_keyset, owner=self._records)
+        self._records.add(name, kernel, allow_override)
 
     def _key(self, dispatch_key: str | DispatchKey, op_name: object) -> DispatchKey:
         key = parse_key(dispatch_key or self.dispatch_key)
         if self.dispatch_key and key.name != self.dispatch_key:
             raise RuntimeError(
                 f'impl("{op_name}", ...): Explicitly provided dispatch key ({key.name}) is inconsistent with the '
-                'dispatch key of the enclosing '
+                "dispatch key of the enclosing "
                 f"TORCH_LIBRARY_IMPL block ({self.dispatch_key}). Use a separate Library for this dispatch key."
             )
         return key
 
     def _op_name(self, op_name: str | OpOverload, api: str = "impl") -> OpName:
-        """The operator meant: ``"foo"``, ``"foo.overload"``, ``"ns::foo"`` or an OpOverload, checked to be in this namespace."""
+        """The operator meant by ``"foo"``, ``"foo.overload"``, ``"ns::foo"`` or an OpOverload of this namespace."""
         if isinstance(op_name, OpOverload):
             ns, base, overload = op_name.namespace, op_name._opname, op_name._overloadname
         elif isinstance(op_name, str):
             ns, base, overload = parse_name(op_name.removesuffix(".default"))
         else:
-            raise RuntimeError(f"{api} should be passed either a name or an OpOverload object as the first argument, got {type(op_name)}")
+            raise RuntimeError(
+                f"{api} should be passed either a name or an OpOverload object as the first argument, "
+                f"got {type(op_name)}"
+            )
         if self.ns == "_":
-            raise RuntimeError(f'{api}("{op_name}", ...): Library("_", "IMPL") serves every operator; use its fallback() instead.')
+            raise RuntimeError(
+                f'{api}("{op_name}", ...): Library("_", "IMPL") serves every operator; use its fallback() instead.'
+            )
         if ns and ns != self.ns:
             raise RuntimeError(
                 f'{api}("{ns}::{base}", ...): Explicitly provided namespace ({ns}) in operator name does not match '
-                'namespace of enclosing '
+                "namespace of enclosing "
                 f"TORCH_LIBRARY_IMPL block ({self.ns}). Use a Library of that namespace, or leave the namespace out of "
                 "the operator name."
             )
         return self.ns, base, overload or "default"
 
-    def fallback(self, fn: Callable[..., Any], dispatch_key: str | DispatchKey = "", *, with_keyset: bool = False) -> None:
+    def fallback(
+        self, fn: Callable[..., Any], dispatch_key: str | DispatchKey = "", *, with_keyset: bool = False
+    ) -> None:
         """Register ``fn(op, *args, **kwargs)`` for every operator without a kernel for the key; namespace "_" only."""
         if self.ns != "_":
             raise RuntimeError(
                 f'Fallback can only be registered using library fragment on the global namespace "_" but it is '
-                f'{self.ns}'
+                f"{self.ns}"
             )
         if not (dispatch_key or self.dispatch_key):
             raise AssertionError("dispatch_key must not be empty for fallback")
@@ -171,13 +184,17 @@ class Library:
             raise TypeError(f"Input function is required to be a callable but found type {type(fn)}")
         key = self._key(dispatch_key, "fallback")
         if key.is_alias:
-            raise RuntimeError(f"a backend fallback cannot be registered to the alias key {key.name}: name a run-time key")
+            raise RuntimeError(
+                f"a backend fallback cannot be registered to the alias key {key.name}: name a run-time key"
+            )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "fallback"
         site = str(user_site(2))
         self._records.add_fallback(Kernel(fn, key, site, kind=kind, with_keyset=with_keyset, owner=self._records))
 
-    def _register_fake(self, op_name: str, fn: Callable[..., Any], _stacklevel: int = 1, *, allow_override: bool = True) -> None:
+    def _register_fake(
+        self, op_name: str, fn: Callable[..., Any], _stacklevel: int = 1, *, allow_override: bool = True
+    ) -> None:
         """Register what the operator does on tensors without data: the kernel of the key Meta."""
         self.impl(op_name, fn, "Meta", allow_override=allow_override)
 
@@ -185,6 +202,7 @@ class Library:
         """Take every registration back now; the library cannot be used any more."""
         self._finalizer.detach()
         self._records.undo()
+        self.m = None
 
 
 def _is_sequence(value: object) -> bool:

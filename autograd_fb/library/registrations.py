@@ -14,34 +14,18 @@ from typing import Any
 
 from autograd_fb.core.callsite import Site, site_of
 from autograd_fb.core.schema import FunctionSchema, check_signature
-from autograd_fb.dispatch import fallbacks, registry
+from autograd_fb.dispatch import fallbacks, registry, waiting
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.waiting import WAITING, OpName, qualified
 from autograd_fb.kernels import namespace as kernel_namespace
 
-OpName = tuple[str, str, str]  # namespace, name, overload ("default" for none)
-
 _lock = threading.RLock()
-_waiting: dict[OpName, list[Kernel]] = {}  # kernels whose operator is not defined (yet, or any more)
-_definers: dict[str, Site] = {}            # namespaces of live "DEF" libraries
-
-
-def qualified(name: OpName) -> str:
-    """``ns::name`` or ``ns::name.overload``."""
-    return f"{name[0]}::{name[1]}" + ("" if name[2] == "default" else f".{name[2]}")
+_definers: dict[str, Site] = {}  # namespaces of live "DEF" libraries
 
 
 def find_op(name: OpName) -> OpOverload | None:
     return (registry.find(name[0], name[1]) or {}).get(name[2])
-
-
-def waiting_for(name: OpName) -> list[Kernel]:
-    """The kernels that wait for this operator's schema, in order of registration."""
-    return list(_waiting.get(name, ()))
-
-
-def waiting_names() -> list[OpName]:
-    return list(_waiting)
 
 
 class Registrations:
@@ -63,7 +47,7 @@ class Registrations:
                 f"Only a single TORCH_LIBRARY can be used to register the namespace {self.ns}; please put all of your "
                 "definitions in a "
                 f'single Library("{self.ns}", "DEF"). To add implementations use kind "IMPL", to add definitions in '
-                'another place '
+                "another place "
                 f'use kind "FRAGMENT". Previous registration: {_definers[self.ns]}; latest registration: {self.site}'
             )
         _definers[self.ns] = self.site
@@ -75,12 +59,12 @@ class Registrations:
             registry.find(name[0], name[1])  # so that a row of the table counts as defined
             op = registry.define(schema, str(site), tags)
             try:
-                for kernel in _waiting.get(name, ()):
+                for kernel in WAITING.get(name, ()):
                     check_callable(op, kernel)
             except ValueError:
                 registry.undefine(op)
                 raise
-            for kernel in _waiting.pop(name, ()):
+            for kernel in WAITING.pop(name, ()):
                 op.add(kernel)
             self.ops.append(op)
             return op
@@ -89,7 +73,8 @@ class Registrations:
         """Register a kernel; a second one for the same key is an error unless it is the same function once more."""
         with _lock:
             op = find_op(name)
-            present = op.kernels.get(kernel.key, []) if op else [k for k in waiting_for(name) if k.key is kernel.key]
+            waits = [k for k in WAITING.get(name, ()) if k.key is kernel.key]
+            present = op.kernels.get(kernel.key, []) if op else waits
             theirs = [k for k in present if isinstance(k.owner, Registrations)]
             if theirs and not allow_override and not same_source(theirs[-1], kernel):
                 raise RuntimeError(
@@ -103,7 +88,7 @@ class Registrations:
                 check_callable(op, kernel)
                 op.add(kernel)
             else:
-                _waiting.setdefault(name, []).append(kernel)
+                waiting.add(name, kernel)
             self.kernels.append((name, kernel))
         changed(name)
 
@@ -130,13 +115,13 @@ class Registrations:
                 op = find_op(name)
                 if op is not None:
                     op.remove(kernel)
-                forget_waiting(name, kernel)
+                waiting.remove(name, kernel)
             for fallback in reversed(self.fallbacks):
                 fallbacks.remove(fallback)
             for op in reversed(self.ops):
                 others = [k for stack in op.kernels.values() for k in stack]
                 if others:
-                    _waiting[(op.namespace, op._opname, op._overloadname)] = others
+                    WAITING[(op.namespace, op._opname, op._overloadname)] = others
                 registry.undefine(op)
             if self.kind == "DEF":
                 _definers.pop(self.ns, None)
@@ -146,14 +131,6 @@ class Registrations:
             changed(name)
 
 
-def forget_waiting(name: OpName, kernel: Kernel) -> None:
-    kernels = _waiting.get(name, [])
-    if kernel in kernels:
-        kernels.remove(kernel)
-    if not kernels:
-        _waiting.pop(name, None)
-
-
 def changed(name: OpName) -> None:
     """The raw backward calls kernels without the dispatcher: let it look again for the user's."""
     if name[0] == "aten":
@@ -161,7 +138,7 @@ def changed(name: OpName) -> None:
 
 
 def same_source(old: Kernel, new: Kernel) -> bool:
-    """Whether a registration repeats an earlier one: the same named function of a module, as when a notebook cell is run again."""
+    """Whether a registration repeats an earlier one: the same named function, as in a notebook cell run again."""
 
     def source(fn: Callable[..., Any] | None) -> tuple[str, str]:
         return getattr(fn, "__module__", "") or "", getattr(fn, "__qualname__", "") or ""
@@ -177,7 +154,8 @@ def check_callable(op: OpOverload, kernel: Kernel) -> None:
     if kernel.with_keyset:
         if _takes(kernel.fn, [None, *_required(op._schema)], _required_names(op._schema)):
             return
-        if not _takes(kernel.fn, [None] * (op._schema.n_positional + 1), [a.name for a in op._schema.arguments if a.kwarg_only]):
+        names = [a.name for a in op._schema.arguments if a.kwarg_only]
+        if not _takes(kernel.fn, [None] * (op._schema.n_positional + 1), names):
             raise ValueError(
                 f"{op.key}: the function cannot be called with the key set followed by the schema's arguments.\n"
                 f"  schema:   {op._schema}\n  function: {inspect.signature(kernel.fn)}, {site_of(kernel.fn)}\n"
@@ -210,5 +188,3 @@ def _takes(fn: Callable[..., Any], positional: list[None], names: Iterable[str])
     except TypeError:
         return False
     return True
-
-
