@@ -1,6 +1,7 @@
 """Linear algebra: products of vectors and matrices and their fused forms.
 
-einsum and its relatives are in `aten.linalg_compose`, decompositions in `aten.linalg_factor`. Half-precision products are computed in float32, which is both what
+einsum and its relatives are in `aten.linalg_compose`, decompositions in `aten.linalg_factor`.
+Half-precision products are computed in float32, which is both what
 PyTorch's accumulate in and, on CPUs, many times faster.
 """
 
@@ -175,7 +176,8 @@ def _vdot(xp: Any, self: Any, other: Any) -> Any:
 
 
 op("mm(Tensor self, Tensor mat2) -> Tensor", family=_FAMILY, kernel=_mm,
-   backward={"self": lambda F, grad, mat2: F.mm(grad, F.mH(mat2)), "mat2": lambda F, grad, self: F.mm(F.mH(self), grad)},
+   backward={
+       "self": lambda F, grad, mat2: F.mm(grad, F.mH(mat2)), "mat2": lambda F, grad, self: F.mm(F.mH(self), grad)},
    forward=lambda F, self, mat2, self_t, mat2_t: _add(
        None if self_t is None else F.mm(self_t, mat2), None if mat2_t is None else F.mm(self, mat2_t)),
    doc="The product of two matrices.")

@@ -168,7 +168,8 @@ def _multiply(F: Any, a: Any, b: Any, summed: Sequence[int]) -> Any:
     b2 = F.reshape(F.permute(b, [*batch, *inner, *left, *right]), [*lead, k, n])
     out = F.bmm(a2, b2) if batch else F.mm(a2, b2)
     out = F.reshape(
-        out, [*(a.shape[i] for i in batch), *(a.shape[i] for i in left), *(b.shape[i] for i in right), *[1] * len(inner)]
+        out,
+        [*(a.shape[i] for i in batch), *(a.shape[i] for i in left), *(b.shape[i] for i in right), *[1] * len(inner)],
     )
     order = [*batch, *left, *right, *inner]
     return F.permute(out, [order.index(i) for i in range(a.ndim)])
@@ -219,8 +220,8 @@ def _einsum(F: Any, equation: str, tensors: Sequence[Any], *, path: Sequence[int
     return F.reshape(out, list(out.shape[: len(kept)])) if len(order) > len(kept) else out
 
 
-op("einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor", family=_FAMILY, composite=_einsum, out=False,
-   method=False, doc="Sums of products of tensors, written in Einstein's notation.")
+op("einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor", family=_FAMILY, composite=_einsum,
+   out=False, method=False, doc="Sums of products of tensors, written in Einstein's notation.")
 
 
 # ------------------------------------------------------------------------------------------------ tensordot, kron

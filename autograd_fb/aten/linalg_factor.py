@@ -86,7 +86,7 @@ def _zero_pivot(rows: list[list[complex]]) -> int:
 
 
 def _indefinite_minor(rows: list[list[complex]]) -> int:
-    """The 1-based order of the first leading minor that is not positive-definite (lower triangle); 0 if there is none."""
+    """The 1-based order of the first leading minor that is not positive-definite (of the lower triangle), or 0."""
     n = len(rows)
     lower = [[0j] * n for _ in range(n)]
     for j in range(n):
@@ -106,8 +106,8 @@ def _singular(xp: Any, name: str, x: Any) -> str:
         pivot = _zero_pivot(rows)
         if pivot:
             return (
-                f"{name}: {where}The diagonal element {pivot} is zero, the inversion could not be completed because the "
-                "input matrix is singular."
+                f"{name}: {where}The diagonal element {pivot} is zero, the inversion could not be completed because "
+                "the input matrix is singular."
             )
     return f"{name}: The inversion could not be completed because the input matrix is singular."
 
@@ -177,8 +177,8 @@ def _solve(xp: Any, A: Any, B: Any, *, left: bool = True) -> Any:
     _floating("linalg.solve", A, None)
     if A.dtype != B.dtype:
         raise RuntimeError(
-            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {described(A.dtype).torch_name} "
-            f"and B of type {described(B.dtype).torch_name} instead"
+            "linalg.solve: Expected A and B to have the same dtype, but found A of type "
+            f"{described(A.dtype).torch_name} and B of type {described(B.dtype).torch_name} instead"
         )
     vector = _is_vector(A.shape, B.shape)
     b = xp.expand_dims(B, axis=-1) if vector else B
@@ -497,8 +497,8 @@ def _svd(xp: Any, A: Any, full_matrices: bool = True, *, driver: str | None = No
     _floating("linalg.svd", A, "linalg_svd_cpu")
     u, s, vh = _guarded(
         lambda: xp.linalg.svd(A, full_matrices=full_matrices),
-        lambda: "linalg.svd: The algorithm failed to converge because the input matrix is ill-conditioned or has too many "
-        "repeated singular values.",
+        lambda: "linalg.svd: The algorithm failed to converge because the input matrix is ill-conditioned or has too "
+        "many repeated singular values.",
     )
     return u, s, vh
 

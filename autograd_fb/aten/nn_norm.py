@@ -70,7 +70,7 @@ def _layer_norm(
         out = out * _wide(xp, weight)
     if bias is not None:
         out = out + _wide(xp, bias)
-    return tuple(xp.astype(a, input.dtype, copy=False) for a in (out, mean, rstd))  # type: ignore[return-value]
+    return tuple(xp.astype(a, input.dtype, copy=False) for a in (out, mean, rstd))
 
 
 def _normal_backward(F: Any, g: Any, xhat: Any, rstd: Any, axes: list[int], n: int) -> Any:
@@ -324,7 +324,7 @@ def _group_norm(
         out = out * _channel(input.ndim, _wide(xp, weight), xp)
     if bias is not None:
         out = out + _channel(input.ndim, _wide(xp, bias), xp)
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         xp.astype(a, input.dtype, copy=False)
         for a in (out, xp.reshape(mean, (N, group)), xp.reshape(rstd, (N, group)))
     )

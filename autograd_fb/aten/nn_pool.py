@@ -59,7 +59,7 @@ def pool_geometry(
 
 
 def _reach(n: int, size: int, k: int, s: int, p: int, d: int) -> int:
-    """How much padding the last window needs at the end (more than ``p`` in ceil mode, less when windows stop early)."""
+    """How much padding the last window needs at the end: more than ``p`` in ceil mode, less if windows stop early."""
     return max(0, (size - 1) * s + d * (k - 1) + 1 - p - n)
 
 
@@ -221,7 +221,7 @@ op(
 
 
 def _single(values: Any) -> int:
-    return int(values) if isinstance(values, int) else int(tuple(values)[0])
+    return int(values) if isinstance(values, int) else int(next(iter(values)))
 
 
 def _max_pool1d(
@@ -308,7 +308,9 @@ def _avg_pool(
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-normal}, {normal - 1}], but got -3)"
         )
-    kernel, steps, pads, gaps, size = pool_geometry("avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode)
+    kernel, steps, pads, gaps, size = pool_geometry(
+        "avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode
+    )
     kind = described(self.dtype)
     if kind.kind == "b":
         raise unsupported("avg_pool2d_out_frame", self.dtype)
@@ -325,7 +327,9 @@ def _avg_pool_backward(
     xp: Any, grad_output: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
     count_include_pad: bool, divisor_override: int | None,
 ) -> Any:
-    kernel, steps, pads, gaps, size = pool_geometry("avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode)
+    kernel, steps, pads, gaps, size = pool_geometry(
+        "avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode
+    )
     counts = _divisors(self.shape[-2:], kernel, steps, pads, size, count_include_pad, divisor_override)
     g = xp.astype(grad_output, xp.float32) if low_precision(grad_output.dtype) else grad_output
     share = _divide(xp, g, counts, False)
@@ -452,7 +456,9 @@ def _adaptive_sizes(self: Any, output_size: Any) -> Any:
     """Sizes with None replaced by the input's."""
     if isinstance(output_size, int):
         return output_size
-    return [n if m is None else m for m, n in zip(output_size, self.shape[-2:])] if len(output_size) == 2 else output_size
+    if len(output_size) != 2:
+        return output_size
+    return [n if m is None else m for m, n in zip(output_size, self.shape[-2:])]
 
 
 op(
@@ -495,9 +501,8 @@ def _adaptive_max(xp: Any, self: Any, output_size: Any) -> tuple[Any, Any]:
 def _planes_backward(F: Any, grad: Any, self: Any, indices: Any) -> Any:
     lead = list(indices.shape[:-2])
     zeros = F.zeros_like(F.reshape(self, [*lead, self.shape[-2] * self.shape[-1]]))
-    flat = F.scatter_add(
-        zeros, -1, F.reshape(indices, [*lead, prod(indices.shape[-2:])]), F.reshape(grad, [*lead, prod(grad.shape[-2:])])
-    )
+    size = prod(indices.shape[-2:])
+    flat = F.scatter_add(zeros, -1, F.reshape(indices, [*lead, size]), F.reshape(grad, [*lead, size]))
     return F.reshape(flat, list(self.shape))
 
 

@@ -269,7 +269,9 @@ op(
     family=_FAMILY,
     kernel=_prod,
     backward={"self": _prod_backward},
-    forward=lambda F, self, self_t, result: F.sum(self_t * conj(F, _prod_backward(F, F.ones_like(result), self, result))),
+    forward=lambda F, self, self_t, result: F.sum(
+        self_t * conj(F, _prod_backward(F, F.ones_like(result), self, result))
+    ),
     doc="The product of all elements; integers are multiplied as int64.",
 )
 
@@ -413,7 +415,7 @@ def select_forward(F: Any, self_t: Any, dim: int, keepdim: bool, indices: Any) -
     return F.squeeze(F.gather(self_t, axis, F.unsqueeze(indices, axis)), axis)
 
 
-_PICK = {
+_PICK: dict[str | tuple[str, ...], Any] = {
     "self": lambda F, grads, self_shape, dim, keepdim, indices: select_backward(
         F, grads[0], self_shape, dim, keepdim, indices
     )
@@ -498,7 +500,7 @@ def _aminmax(xp: Any, self: Any, *, dim: int | None = None, keepdim: bool = Fals
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
         )
     need_elements("aminmax", self, dims, True)
-    return tuple(_extreme(xp, self, dims, keepdim, largest) for largest in (False, True))  # type: ignore[return-value]
+    return tuple(_extreme(xp, self, dims, keepdim, largest) for largest in (False, True))
 
 
 def _aminmax_backward(F: Any, grads: Any, self: Any, min: Any, max: Any, dim: Any, keepdim: bool) -> Any:
@@ -631,12 +633,13 @@ def _unbiased_dim(name: str) -> Any:
 
 
 _DEVIATION = "int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False"
-for _name, _rule in (
+_variances: tuple[tuple[str, Any], ...] = (
     ("var", lambda F, grad, self, dim, correction, keepdim: _var_backward(F, grad, self, dim, correction, keepdim)),
     ("std", _std_backward),
     ("var_mean", _moments_backward(False)),
     ("std_mean", _moments_backward(True)),
-):
+)
+for _name, _rule in _variances:
     _returns = "(Tensor, Tensor)" if _name.endswith("mean") else "Tensor"
     _what = "variance" if _name.startswith("var") else "standard deviation"
     _doc = f"The {_what}{' and the mean' if _name.endswith('mean') else ''}, by n - 1 unless told otherwise."

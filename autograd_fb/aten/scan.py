@@ -330,10 +330,13 @@ def _sort(xp: Any, self: Any, dim: int = -1, descending: bool = False) -> tuple[
     return xp.reshape(take(xp, x, indices, axis), self.shape), xp.reshape(indices, self.shape)
 
 
-_SORTED = {"self": lambda F, grads, self_shape, dim, indices: select_backward(F, grads[0], self_shape, dim, True, indices)}
+_SORTED: dict[str | tuple[str, ...], Any] = {
+    "self": lambda F, grads, self_shape, dim, indices: select_backward(F, grads[0], self_shape, dim, True, indices)
+}
 
 op("sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)", family=_FAMILY,
-   kernel=_sort, backward=_SORTED, forward=_gather_forward, doc="The elements in order along a dim and where they were.")
+   kernel=_sort, backward=_SORTED, forward=_gather_forward,
+   doc="The elements in order along a dim and where they were.")
 op("sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)",
    family=_FAMILY, kernel=lambda xp, self, *, stable, dim=-1, descending=False: _sort(xp, self, dim, descending),
    backward=_SORTED, forward=_gather_forward, doc="`sort` that keeps equal elements in their order.")
@@ -347,6 +350,9 @@ op("msort(Tensor self) -> Tensor", family=_FAMILY, composite=lambda F, self: F.s
    doc="The elements in order along the first dim.")
 
 
+_KINDS = {"b": "bool", "c": "complex"}
+
+
 def _topk(
     xp: Any, self: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Any, Any]:
@@ -355,9 +361,7 @@ def _topk(
     if not 0 <= k <= (self.shape[axis] if self.ndim else 1):
         raise RuntimeError("selected index k out of range")
     if kind in "bc":
-        raise RuntimeError(
-            "topk does not support bool dtypes on CPU" if kind == "b" else " topk does not support complex dtypes on CPU"
-        )
+        raise RuntimeError(f"{'topk' if kind == 'b' else ' topk'} does not support {_KINDS[kind]} dtypes on CPU")
     x = at_least_1d(xp, self)
     indices = _order(xp, x, axis, largest)[(slice(None),) * axis + (slice(0, k), ...)]
     values = take(xp, x, indices, axis)
@@ -467,8 +471,8 @@ _PICKED = "-> (Tensor values, Tensor indices)"
 for _schema, _kernel, _doc in (
     (f"kthvalue(Tensor self, SymInt k, int dim=-1, bool keepdim=False) {_PICKED}", _kthvalue, "The k-th smallest."),
     (f"median.dim(Tensor self, int dim, bool keepdim=False) {_PICKED}", _median_dim(False), "The lower median."),
-    (f"nanmedian.dim(Tensor self, int dim, bool keepdim=False) {_PICKED}", _median_dim(True), "The median without NaN."),
-    (f"mode(Tensor self, int dim=-1, bool keepdim=False) {_PICKED}", _mode, "The most frequent element, its last place."),
+    (f"nanmedian.dim(Tensor self, int dim, bool keepdim=False) {_PICKED}", _median_dim(True), "Without NaN."),
+    (f"mode(Tensor self, int dim=-1, bool keepdim=False) {_PICKED}", _mode, "The most frequent element."),
 ):
     op(_schema, family=_FAMILY, kernel=_kernel, backward={"self": _pick_back}, forward=_pick_forward, doc=_doc)
 for _name, _ignore in (("median", False), ("nanmedian", True)):
@@ -530,7 +534,8 @@ for _overload, _self in (("Tensor", "Tensor self"), ("Scalar", "Scalar self")):
     op(f"searchsorted.{_overload}(Tensor sorted_sequence, {_self}, *, {_SEARCH}) -> Tensor", family=_FAMILY,
        kernel=_searchsorted, differentiable=False, doc="Where values belong in a sorted sequence.")
     op(f"bucketize.{_overload}({_self}, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor",
-       family=_FAMILY, kernel=_bucketize, differentiable=False, method=False, doc="The number of the bucket of each value.")
+       family=_FAMILY, kernel=_bucketize, differentiable=False, method=False,
+       doc="The number of the bucket of each value.")
 
 
 def counted(xp: Any, places: Any, size: int, weights: Any) -> Any:

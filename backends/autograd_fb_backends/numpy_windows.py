@@ -146,9 +146,8 @@ def _input_gradient(y: Array, w: Array, x: Array, steps: Pair, pads: Pair, gaps:
     out = np.zeros((n, h + 2 * pads[0], wide + 2 * pads[1], c), y.dtype)
     for i, j in product(range(kh), range(kw)):
         top, left = i * gaps[0], j * gaps[1]
-        out[
-            :, top : top + (size[0] - 1) * steps[0] + 1 : steps[0], left : left + (size[1] - 1) * steps[1] + 1 : steps[1]
-        ] += products[:, :, :, i, j]
+        bottom, right = top + (size[0] - 1) * steps[0] + 1, left + (size[1] - 1) * steps[1] + 1
+        out[:, top : bottom : steps[0], left : right : steps[1]] += products[:, :, :, i, j]
     return out[:, pads[0] : pads[0] + h, pads[1] : pads[1] + wide].transpose(0, 3, 1, 2)
 
 
@@ -168,7 +167,8 @@ def convolution_backward(
     xp: Any, grad_output: Array, input: Array, weight: Array, bias_sizes: Any, stride: Any, padding: Any, dilation: Any,
     transposed: bool, output_padding: Any, groups: int, output_mask: Any,
 ) -> tuple[Array | None, Array | None, Array | None]:
-    if not _simple(input, weight, None, stride, padding, dilation, transposed, groups) or grad_output.dtype != input.dtype:
+    simple = _simple(input, weight, None, stride, padding, dilation, transposed, groups)
+    if not simple or grad_output.dtype != input.dtype:
         return shared("convolution_backward")(  # type: ignore[no-any-return]
             xp, grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups,
             output_mask,
@@ -225,7 +225,8 @@ def _starts(size: Pair, steps: Pair, width: int) -> Array:
 
 
 def max_pool2d_with_indices(
-    xp: Any, self: Array, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    xp: Any, self: Array, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False,
 ) -> tuple[Array, Array]:
     options = None if ceil_mode else _pool_options(self, kernel_size, stride, padding, dilation)
     if options is None:
@@ -254,8 +255,8 @@ def max_pool2d_with_indices(
 
 
 def max_pool2d_with_indices_backward(
-    xp: Any, grad_output: Array, self: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
-    indices: Array,
+    xp: Any, grad_output: Array, self: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+    ceil_mode: bool, indices: Array,
 ) -> Array:
     """Indices are flat positions in each plane: one indexed assignment, or an addition where windows overlap."""
     options = _pool_options(self, kernel_size, stride, padding, dilation)

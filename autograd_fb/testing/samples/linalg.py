@@ -16,7 +16,11 @@ def _shapes(*pairs: tuple[tuple[int, ...], ...], extra: tuple[dict[str, Any], ..
         if dtype == "bool":
             return []
         return [
-            Sample(tuple(array(rng, dtype, s) for s in shapes), dict(kwargs), name=f"{' and '.join(map(str, shapes))} {kwargs}")
+            Sample(
+                tuple(array(rng, dtype, s) for s in shapes),
+                dict(kwargs),
+                name=f"{' and '.join(map(str, shapes))} {kwargs}",
+            )
             for shapes in pairs
             for kwargs in extra
         ]
@@ -149,7 +153,9 @@ def _det(rng: Any, dtype: str) -> Samples:
 
 @samples("logdet")
 def _logdet(rng: Any, dtype: str) -> Samples:
-    return [] if is_integral(dtype) or is_complex(dtype) else [Sample((hermitian(rng, dtype, (3, 3), True),), name="one")]
+    if is_integral(dtype) or is_complex(dtype):
+        return []
+    return [Sample((hermitian(rng, dtype, (3, 3), True),), name="one")]
 
 
 @samples("linalg_solve")

@@ -153,7 +153,8 @@ def _argmax(rng: Any, dtype: str) -> Samples:
 @samples("all.dim", "any.dim")
 def _truth_dim(rng: Any, dtype: str) -> Samples:
     x = array(rng, dtype, (2, 3, 4), 0.0, 1.5)
-    return [Sample((x, 1), name="middle"), Sample((x, -1, True), name="kept"), Sample((array(rng, dtype, ()), 0), name="0-d")]
+    zero = array(rng, dtype, ())
+    return [Sample((x, 1), name="middle"), Sample((x, -1, True), name="kept"), Sample((zero, 0), name="0-d")]
 
 
 @samples("all.dims", "any.dims")
@@ -203,7 +204,8 @@ def _softmax_int(rng: Any, dtype: str) -> Samples:
     if not _floating(dtype):
         return []
     x = array(rng, dtype, (2, 3, 4))
-    return [Sample((x, 1), name="middle"), Sample((x * 500, -1), name="large"), Sample((array(rng, dtype, ()), 0), name="0-d")]
+    zero = array(rng, dtype, ())
+    return [Sample((x, 1), name="middle"), Sample((x * 500, -1), name="large"), Sample((zero, 0), name="0-d")]
 
 
 @samples("_softmax", "_log_softmax")
@@ -337,7 +339,8 @@ def _search(rng: Any, dtype: str) -> Samples:
     values = np.array([[2, 0, 5], [4, 1, 7]]).astype(dtype)
     return [
         Sample((table[0], values), name="one sequence"), Sample((table, values), name="sequences"),
-        Sample((table, values), {"right": True}, name="right"), Sample((table[0], values), {"side": "right"}, name="side"),
+        Sample((table, values), {"right": True}, name="right"),
+        Sample((table[0], values), {"side": "right"}, name="side"),
         Sample((table[1], values), {"out_int32": True}, name="int32"),
     ]  # fmt: skip
 
