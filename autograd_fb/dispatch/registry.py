@@ -136,7 +136,10 @@ class OpOverloadPacket:
         found = self._overloads().get(name)
         if found is None:
             if name.startswith("__"):
-                raise AttributeError(name)
+                raise AttributeError(
+                    f"'{self}' can't have an overload name beginning with '__' and the underlying op has no attribute "
+                    f"{name} either."
+                )
             raise AttributeError(
                 f"The underlying op of '{self.namespace}.{self.__name__}' has no overload name '{name}'. It has: "
                 f"{', '.join(self.overloads())}"
@@ -184,10 +187,22 @@ class OpOverloadPacket:
                 return op
         if not overloads:
             raise AttributeError(f"'{self}' has no overloads any more: the library that defined it is gone")
-        raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n" + "\n".join(errors[: len(overloads)]))
+        tried = "\n".join(errors[: len(overloads)])
+        raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n{tried}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.resolve(args, kwargs)(*args, **kwargs)
+
+
+_PACKETS: dict[tuple[str, str], OpOverloadPacket] = {}
+
+
+def packet(namespace: str, name: str) -> OpOverloadPacket:
+    """The one packet of a name."""
+    found = _PACKETS.get((namespace, name))
+    if found is None:
+        found = _PACKETS[(namespace, name)] = OpOverloadPacket(namespace, name)
+    return found
 
 
 class OpNamespace(types.ModuleType):
@@ -201,7 +216,7 @@ class OpNamespace(types.ModuleType):
         namespace = self.__dict__["_namespace"]
         if find(namespace, name) is None:  # dunder names too: there are operators called __and__
             raise AttributeError(f"'_OpNamespace' '{namespace}' object has no attribute '{name}'")
-        return OpOverloadPacket(namespace, name)
+        return packet(namespace, name)
 
     def __dir__(self) -> list[str]:
         namespace = self.__dict__["_namespace"]
