@@ -298,11 +298,11 @@ def _convolution_backward(
     if output_mask[0]:
         size = tuple(input.shape[2:])
         kernel = _forward if transposed else _adjoint
-        grads[0] = channels_first(xp, kernel(xp, y, weight, stride, padding, dilation, size, groups))
+        grads[0] = contiguous(xp, channels_first(xp, kernel(xp, y, weight, stride, padding, dilation, size, groups)))
     if output_mask[1]:
         x = channels_last(xp, input)
         pair = (y, x) if transposed else (x, y)
-        grads[1] = _weight_gradient(xp, *pair, weight.shape, stride, padding, dilation, groups)
+        grads[1] = contiguous(xp, _weight_gradient(xp, *pair, weight.shape, stride, padding, dilation, groups))
     if output_mask[2]:
         grads[2] = xp.sum(y, axis=tuple(range(y.ndim - 1)), dtype=y.dtype)
     first, second, third = (None if g is None else xp.astype(g, dtype, copy=False) for g in grads)

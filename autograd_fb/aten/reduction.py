@@ -738,13 +738,14 @@ def _from_output(name: str) -> Any:
     return rule
 
 
-for _name, _kernel, _back, _vjp in (
+_softmaxes: tuple[tuple[str, Any, Any, Any], ...] = (
     ("softmax", _softmax, _softmax_backward, _softmax_backward_vjp),
     ("log_softmax", _log_softmax, _log_softmax_backward, _log_softmax_backward_vjp),
-):
+)
+for _name, _forward, _back, _vjp in _softmaxes:
     op(f"{_name}.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", family=_FAMILY,
        composite=_cast_first(f"_{_name}"), doc=f"{_name} along a dim.")
-    op(f"_{_name}(Tensor self, int dim, bool half_to_float) -> Tensor", family=_FAMILY, kernel=_kernel,
+    op(f"_{_name}(Tensor self, int dim, bool half_to_float) -> Tensor", family=_FAMILY, kernel=_forward,
        backward={"self": _from_output(f"_{_name}_backward_data")},
        forward=(
            (lambda F, self_t, result, dim: result * (self_t - _total(F, self_t * result, dim)))

@@ -634,6 +634,7 @@ op("_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool retu
    doc="The different elements in order, where each element went and how often it occurs.")
 op("unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) "
    "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique_consecutive, differentiable=False,
+   method=False, function=False,  # the public form returns only what was asked for: tensor/extras.py
    doc="The elements without repetitions of their neighbours.")
 
 

@@ -145,7 +145,8 @@ def _max_pool_backward(rng: Any, dtype: str) -> Samples:
         return []
     made = []
     for name, shape, rest in _POOLS:
-        kernel, stride, padding, dilation, ceil = (*rest, *(rest[0], [0, 0], [1, 1], False)[len(rest) - 1 :])
+        defaults: tuple[Any, ...] = (rest[0], [0, 0], [1, 1], False)
+        kernel, stride, padding, dilation, ceil = (*rest, *defaults[len(rest) - 1 :])
         x = _distinct(rng, dtype, shape)
         kernel_of: Any = TABLE["max_pool2d_with_indices"].kernel
         out, indices = kernel_of(xp, x, kernel, stride, padding, dilation, ceil)
