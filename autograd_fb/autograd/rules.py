@@ -132,7 +132,7 @@ class NodeWriter:
         if kind == "results":
             return f"[r.array for r in {s}]" if raw else f"[result_of(node_, r) for r in {s}]"
         if kind == "result":
-            return f"{s}.array" if raw else f"result_of(node_, {s})"
+            return f"(None if {s} is None else {s}.array)" if raw else f"result_of(node_, {s})"
         return f"(None if {s} is None else {s}.array)" if raw else s
 
     def _needed(self, names: tuple[str, ...]) -> list[str]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 CONVERTERS: list[Callable[[Any], Any]] = []  # turn foreign values into tensors or numbers; filled by the tensor layer
 
 
+# The ops for which PyTorch takes a Python number where the schema says Tensor.
+NUMBERS_AS_TENSORS = frozenset(
+    "add sub rsub subtract mul multiply div divide true_divide floor_divide copy copy_ to _to_copy _conj".split()
+)
 _KINDS: dict[Type, str] = {}
 
 
@@ -50,17 +54,22 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
     if signature is not None:
         return value, signature
     bits = scalar_bits(value)
-    if bits is not None:
+    if bits is not None and op._opname.removesuffix("_") in NUMBERS_AS_TENSORS:
         # np.float64 is a float with a dtype of its own
         return (value.item() if hasattr(value, "item") else value), bits
     for convert in CONVERTERS:
         converted = convert(value)
         if converted is not value:
             return _tensor(op, argument, converted)
-    raise TypeError(
+    if op.namespace == "aten":  # as PyTorch's functions say it; CallError is what its operators raise, too
+        position = op._schema.arguments.index(argument)
+        name = "input" if argument.name == "self" else argument.name
+        raise CallError(
+            f"{op._opname}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(value).__name__}"
+        )
+    raise CallError(
         f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
-        "type "
-        f"'{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
+        f"type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
     )
 
 

@@ -12,6 +12,7 @@ from autograd_fb.core.geometry import has_internal_overlap
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, native_dtype, quiet_kernel
+from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
 from autograd_fb.tensor.tensor import Tensor, share
 
@@ -21,10 +22,10 @@ Plan = Callable[..., Any]
 class RawCall:
     """Calls a row's kernel with tensors unwrapped, promoted and on one device: the general form of what plans write out."""
 
-    __slots__ = ("binding", "call", "kernel", "named", "row")
+    __slots__ = ("binding", "call", "kernel", "named", "op", "row")
 
     def __init__(self, row: Row, op: OpOverload, binding: Binding):
-        self.row, self.binding = row, binding
+        self.row, self.op, self.binding = row, op, binding
         self.call = Call(row, op._schema)
         self.kernel = quiet_kernel(row, binding)
         self.named = isinstance(row.kernel, str) and row.promotion is not PLAIN
@@ -59,6 +60,14 @@ class RawCall:
         return a
 
     def run(self, prepared: Sequence[Any], **extra: Any) -> Any:
+        try:
+            return self._run(prepared, **extra)
+        except (TypeError, ValueError) as error:
+            if self.row.promotion is PLAIN:
+                raise
+            failed(self.op, error, [v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors])
+
+    def _run(self, prepared: Sequence[Any], **extra: Any) -> Any:
         if isinstance(self.row.kernel, str):
             return self.kernel(*(v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors), **extra)
         positional, named = [], {}

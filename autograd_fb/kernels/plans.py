@@ -23,6 +23,7 @@ from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_d
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
+from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, make, make_view, refresh
@@ -182,7 +183,12 @@ class Writer:
                      if n not in self.call.tensors]
             arrays = ", ".join(self.values[t] for t in self.call.tensors)
             call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
-        self.add(f"r = {call}")
+        if self.row.promotion is PLAIN:
+            self.add(f"r = {call}")
+            return
+        self.scope["failed"] = failed
+        arrays = ", ".join(self.values[t] for t in self.call.tensors)
+        self.add("try:", f"    r = {call}", "except Exception as error:", f"    failed(op, error, ({arrays},))")
 
     @property
     def plain(self) -> str | None:

@@ -74,7 +74,7 @@ def theirs(value: Any, requires_grad: bool = False) -> Any:
 def to_numpy(value: Any) -> Any:
     """The values of a tensor of either side."""
     if reference is not None and isinstance(value, reference.Tensor):
-        return value.detach().resolve_conj().resolve_neg().numpy()
+        return value.detach().resolve_conj().resolve_neg().numpy(force=True)
     if isinstance(value, torch.Tensor):
         return np.asarray(value.detach().array)
     return value
@@ -167,3 +167,37 @@ def accepted(key: str, sample: Sample) -> Any:
         return quietly(their_op(key), *theirs(sample.args), **{k: theirs(v) for k, v in sample.kwargs.items()})
     except (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError, AttributeError) as error:
         return error
+
+
+# --- gradients
+
+
+def floating_leaves(values: Any) -> list[Any]:
+    """The tensors among arguments that require grad."""
+    return [t for t in tensors_in(values) if t.requires_grad]
+
+
+def random_like(rng: Any, value: Any) -> Any:
+    """A cotangent for a result, of its shape and dtype."""
+    a = to_numpy(value)
+    made = rng.uniform(-1.0, 1.0, size=a.shape)
+    if a.dtype.kind == "c":
+        made = made + 1j * rng.uniform(-1.0, 1.0, size=a.shape)
+    return np.asarray(made).astype(a.dtype)
+
+
+def gradients(op: Callable[..., Any], args: Any, kwargs: dict[str, Any], cotangents: list[Any], lift: Callable[[Any], Any],
+              module: Any, create_graph: bool = False) -> tuple[list[Any], list[Any]]:  # fmt: skip
+    """The results that require grad and the gradients of all leaves (None for the unused)."""
+    results = [t for t in tensors_in(op(*args, **kwargs)) if t.requires_grad]
+    leaves = floating_leaves(args)
+    if not results or not leaves:
+        return results, []
+    if not cotangents:
+        rng = np.random.default_rng(7)
+        cotangents.extend(random_like(rng, r) for r in results)
+    given = [lift(c) for c in cotangents]
+    if create_graph:
+        given = [g.requires_grad_() for g in given]
+    grads = module.autograd.grad(results, leaves, given, allow_unused=True, create_graph=create_graph)
+    return results, [*grads] if not create_graph else [(g, given) for g in grads]

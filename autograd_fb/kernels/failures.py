@@ -1,0 +1,41 @@
+"""What a library's error about a pointwise call means, in PyTorch's words; asked only after the error, so calls pay nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from autograd_fb.backend.registry import Binding, binding_of
+from autograd_fb.core.geometry import broadcast_shapes
+from autograd_fb.dispatch.operator import OpOverload
+
+# PyTorch's names of the loops, where they are not the op's own.
+_LOOPS = {"bitwise_left_shift": "lshift", "bitwise_right_shift": "rshift", "__lshift__": "lshift", "__rshift__": "rshift"}
+_BOOL_SUBTRACTION = (
+    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+)
+
+
+def failed(op: OpOverload, error: Exception, arrays: Sequence[Any]) -> NoReturn:
+    """Raise what PyTorch raises for a pointwise call that the library refused; the library's own error if that is not known.
+
+    RuntimeError for shapes that do not broadcast and for the difference of bools, NotImplementedError for a dtype that
+    the function is not defined for.
+    """
+    shaped = [a for a in arrays if hasattr(a, "shape")]
+    if isinstance(error, (ValueError, TypeError)):
+        broadcast_shapes(*(tuple(a.shape) for a in shaped))
+        binding = binding_of(shaped[0]) if shaped else None
+        if isinstance(error, TypeError) and binding is not None:
+            _refuse_dtype(op, error, shaped, binding)
+    raise error
+
+
+def _refuse_dtype(op: OpOverload, error: TypeError, arrays: Sequence[Any], binding: Binding) -> None:
+    dtype = binding.dtype(arrays[0].dtype)
+    name = op._opname.removesuffix("_")
+    if dtype.kind == "b" and name in ("sub", "subtract", "rsub"):
+        raise RuntimeError(_BOOL_SUBTRACTION) from None
+    if "not supported for the input types" in str(error):
+        kind = dtype.type_string.removeprefix("torch.").removesuffix("Tensor")
+        raise NotImplementedError(f"\"{_LOOPS.get(name, name)}_{binding.backend.device_type}\" not implemented for '{kind}'") from None
