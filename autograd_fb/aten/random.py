@@ -62,7 +62,7 @@ def _draw(
     shape = _checked(size)
     name = dtype_name(xp, dtype)
     if name not in _EXACT and name not in _PARTS:
-        raise RuntimeError(f'"{kernel}" not implemented for \'{_SCALAR_TYPES.get(name, name)}\'')
+        raise NotImplementedError(f'"{kernel}" not implemented for \'{_SCALAR_TYPES.get(name, name)}\'')
     if name in _PARTS:
         pairs = draw((*shape, 2), _PARTS[name]).astype(_PARTS[name])
         return xp.asarray(pairs.view(name).reshape(shape), dtype=dtype, device=device)
@@ -171,7 +171,7 @@ def _empty_permutation(xp: Any, n: int, *, dtype: Any = None, device: Any = None
 
 def _check_count(n: int) -> None:
     if n < 0:
-        raise RuntimeError(f"n must be non-negative, got{n}")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
 
 
 def _normal_float_float(

@@ -12,6 +12,7 @@ from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output
 from autograd_fb.tensor.conversions import Conversions
+from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.indexing import Indexing
 from autograd_fb.tensor.interop import Interop
 from autograd_fb.tensor.methods import TensorMethods
@@ -22,7 +23,7 @@ from autograd_fb.tensor.tensor_base import TensorBase, _binding, make, make_view
 _new = object.__new__
 
 
-class Tensor(Operators, Interop, Indexing, Conversions, TensorMethods, TensorBase):
+class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMethods, TensorBase):
     """An array of whatever library, with PyTorch's interface. ``array`` is the library's own object, not a copy.
 
     >>> import autograd_fb as torch
@@ -99,10 +100,6 @@ class Tensor(Operators, Interop, Indexing, Conversions, TensorMethods, TensorBas
         return self.binding.device(self.array)
 
     @property
-    def layout(self) -> str:
-        return "torch.strided"
-
-    @property
     def itemsize(self) -> int:
         return self.dtype.itemsize
 
@@ -138,9 +135,11 @@ class Tensor(Operators, Interop, Indexing, Conversions, TensorMethods, TensorBas
         return self.device.index if self.device.index is not None else -1
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in memory in the order of the dims (or of a memory format)."""
         from autograd_fb.core.geometry import is_contiguous
 
-        return is_contiguous(tuple(self.array.shape), self.stride())
+        wanted = "contiguous" if memory_format is None else str(memory_format).removeprefix("torch.").removesuffix("_format")
+        return is_contiguous(tuple(self.array.shape), self.stride(), wanted)
 
     @property
     def _keys(self) -> DispatchKeySet:

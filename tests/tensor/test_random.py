@@ -115,7 +115,7 @@ def test_gradients() -> None:
     y = torch.dropout(x, 0.25, True)
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), y.detach().numpy())
-    assert set(np.unique(np.round(y.detach().numpy(), 4))) == {0.0, 1.3333}
+    np.testing.assert_allclose(np.unique(y.detach().numpy()), [0, 4 / 3], rtol=1e-6)
     z = torch.ones(3, requires_grad=True)
     w = z * 2
     w.uniform_()
@@ -128,7 +128,7 @@ ERRORS: dict[str, Draw] = {
     "randint bounds": lambda M: M.randint(0, 300, (3,), dtype=M.uint8),
     "randn dtype": lambda M: M.randn(3, dtype=M.int64),
     "negative": lambda M: M.rand(-1),
-    "randperm": lambda M: M.randperm(-1),
+    "randperm": lambda M: M.randperm(-2),
     "exponential": lambda M: M.ones(2).exponential_(-1.0),
     "uniform": lambda M: M.ones(2).uniform_(3, 1),
     "normal": lambda M: M.ones(2).normal_(0, -1),

@@ -43,7 +43,6 @@ __all__ = [
     "topk",
     "trapezoid",
     "trapz",
-    "unique_consecutive",
 ]
 
 _bincount = _plans("bincount", "default")
@@ -235,7 +234,7 @@ def median(*args: Any, **kwargs: Any) -> Any:
 
 
 def mode(*args: Any, **kwargs: Any) -> Any:
-    """The most frequent element, its last place.
+    """The most frequent element.
 
     ``mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
     """
@@ -261,7 +260,7 @@ def nanmean(*args: Any, **kwargs: Any) -> Any:
 
 
 def nanmedian(*args: Any, **kwargs: Any) -> Any:
-    """The median without NaN.
+    """Without NaN.
 
     ``nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
     ``nanmedian(Tensor self) -> Tensor``
@@ -330,11 +329,3 @@ def trapz(*args: Any, **kwargs: Any) -> Any:
     ``trapz.dx(Tensor y, *, float dx=1, int dim=-1) -> Tensor``
     """
     return _call("trapz", args, kwargs)
-
-
-def unique_consecutive(*args: Any, **kwargs: Any) -> Any:
-    """The elements without repetitions of their neighbours.
-
-    ``unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)``
-    """
-    return _call("unique_consecutive", args, kwargs)

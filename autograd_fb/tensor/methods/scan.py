@@ -36,7 +36,6 @@ _nansum = _plans("nansum", "default")
 _norm_Scalar = _plans("norm", "Scalar")
 _sort = _plans("sort", "default")
 _topk = _plans("topk", "default")
-_unique_consecutive = _plans("unique_consecutive", "default")
 
 
 class ScanMethods:
@@ -202,7 +201,7 @@ class ScanMethods:
         return _call("median", (self, *args), kwargs)
 
     def mode(self, *args: Any, **kwargs: Any) -> Any:
-        """The most frequent element, its last place.
+        """The most frequent element.
 
         ``mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
         """
@@ -239,7 +238,7 @@ class ScanMethods:
         return _call("nanmean", (self, *args), kwargs)
 
     def nanmedian(self, *args: Any, **kwargs: Any) -> Any:
-        """The median without NaN.
+        """Without NaN.
 
         ``nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
         ``nanmedian(Tensor self) -> Tensor``
@@ -321,12 +320,3 @@ class ScanMethods:
                 case (k, dim) if k.__class__ is int and dim.__class__ is int:
                     return _topk[self.signature & _state.mask](self, k, dim, True, True)
         return _call("topk", (self, *args), kwargs)
-
-    def unique_consecutive(self, *args: Any, **kwargs: Any) -> Any:
-        """The elements without repetitions of their neighbours.
-
-        ``unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)``
-        """
-        if not args and not kwargs:
-            return _unique_consecutive[self.signature & _state.mask](self, False, False, None)
-        return _call("unique_consecutive", (self, *args), kwargs)

@@ -1,0 +1,286 @@
+"""Methods of Tensor that no row gives: questions, memory, in-place changes of shape, pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from autograd_fb.core.geometry import contiguous_strides, storage_size
+from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.layout import Layout, MemoryFormat, strided
+from autograd_fb.dispatch.state import state
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.storage import AccumulateGrad
+from autograd_fb.tensor.tensor_base import share
+
+if TYPE_CHECKING:
+    from autograd_fb.tensor.tensor import Tensor
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
+
+class ExtraMethods:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+    array: Any
+    signature: int
+    node: Any
+    base: Any
+    binding: Any
+    dtype: Any
+    device: Any
+    shape: Any
+    requires_grad: bool
+    numel: Callable[[], int]
+    stride: Callable[..., Any]
+    storage_offset: Callable[[], int]
+
+    # --- questions
+
+    @property
+    def layout(self) -> Layout:
+        return strided
+
+    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = False
+    is_vulkan = is_ipu = is_maia = is_mtia = False
+    name = None
+
+    def is_conj(self) -> bool:
+        """Whether conjugation is pending: never, it is done at once."""
+        return False
+
+    is_neg = is_shared = is_pinned = is_coalesced = is_conj
+
+    def is_inference(self) -> bool:
+        """Whether it was made under `inference_mode`."""
+        return False
+
+    def dim_order(self) -> tuple[int, ...]:
+        """The dims from the outermost in memory to the innermost."""
+        steps = self.stride()
+        return tuple(sorted(range(len(steps)), key=lambda d: (-steps[d], d)))
+
+    def is_set_to(self, tensor: Any) -> bool:
+        """Whether both are the same view of the same memory."""
+        same = self.data_ptr() == tensor.data_ptr() and tuple(self.array.shape) == tuple(tensor.array.shape)
+        return bool(same and self.stride() == tensor.stride())
+
+    # --- memory
+
+    def data_ptr(self) -> int:
+        """The address of the first element; 0 where the library has none."""
+        for protocol in ("__array_interface__", "__cuda_array_interface__"):
+            interface = getattr(self.array, protocol, None)
+            if interface is not None:
+                return int(interface["data"][0]) if self.numel() else 0
+        return 0
+
+    const_data_ptr = data_ptr
+
+    def untyped_storage(self) -> UntypedStorage:
+        """The memory the tensor is a view of: its address and size."""
+        return UntypedStorage(self)
+
+    storage_type = property(lambda self: UntypedStorage)
+
+    def pin_memory(self, device: Any = None) -> Any:
+        """The tensor itself: the libraries manage host memory."""
+        return self
+
+    def share_memory_(self) -> Any:
+        """The tensor itself: memory is not shared between processes."""
+        return self
+
+    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
+        """The tensor, in another dtype if asked for: all tensors are dense."""
+        return self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+
+    def resize_(self, *sizes: Any, memory_format: MemoryFormat | None = None) -> Any:
+        """Change the shape in place, keeping elements in memory order; more elements are uninitialised."""
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        size = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
+        count = 1
+        for n in size:
+            count *= n
+        flat = call("reshape", (self.detach(), [-1]), {})  # type: ignore[attr-defined]
+        have = self.numel()
+        if count <= have:
+            grown = flat[:count]
+        else:
+            grown = call("cat", ([flat, call("new_empty", (flat, [count - have]), {})],), {})
+        self.array = call("reshape", (grown, size), {}).array
+        return self
+
+    def resize_as_(self, other: Any, *, memory_format: MemoryFormat | None = None) -> Any:
+        """`resize_` to the shape of another tensor."""
+        return self.resize_(*other.shape)
+
+    def set_(self, source: Any = None, *geometry: Any) -> Any:
+        """Take over the memory and shape of another tensor; without one, become empty."""
+        if source is None:
+            source = call("new_empty", (self, [0]), {})
+        if geometry:
+            offset, size, *stride = geometry
+            steps = stride[0] if stride else contiguous_strides(tuple(size))
+            source = call("as_strided", (source, list(size), list(steps), offset), {})
+        if source.dtype is not self.dtype:
+            raise RuntimeError(
+                f"Could not set tensor of type {source.dtype!r} to a tensor of type {self.dtype!r}"
+            )
+        self.array = source.array
+        return self
+
+    def new(self, *args: Any, device: Any = None) -> Any:
+        """A tensor of this dtype and device: of these sizes, or of these values."""
+        if len(args) == 1 and not isinstance(args[0], int) and not hasattr(args[0], "numel"):
+            return self.new_tensor(args[0])  # type: ignore[attr-defined]
+        size = list(args[0]) if len(args) == 1 and not isinstance(args[0], int) else list(args)
+        return call("new_empty", (self, size or [0]), {})
+
+    # --- elementwise Python functions
+
+    def apply_(self, callable: Any) -> Any:
+        """Put ``callable(element)`` in the place of each element."""
+        return self._from_list(_nested(callable, self.tolist()))  # type: ignore[attr-defined]
+
+    def map_(self, tensor: Any, callable: Any) -> Any:
+        """Put ``callable(element, other)`` in the place of each element."""
+        other = call("expand", (tensor, list(self.array.shape)), {}).tolist()
+        return self._from_list(_nested(callable, self.tolist(), other))  # type: ignore[attr-defined]
+
+    def _from_list(self, values: Any) -> Any:
+        if self.requires_grad:
+            raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
+        return call("copy_", (self, self.new_tensor(values)), {})  # type: ignore[attr-defined]
+
+    # --- sets of values
+
+    def unique(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+               dim: int | None = None) -> Any:  # fmt: skip
+        """The different values: see `autograd_fb.unique`."""
+        from autograd_fb.tensor import extras  # lazy: extras needs Tensor
+
+        return extras.unique(self, sorted, return_inverse, return_counts, dim)
+
+    def unique_consecutive(
+        self, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    ) -> Any:
+        """The values without repeats next to each other: see `autograd_fb.unique_consecutive`."""
+        from autograd_fb.tensor import extras  # lazy: extras needs Tensor
+
+        return extras.unique_consecutive(self, return_inverse, return_counts, dim)
+
+    # --- shape in place
+
+    def _reshape_in_place(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Become what the view op gives; the memory stays, the history goes through the op."""
+        if state.grad_mode and isinstance(self.node, AccumulateGrad):
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        view = call(name, (self, *args), kwargs)
+        share(self).version += 1  # type: ignore[arg-type]
+        self.array, self.node = view.array, view.node if state.grad_mode else self.node
+        return self
+
+    def squeeze_(self, *args: Any, **kwargs: Any) -> Any:
+        """`squeeze` in place."""
+        return self._reshape_in_place("squeeze", args, kwargs)
+
+    def unsqueeze_(self, *args: Any, **kwargs: Any) -> Any:
+        """`unsqueeze` in place."""
+        return self._reshape_in_place("unsqueeze", args, kwargs)
+
+    def t_(self) -> Any:
+        """`t` in place."""
+        return self._reshape_in_place("t", (), {})
+
+    def transpose_(self, *args: Any, **kwargs: Any) -> Any:
+        """`transpose` in place."""
+        return self._reshape_in_place("transpose", args, kwargs)
+
+    swapaxes_ = swapdims_ = transpose_
+
+    def as_strided_(self, *args: Any, **kwargs: Any) -> Any:
+        """`as_strided` in place."""
+        return self._reshape_in_place("as_strided", args, kwargs)
+
+    # --- copies and pickles
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return rebuild, (type(self), self._host(), str(self.device), self.requires_grad), self.__dict__ or None
+
+    def _host(self) -> Any:
+        """What a pickle keeps: the values on the host, or shape and dtype where there are none."""
+        if not self.binding.backend.traits.has_values:
+            return tuple(self.array.shape), self.dtype
+        return self.binding.backend.to_numpy(self.array)
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same tensor as an instance of a subclass."""
+        return with_class(cls, call("alias", (self,), {}))
+
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError("Tensor does not support deleting items")
+
+
+_SLOTS = ("array", "signature", "node", "meta", "storage", "base")
+
+
+def with_class(cls: type, t: Any) -> Any:
+    """A tensor's content as an instance of ``cls``."""
+    if type(t) is cls:
+        return t
+    out: Any = object.__new__(cls)
+    for slot in _SLOTS:
+        setattr(out, slot, getattr(t, slot))
+    return out
+
+
+def rebuild(cls: type, host: Any, device: str, requires_grad: bool) -> Tensor:
+    """A tensor from its pickle."""
+    from autograd_fb.core.device import Device
+    from autograd_fb.tensor import factory  # lazy: factory makes Tensors
+
+    if isinstance(host, tuple):
+        t = call("empty", (list(host[0]),), {"dtype": host[1], "device": Device(device)})
+    else:
+        t = factory.place(host, Device(device))
+    t.signature &= ~(REQUIRES_GRAD | IS_VIEW)
+    out: Tensor = with_class(cls, t)
+    return out.requires_grad_() if requires_grad else out
+
+
+def _nested(function: Any, *values: Any) -> Any:
+    if isinstance(values[0], list):
+        return [_nested(function, *items) for items in zip(*values, strict=True)]
+    return function(*values)
+
+
+class UntypedStorage:
+    """The memory behind a tensor: address and size in bytes."""
+
+    def __init__(self, t: ExtraMethods):
+        self._tensor = t
+
+    def data_ptr(self) -> int:
+        t = self._tensor
+        return t.data_ptr() - t.storage_offset() * t.dtype.itemsize
+
+    def nbytes(self) -> int:
+        t: Any = self._tensor
+        owner = t if t.base is None else t.base
+        elements = storage_size(tuple(owner.array.shape), owner.stride(), owner.storage_offset())
+        return int(elements * owner.dtype.itemsize)
+
+    size = __len__ = nbytes
+
+    @property
+    def device(self) -> Any:
+        return self._tensor.device
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other.data_ptr() == self.data_ptr()
+
+    def __hash__(self) -> int:
+        return self.data_ptr()
