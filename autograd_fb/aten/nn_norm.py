@@ -236,7 +236,10 @@ def _batch_norm_composite(
     F: Any, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
 ) -> Any:
-    out, mean, rstd = F.native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
+    _check_batch(input, weight, bias, running_mean, running_var, training)
+    # In training the running statistics are not inputs: the node must not save what is about to be written.
+    given = (None, None) if training else (running_mean, running_var)
+    out, mean, rstd = F.native_batch_norm(input, weight, bias, *given, training, momentum, eps)
     if training and (running_mean is not None or running_var is not None):
         n = prod(input.shape[i] for i in _batch_axes(input))
         if running_mean is not None:

@@ -105,3 +105,47 @@ def test_array_api_strict(key: str) -> None:
     strict = pytest.importorskip("array_api_strict")
     if TABLE[key].composite is None:
         assert raw_harness.check_namespace(key, "float64", strict, strict.asarray) > 0
+
+
+def test_batch_norm_writes_running_statistics() -> None:
+    import autograd_fb
+
+    x = np.random.default_rng(0).normal(size=(4, 3, 5))
+    got = []
+    for library in (torch, autograd_fb):
+        mean, var = library.tensor(np.zeros(3)), library.tensor(np.ones(3))
+        leaf = library.tensor(x, requires_grad=True)
+        out = library.ops.aten.batch_norm(leaf, None, None, mean, var, True, 0.1, 1e-5, False)
+        (out * out * out).sum().backward()
+        got.append([t.detach().numpy() for t in (out, mean, var, leaf.grad)])
+    for mine, theirs in zip(got[1], got[0], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("key", "args", "error", "text"),
+    [
+        ("conv2d", ((2, 3), (4, 3, 3, 3)), RuntimeError, "Expected 3D (unbatched) or 4D (batched) input to conv2d"),
+        ("conv2d", ((1, 2, 8, 8), (4, 3, 3, 3)), RuntimeError, "to have 3 channels, but got 2 channels instead"),
+        ("conv2d", ((1, 3, 2, 2), (4, 3, 3, 3)), RuntimeError, "Calculated padded input size per channel: (2 x 2)"),
+        ("conv2d", ((1, 3, 8, 8), (4, 3, 3, 3), (3,)), RuntimeError,
+         "expected bias to be 1-dimensional with 4 elements"),
+        ("conv_transpose2d.input", ((1, 3, 8, 8), (4, 3, 3, 3)), RuntimeError, "Given transposed=1, weight of size"),
+        ("max_pool2d", ((1, 4, 2, 2), 3), RuntimeError, "Calculated output size: (4x0x0). Output size is too small"),
+        ("max_pool2d", ((2, 2), 3), RuntimeError, "non-empty 3D or 4D (batch mode) tensor expected for input"),
+        ("avg_pool2d", ((1, 4, 4, 4), 2, [2, 2], 2), RuntimeError,
+         "pad should be at most half of effective kernel size"),
+        ("adaptive_avg_pool2d", ((2, 2), [3, 3]), RuntimeError, "adaptive_avg_pool2d(): Expected 3D or 4D tensor"),
+        ("mse_loss", ((3, 4), (3, 5)), RuntimeError, "The size of tensor a (4) must match the size of tensor b (5)"),
+        ("native_layer_norm", ((3, 4), [3], None, None, 1e-5), RuntimeError, "expected input with shape [*, 3]"),
+        ("group_norm", ((3, 4), 3), RuntimeError, "to be divisible by num_groups, but got input of shape [3, 4]"),
+    ],
+)  # fmt: skip
+def test_errors_are_pytorchs(key: str, args: tuple[Any, ...], error: type[Exception], text: str) -> None:
+    given = tuple(np.zeros(a) if isinstance(a, tuple) else a for a in args)
+    with pytest.raises(error) as mine:
+        raw_harness.numpy_f().call_row(key, *given)
+    assert text in str(mine.value)
+    with pytest.raises(error) as theirs:
+        raw_harness.torch_op(key)(*raw_harness.to_torch(given))
+    assert text in str(theirs.value)
