@@ -7,9 +7,12 @@ from autograd_fb.core.keys import DispatchKey
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels import aten_ops
+from autograd_fb.kernels.devices import joining
 
 AUTOGRAD = DispatchKey["Autograd"]
-_SPECIALIZE = {"functional": derive.specialize, "inplace": inplace.specialize, "out": inplace.specialize_out}
+_SPECIALIZE = {
+    "functional": joining(derive.specialize), "inplace": joining(inplace.specialize), "out": inplace.specialize_out,
+}  # fmt: skip
 
 
 def add_autograd_kernel(op: OpOverload, variant: str) -> None:

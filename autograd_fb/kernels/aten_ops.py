@@ -16,6 +16,7 @@ from autograd_fb.dispatch.arguments import kind_of, python_name
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.kernels import namespace
+from autograd_fb.kernels.devices import joining
 from autograd_fb.kernels.inplace import RawCall, bump, inplace_compute, out_compute
 from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
@@ -126,6 +127,7 @@ def _out(row: Row) -> None:
         told(op, "out")
 
 
+@joining
 def _untaped(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     return untaped(op, signature)
 
@@ -134,6 +136,7 @@ def _out_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     return out_compute(op, op.row, Writer(op, signature).binding)
 
 
+@joining
 def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """The in-place op below autograd: compute, check, write."""
     compute = inplace_compute(op, op.row, Writer(op, signature).binding)

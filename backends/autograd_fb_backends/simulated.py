@@ -42,9 +42,18 @@ class SimulatedArray(np.ndarray):
     def to_device(self, device: str, /, *, stream: Any = None) -> Array:
         return self if device == self.device else self.view(array_class(*split(device))).copy(order="K")
 
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        raise BufferError(f"arrays on the simulated device {self.device} cannot be exported")
+
+    def __dlpack_device__(self) -> Any:
+        return 12, self.device_index  # DLPack's code for devices it does not know
+
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
-        return found if isinstance(found, SimulatedArray) else np.asarray(found).view(type(self))
+        if isinstance(found, SimulatedArray):
+            return found
+        # NumPy answered with a scalar; with an Ellipsis it is a view of no dimensions.
+        return super().__getitem__((*key, Ellipsis) if isinstance(key, tuple) else (key, Ellipsis))
 
 
 def split(device: str) -> tuple[str, int]:
