@@ -59,6 +59,8 @@ def first_gradient(root: Tensor, given: Tensor | None, what: str = "outputs") ->
         raise RuntimeError(
             f"Mismatch in shape: grad_output[0] has a shape of {given.shape} and output[0] has a shape of {root.shape}."
         )
+    if given.device != root.device:
+        raise RuntimeError(f"invalid gradient at index 0 - expected device {root.device} but got {given.device}")
     if given.dtype.is_complex != root.dtype.is_complex:
         raise RuntimeError(
             "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: grad_output[0] "
