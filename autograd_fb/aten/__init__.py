@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+from autograd_fb.aten import activations as activations
+from autograd_fb.aten import creation as creation
+from autograd_fb.aten import indexing as indexing
+from autograd_fb.aten import linalg as linalg
+from autograd_fb.aten import linalg_factor as linalg_factor
+from autograd_fb.aten import nn_conv as nn_conv
+from autograd_fb.aten import nn_loss as nn_loss
+from autograd_fb.aten import nn_norm as nn_norm
+from autograd_fb.aten import nn_pool as nn_pool
+from autograd_fb.aten import pointwise as pointwise
+from autograd_fb.aten import random as random
+from autograd_fb.aten import reduction as reduction
+from autograd_fb.aten import scan as scan
+from autograd_fb.aten import shape as shape
+from autograd_fb.aten import special as special

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
 from autograd_fb.core.dtype import DType
 
 from autograd_fb_backends.numpy_quiet import quiet
+
+def _namespace() -> Any:
+    """NumPy itself, which conforms to the standard from 2.1 on; array-api-compat's wrapper for 2.0.
+
+    The wrapper imports all of NumPy's lazy subpackages (testing, f2py, typing), which doubles the time to import.
+    """
+    if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
+        return np
+    import array_api_compat.numpy as compat
+
+    return compat
+
 
 _NATIVE = {
     name: np.dtype(name)
@@ -26,7 +37,7 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     device_type = "cpu"
-    xp = xp
+    xp = _namespace()
     array_types = (np.ndarray,)
     traits = Traits(scalar_results=True, dtypes=frozenset([*_NATIVE, "bfloat16"]))
 
