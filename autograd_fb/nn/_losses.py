@@ -1,0 +1,266 @@
+"""Losses as functions; `nn.functional` hands them on."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from autograd_fb.tensor.calls import plans as _op
+from autograd_fb.tensor.functions import broadcast_tensors, full_like
+from autograd_fb.tensor.tensor import Tensor
+
+INTERNAL_FRAMES = True  # nodes of the graph are blamed on the line that called a function of this module
+
+_REDUCTIONS = {"none": 0, "mean": 1, "elementwise_mean": 1, "sum": 2}
+_mse, _l1, _smooth_l1, _huber = _op("mse_loss"), _op("l1_loss"), _op("smooth_l1_loss"), _op("huber_loss")
+_cross_entropy, _nll, _kl_div = _op("cross_entropy_loss"), _op("nll_loss_nd"), _op("kl_div")
+_bce, _bce_logits = _op("binary_cross_entropy"), _op("binary_cross_entropy_with_logits")
+_poisson, _soft_margin, _triplet = _op("poisson_nll_loss"), _op("soft_margin_loss"), _op("triplet_margin_loss")
+_cosine, _ranking, _hinge = _op("cosine_embedding_loss"), _op("margin_ranking_loss"), _op("hinge_embedding_loss")
+_log_sigmoid = _op("log_sigmoid")
+
+
+def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction, where the two deprecated flags may say otherwise."""
+    if size_average is None and reduce is None:
+        return reduction
+    reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+    message = f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead."
+    warnings.warn(message, UserWarning, stacklevel=4)
+    return reduction
+
+
+def _code(reduction: str) -> int:
+    code = _REDUCTIONS.get(reduction)
+    if code is None:
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return code
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    code = _code(reduction)
+    return loss if code == 0 else loss.mean() if code == 1 else loss.sum()
+
+
+def _same_size(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one shape; shapes that only broadcast are most often a mistake, so they are warned about."""
+    if input.shape == target.shape:
+        return input, target
+    warnings.warn(
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely lead to "
+        "incorrect results due to broadcasting. Please ensure they have the same size.",
+        UserWarning,
+        stacklevel=4,
+    )
+    first, second = broadcast_tensors(input, target)
+    return first, second
+
+
+def _weighted(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    if loss.shape != weight.shape:
+        raise ValueError("Weights and input must have the same size.")
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else _reduced(loss, reduction)
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """(input - target) ** 2."""
+    reduction = _legacy(size_average, reduce, reduction)
+    input, target = _same_size(input, target)
+    if weight is not None:
+        return _weighted(_mse.entry(input, target, 0), weight, reduction)
+    return _mse.entry(input, target, _code(reduction))
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """abs(input - target)."""
+    reduction = _legacy(size_average, reduce, reduction)
+    input, target = _same_size(input, target)
+    if weight is not None:
+        return _weighted(_l1.entry(input, target, 0), weight, reduction)
+    return _l1.entry(input, target, _code(reduction))
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Half the square divided by beta where the difference is below beta, else the difference less beta / 2."""
+    reduction = _legacy(size_average, reduce, reduction)
+    input, target = _same_size(input, target)
+    if beta == 0.0:
+        return _l1.entry(input, target, _code(reduction))
+    return _smooth_l1.entry(input, target, _code(reduction), beta)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """Half the square where the difference is below delta, else delta times the difference less delta / 2."""
+    input, target = _same_size(input, target)
+    if weight is not None:
+        return _weighted(_huber.entry(input, target, 0, delta), weight, reduction)
+    return _huber.entry(input, target, _code(reduction), delta)
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """-log(softmax(input)) at the target; input ``(N, C, ...)``, target class numbers ``(N, ...)`` or probabilities."""
+    reduction = _legacy(size_average, reduce, reduction)
+    return _cross_entropy.entry(input, target, weight, _code(reduction), ignore_index, label_smoothing)
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """-input at the target; input log-probabilities ``(N, C, ...)``, target ``(N, ...)``."""
+    reduction = _legacy(size_average, reduce, reduction)
+    return _nll.entry(input, target, weight, _code(reduction), ignore_index)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """-target * log(input) - (1 - target) * log(1 - input), for probabilities."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if target.shape != input.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please "
+            "ensure they have the same size."
+        )
+    if weight is not None:
+        weight = weight.expand(input.shape)
+    return _bce.entry(input, target, weight, _code(reduction))
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """`binary_cross_entropy` of sigmoid(input), without overflow."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if target.shape != input.shape:
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    return _bce_logits.entry(input, target, weight, pos_weight, _code(reduction))
+
+
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:  # fmt: skip
+    """target * (log(target) - input), for log-probabilities ``input``; ``batchmean`` divides by the batch size only."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if reduction == "batchmean":
+        loss = _kl_div.entry(input, target, 2, log_target)
+        return loss / input.shape[0] if input.ndim else loss
+    return _kl_div.entry(input, target, _code(reduction), log_target)
+
+
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """The negative log likelihood of Poisson counts with the (logarithm of the) rate ``input``."""
+    reduction = _legacy(size_average, reduce, reduction)
+    return _poisson.entry(input, target, log_input, full, eps, _code(reduction))
+
+
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
+    """(log(var) + (input - target) ** 2 / var) / 2; variances below ``eps`` count as ``eps``."""
+    if isinstance(var, (int, float)):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = full_like(input, var)
+    elif bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            var = var.unsqueeze(-1)
+        elif input.ndim != var.ndim or input.shape[:-1] != var.shape[:-1] or var.shape[-1] != 1:
+            raise ValueError("var is of incorrect size")
+    clamped = var.clone()
+    clamped = var + (clamped.clamp(min=eps) - clamped).detach()  # the clamp has no part in the gradient
+    loss = 0.5 * (clamped.log() + (input - target) ** 2 / clamped)
+    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
+    """log(1 + exp(-target * input)), for targets 1 and -1."""
+    return _soft_margin.entry(input, target, _code(_legacy(size_average, reduce, reduction)))
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """The mean over classes of the binary cross entropy of sigmoid(input)."""
+    reduction = _legacy(size_average, reduce, reduction)
+    loss = -(target * _log_sigmoid.entry(input) + (1 - target) * _log_sigmoid.entry(-input))
+    if weight is not None:
+        loss = loss * weight
+    return _reduced(loss.sum(input.ndim - 1) / input.shape[-1], reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """1 - cosine for targets 1, max(0, cosine - margin) for targets -1."""
+    return _cosine.entry(input1, input2, target, margin, _code(_legacy(size_average, reduce, reduction)))
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """max(0, -target * (input1 - input2) + margin)."""
+    return _ranking.entry(input1, input2, target, margin, _code(_legacy(size_average, reduce, reduction)))
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """input for targets 1, max(0, margin - input) for targets -1."""
+    return _hinge.entry(input, target, margin, _code(_legacy(size_average, reduce, reduction)))
+
+
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """max(0, distance to the positive - distance to the negative + margin)."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    code = _code(_legacy(size_average, reduce, reduction))
+    return _triplet.entry(anchor, positive, negative, margin, p, eps, swap, code)
+
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
+    "triplet_margin_loss",
+]  # fmt: skip

@@ -1,0 +1,73 @@
+"""Parameter: a tensor that a module counts among what it learns; Buffer: one that it keeps without learning it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.tensor.functions import empty
+from autograd_fb.tensor.tensor import Tensor, share
+
+_new = object.__new__
+
+
+class Parameter(Tensor):
+    """A leaf over the memory of ``data``; assigned to an attribute of a module, it appears in ``module.parameters()``.
+
+    RuntimeError for integers unless ``requires_grad=False``.
+
+    >>> import autograd_fb as torch
+    >>> Parameter(torch.ones(2))
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        if data is None:
+            data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Parameter(): expected data to be a Tensor or None, got {type(data).__name__}")
+        dtype = data.dtype
+        if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        self: Parameter = _new(cls)
+        self.array, self.signature = data.array, data.signature & ~(REQUIRES_GRAD | IS_VIEW)
+        self.node = self.meta = self.base = None
+        self.storage = data.storage or share(data)  # writes through either of the two are seen by both
+        if requires_grad:
+            self.requires_grad_()
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        found = memo.get(id(self))
+        if found is None:
+            found = memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
+            found.__dict__.update(self.__dict__)
+        copy: Parameter = found
+        return copy
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuild, (type(self), self.data, self.requires_grad), self.__dict__ or None
+
+
+def _rebuild(cls: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:
+    return cls(data, requires_grad)
+
+
+class _BufferMeta(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+
+
+class Buffer(metaclass=_BufferMeta):
+    """A tensor that a module registers as a buffer when it is assigned to an attribute.
+
+    ``persistent=False`` keeps it out of the state dict.
+    """
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
+        t = empty(0) if data is None else data.detach().requires_grad_(data.requires_grad)
+        t._is_buffer, t.persistent = True, persistent
+        return t
