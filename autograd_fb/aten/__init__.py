@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from autograd_fb.aten import activations as activations
+from autograd_fb.aten import compound as compound
 from autograd_fb.aten import creation as creation
 from autograd_fb.aten import indexing as indexing
 from autograd_fb.aten import linalg as linalg
+from autograd_fb.aten import linalg_compose as linalg_compose
 from autograd_fb.aten import linalg_factor as linalg_factor
 from autograd_fb.aten import nn_conv as nn_conv
 from autograd_fb.aten import nn_loss as nn_loss
