@@ -178,6 +178,7 @@ for _name, _spatial in (("nll_loss", False), ("nll_loss2d", True)):
         kernel=_nll(_spatial),
         backward={"self": _nll_row_backward(f"{_name}_backward")},
         forward=_nll_jvp(f"{_name}_forward"),
+        constant_results=(1,),
         doc="The negative log likelihood loss and the sum of the weights it was averaged by.",
     )
     op(

@@ -36,7 +36,7 @@ class Row:
     """One operator. Fields as in docs/architecture.md, section Rows; the schema is parsed when first asked for."""
 
     __slots__ = (
-        "_schema", "backward", "composite", "differentiable", "doc", "family", "forward", "function", "inplace",
+        "_schema", "backward", "composite", "constant_results", "differentiable", "doc", "family", "forward", "function", "inplace",
         "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain", "promotion", "site", "slope", "text",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Row:
         differentiable: bool,
         doc: str,
         plain: str | None,
+        constant_results: tuple[int, ...],
         site: tuple[str, int],
     ):
         self.text, self.promotion, self.kernel, self.family = text, promotion, kernel, family
@@ -68,6 +69,7 @@ class Row:
         self.composite, self.meta, self.inplace_kernel = composite, meta, inplace_kernel
         self.inplace, self.out, self.method, self.function = inplace, out, method, function
         self.differentiable, self.doc, self.plain, self.site = differentiable, doc, plain, site
+        self.constant_results = constant_results
         self.key = text.partition("(")[0].strip()
         self._schema: FunctionSchema | None = None
 
@@ -117,6 +119,7 @@ def op(
     differentiable: bool | None = None,
     doc: str = "",
     plain: str | None = None,
+    constant_results: Sequence[int] = (),
 ) -> Row:
     """Add a row to `TABLE` under ``name.overload`` (``name`` alone when the overload is the default one).
 
@@ -124,7 +127,7 @@ def op(
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
     with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
     tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors have
-    their defaults (``add`` with alpha=1). ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
+    their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never require grad. ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
     return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
     """
     if (kernel is None) == (composite is None):
@@ -152,6 +155,7 @@ def op(
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,
         plain=plain,
+        constant_results=tuple(constant_results),
         site=(frame.f_code.co_filename, frame.f_lineno),
     )
     if row.key in TABLE:

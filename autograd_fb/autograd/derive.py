@@ -263,14 +263,14 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
     w.add(f"ts = wrap_results(r, binding, {base}, kind)")
     w.add(f"if {w.no_edge()}: return ts")
     w.node()
-    w.add(f"return finish(ts, node, {w.row.is_view})")
+    w.add(f"return finish(ts, node, {w.row.is_view}, {w.row.constant_results})")
     return w.finish()
 
 
-def finish_many(ts: Any, node: Node, is_view: bool) -> Any:
+def finish_many(ts: Any, node: Node, is_view: bool, constants: tuple[int, ...]) -> Any:
     """Put the differentiable ones of several results into the graph."""
     for i, t in enumerate(ts):
-        if isinstance(t, Tensor) and t.signature & DIFFERENTIABLE_BITS:
+        if isinstance(t, Tensor) and t.signature & DIFFERENTIABLE_BITS and i not in constants:
             t.node = Output(node, i)
             t.signature |= REQUIRES_GRAD
             if is_view:
