@@ -1,0 +1,7 @@
+"""Comparing tensors in tests; the project's own checks of operators are in the modules beside."""
+
+from __future__ import annotations
+
+from autograd_fb.testing.comparison import assert_close as assert_close
+
+__all__ = ["assert_close"]
