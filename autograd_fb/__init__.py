@@ -10,9 +10,16 @@ tensor([2., 4., 6.])
 from __future__ import annotations
 
 import autograd_fb.aten as _aten
+from autograd_fb import _C as _C
+from autograd_fb import _library as _library
 from autograd_fb import autograd as autograd
+from autograd_fb import cuda as cuda
+from autograd_fb import fft as fft
 from autograd_fb import library as library
+from autograd_fb import linalg as linalg
 from autograd_fb import random as random
+from autograd_fb import special as special
+from autograd_fb import testing as testing
 from autograd_fb.autograd import install as _install
 from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
 from autograd_fb.autograd.fallback import autograd_fallback_mode as autograd_fallback_mode
@@ -58,10 +65,14 @@ from autograd_fb.core.dtype import uint32 as uint32
 from autograd_fb.core.dtype import uint64 as uint64
 from autograd_fb.core.finfo import finfo as finfo
 from autograd_fb.core.finfo import iinfo as iinfo
+from autograd_fb.core.keys import DispatchKey as DispatchKey
+from autograd_fb.core.keys import DispatchKeySet as DispatchKeySet
 from autograd_fb.core.promotion import can_cast as can_cast
 from autograd_fb.core.promotion import promote_types as promote_types
 from autograd_fb.core.size import Size as Size
+from autograd_fb.dispatch.explain import explain as explain
 from autograd_fb.dispatch.registry import ops as ops
+from autograd_fb.dispatch.trace import dispatch_trace as dispatch_trace
 from autograd_fb.random import Generator as Generator
 from autograd_fb.random import default_generator as default_generator
 from autograd_fb.random import get_rng_state as get_rng_state
@@ -69,6 +80,8 @@ from autograd_fb.random import initial_seed as initial_seed
 from autograd_fb.random import manual_seed as manual_seed
 from autograd_fb.random import seed as seed
 from autograd_fb.random import set_rng_state as set_rng_state
+from autograd_fb.serialization import load as load
+from autograd_fb.serialization import save as save
 from autograd_fb.tensor.extras import *
 from autograd_fb.tensor.factory import as_tensor as as_tensor
 from autograd_fb.tensor.factory import asarray as asarray
