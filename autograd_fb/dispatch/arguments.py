@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb.core.keys import SCALAR_BITS, DispatchKeySet
+from autograd_fb.core.keys import FUNCTIONALITY_MASK, SCALAR_BITS, DispatchKeySet
 from autograd_fb.core.schema import Argument, CallError, ListType, OptionalType, Type
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
@@ -20,9 +21,10 @@ CONVERTERS: list[Callable[[Any], Any]] = []  # turn foreign values into tensors 
 
 
 # The ops for which PyTorch takes a Python number where the schema says Tensor.
-NUMBERS_AS_TENSORS = frozenset(
-    "add sub rsub subtract mul multiply div divide true_divide floor_divide copy copy_ to _to_copy _conj".split()
-)
+NUMBERS_AS_TENSORS = frozenset((
+    "add", "sub", "rsub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "floor_divide", "copy",
+    "copy_", "to", "_to_copy", "_conj",
+))
 _KINDS: dict[Type, str] = {}
 
 
@@ -73,6 +75,18 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
     )
 
 
+def _tensor_list(op: OpOverload, argument: Argument, value: Any) -> list[tuple[Any, int]]:
+    if not isinstance(value, (list, tuple)) or (not holds_none(argument) and any(v is None for v in value)):
+        _wrong(op, argument, value)
+    return [_tensor(op, argument, v) for v in value]
+
+
+def holds_none(argument: Argument) -> bool:
+    """Whether the elements of a list may be None."""
+    inner = argument.type.element if isinstance(argument.type, OptionalType) else argument.type
+    return isinstance(inner, ListType) and isinstance(inner.element, OptionalType)
+
+
 def inspect(op: OpOverload, args: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
     """The arguments, converted where need be, and the union of their signatures."""
     signature, out = 0, list(args)
@@ -82,7 +96,7 @@ def inspect(op: OpOverload, args: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
             out[i], bits = _tensor(op, argument, value)
             signature |= bits
         elif argument.is_tensor_list and value is not None:
-            pairs = [_tensor(op, argument, v) for v in value]
+            pairs = _tensor_list(op, argument, value)
             out[i] = [v for v, _ in pairs]
             for _, bits in pairs:
                 signature |= bits
@@ -143,10 +157,10 @@ def plain(op: OpOverload, argument: Argument, value: Any) -> Any:
 
 def _wrong(op: OpOverload, argument: Argument, value: Any) -> Any:
     raise CallError(
-        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
-        "type "
-        f"'{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nValue: {value!r}\nDeclaration: "
-        f"{op._schema}"
+        f"{op._name}() Expected a value of type '{argument.type.annotation}' for argument '{argument.name}' but "
+        f"instead found type '{type(value).__name__}'.\n"
+        f"Position: {op._schema.arguments.index(argument)}\nValue: {value!r}\n"
+        f"Declaration: {op._schema}"
     )
 
 
@@ -161,7 +175,8 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
     """Write the op's entry: a function of all arguments by position that looks its plan up.
 
     Written out per schema because it is run at every call. Anything unexpected (numbers for tensors, wrong types) goes
-    to the general path, which converts or complains.
+    to the general path, which converts or complains. Names with a trailing underscore and a leading one are its own:
+    an argument may be called `s` or `op`.
     """
     names = [python_name(a.name) for a in op._schema.arguments]
     parts, checks, loops = [], [], []
@@ -170,25 +185,29 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
             get = f"{name}.signature"
             parts.append(f"(0 if {name} is None else {get})" if argument.is_optional else get)
         elif argument.is_tensor_list:
-            loops.append(f"        for _t in {name} or (): s |= 0 if _t is None else _t.signature")
+            optional = f" and {name} is not None" if argument.is_optional else ""
+            checks.append(f"    if type({name}) not in _sequences_{optional}: return _general_({', '.join(names)})")
+            get = "0 if _t_ is None else _t_.signature" if holds_none(argument) else "_t_.signature"
+            loops.append(f"        for _t_ in {name}{' or ()' if optional else ''}: _s_ |= {get}")
         elif kind_of(argument) in _EXACT:
             optional = f" and {name} is not None" if argument.is_optional else ""
             wrong = f"type({name}) is not {_EXACT[kind_of(argument)]}{optional}"
-            checks.append(f"    if {wrong}: {name} = plain(op, arguments[{names.index(name)}], {name})")
+            checks.append(f"    if {wrong}: {name} = _plain_(_op_, _arguments_[{names.index(name)}], {name})")
         else:
-            checks.append(f"    if {name} is not None: {name} = plain(op, arguments[{names.index(name)}], {name})")
+            convert = f"_plain_(_op_, _arguments_[{names.index(name)}], {name})"
+            checks.append(f"    if {name} is not None: {name} = {convert}")
     call = ", ".join(names)
     union = " | ".join(parts) or "0"
     source = [f"def entry({call}):", *checks]
     if parts or loops:
-        source += ["    try:", f"        s = {union}", *loops]
-        source += ["    except (AttributeError, TypeError):", f"        return general({call})"]
-        source += [f"    return plans[s & state.mask]({call})"]
+        source += ["    try:", f"        _s_ = {union}", *loops]
+        source += ["    except (AttributeError, TypeError):", f"        return _general_({call})"]
+        source += [f"    return _plans_[_s_ & _state_.mask]({call})"]
     else:
-        source += [f"    return general({call})"]
+        source += [f"    return _general_({call})"]
     scope: dict[str, Any] = {
-        "op": op, "arguments": op._schema.arguments, "plain": plain, "plans": op.plans, "general": op.general,
-        "state": state,
+        "_op_": op, "_arguments_": op._schema.arguments, "_plain_": plain, "_plans_": op.plans, "_general_": op.general,
+        "_state_": state, "_sequences_": (list, tuple),
         "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)
@@ -205,7 +224,7 @@ def call_arguments(op: OpOverload, args: Sequence[Any]) -> tuple[list[Any], dict
             if not (argument.has_default_value() and _same(value, argument.default_value)):
                 keywords[argument.name] = value
         else:
-            positional.append(value)
+            positional.append(list(value) if isinstance(value, tuple) and kind_of(argument).endswith("[]") else value)
     arguments = [a for a in op._schema.arguments if not a.kwarg_only]
     while positional:
         argument = arguments[len(positional) - 1]
@@ -224,24 +243,88 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def user_plan(op: OpOverload, kernel: Kernel, signature: int) -> Callable[..., Any]:
-    """The plan that calls a user's kernel: the function itself where the schema allows it."""
+    """The plan that calls a user's kernel as its author expects it, and checks that what it returns fits the schema."""
     fn = kernel.fn
     assert fn is not None
-    keyset = DispatchKeySet(signature)
-    simple = not any(a.kwarg_only or a.has_default_value() for a in op._schema.arguments)
     lead: tuple[Any, ...] = ()
     boxed = getattr(fn, "boxed", False)  # a fallback that may also be registered to a single op
     if kernel.with_keyset or boxed:
-        lead += (keyset,)
+        lead += (visited_keys(op, signature),)
     if kernel.kind == "fallback" or boxed:
         lead += (op,)
-    if simple and not lead:
-        return fn
-    if simple:
-        return lambda *args: fn(*lead, *args)
+    if kernel.owner == "aten":
+        return built_in_plan(op, partial(fn, *lead) if lead else fn)
+    returns_tensor = len(op._schema.returns) == 1 and op._schema.returns[0].is_tensor
+    simple = not any(a.kwarg_only or a.has_default_value() or kind_of(a).endswith("[]") for a in op._schema.arguments)
 
     def call_user_kernel(*args: Any) -> Any:
-        positional, keywords = call_arguments(op, args)
-        return fn(*lead, *positional, **keywords)
+        if simple:
+            result = fn(*lead, *args)
+        else:
+            positional, keywords = call_arguments(op, args)
+            result = fn(*lead, *positional, **keywords)
+        if returns_tensor and hasattr(result, "signature"):
+            return result
+        return returned(op, kernel, result)
 
     return call_user_kernel
+
+
+def built_in_plan(op: OpOverload, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The plan of a composite of the table: it takes every argument, and what it returns is right."""
+    positional = op._schema.n_positional
+    names = [a.name for a in op._schema.arguments[positional:]]
+    if not names:
+        return fn
+    return lambda *args: fn(*args[:positional], **dict(zip(names, args[positional:])))
+
+
+def visited_keys(op: OpOverload, signature: int) -> DispatchKeySet:
+    """The key set of a call without the keys that it passes over."""
+    bits = signature
+    for key in DispatchKeySet(signature):
+        kernel = op.lookup(key)
+        if kernel is not None and kernel.kind == "fallthrough":
+            bits &= ~(key.bits & FUNCTIONALITY_MASK)
+    return DispatchKeySet(bits)
+
+
+def returned(op: OpOverload, kernel: Kernel, result: Any) -> Any:
+    """What a user's kernel returned, in the schema's form; RuntimeError if it does not fit."""
+    returns = op._schema.returns
+    if not returns:
+        if result is not None:
+            raise RuntimeError(
+                f"Expected {kernel} for {op.key} to return None but it returned something else instead: "
+                f"{type(result).__name__}"
+            )
+        return None
+    if len(returns) == 1:
+        return _one_return(op, kernel, returns[0], result)
+    if not isinstance(result, (tuple, list)) or len(result) != len(returns):
+        given = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+        raise RuntimeError(
+            f"Expected {kernel} for {op.key} to return a tuple of {len(returns)} values, as its schema says, "
+            f"but got {given}"
+        )
+    return tuple(_one_return(op, kernel, r, v) for r, v in zip(returns, result, strict=True))
+
+
+def _one_return(op: OpOverload, kernel: Kernel, declared: Argument, value: Any) -> Any:
+    if declared.is_tensor:
+        fits = value is None or hasattr(value, "signature")
+    elif declared.is_tensor_list:
+        fits = isinstance(value, (list, tuple))
+        value = list(value) if fits else value
+    else:
+        number = _RETURNED_NUMBERS.get(kind_of(declared))
+        fits = number is None or value is None or isinstance(value, number)
+    if not fits:
+        raise RuntimeError(
+            f"Unable to cast {value!r} to {declared.type}: {kernel} returned a value of type {type(value).__name__} "
+            f"where the schema says {declared.type}. Schema: {op._schema}"
+        )
+    return value
+
+
+_RETURNED_NUMBERS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}

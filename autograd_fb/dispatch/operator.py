@@ -311,8 +311,13 @@ class OpOverload:
 
     def missing(self, key: DispatchKey) -> NotImplementedError:
         """The error of a call for which no kernel stands: what, where, who has one, what to do; at most ten lines."""
-        device = f"from the '{key.name}' backend" if key.name != "Undefined" else "that carry no device (no tensors)"
-        lines = [f"Could not run '{self.key}' with arguments {device}: no kernel is registered for {key.name}."]
+        missing = f"Could not run '{self.key}' with arguments from the '{key.name}' backend: it has no kernel there."
+        if key.name == "Undefined":
+            missing = (
+                "There were no tensor arguments to this function (e.g., you passed an empty list of Tensors), but no "
+                f"fallback function is registered for schema {self.key}."
+            )
+        lines = [missing]
         have = [f"{k.name} (registered at {stack[-1].site})" for k, stack in sorted(self.kernels.items())]
         more = f" and {len(have) - 5} more" if len(have) > 5 else ""
         lines.append(f"Kernels exist for: {', '.join(have[:5]) or 'no key'}{more}.")

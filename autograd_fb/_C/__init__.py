@@ -1,0 +1,246 @@
+"""PyTorch's private view of the dispatcher under its names: keys, key sets, guards, tables and the fallback's mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd_fb._C import _functions as _functions
+from autograd_fb._C.library import _dispatch_library as _dispatch_library
+from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
+from autograd_fb.autograd.fallback import set_autograd_fallback_mode as _set_autograd_fallback_mode
+from autograd_fb.core.device import Device
+from autograd_fb.core.keys import (
+    AFTER_AD_INPLACE_OR_VIEW,
+    AFTER_AUTOGRAD,
+    FUNCTIONALITY_MASK,
+    alias_includes,
+    all_backend_bits,
+    autograd_key_of,
+    backend_keys_of,
+    key_of_device,
+    keyset_bits,
+    parse_key,
+    runtime_keys,
+)
+from autograd_fb.core.keys import DispatchKey as DispatchKey
+from autograd_fb.core.keys import DispatchKeySet as DispatchKeySet
+from autograd_fb.core.schema import FunctionSchema as FunctionSchema
+from autograd_fb.core.schema import parse_schema as parse_schema
+from autograd_fb.dispatch import dump as _dump
+from autograd_fb.dispatch import fallbacks as _fallbacks
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.registry import all_operators
+from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView as _AutoDispatchBelowADInplaceOrView
+from autograd_fb.dispatch.state import AutoDispatchBelowAutograd as _AutoDispatchBelowAutograd
+from autograd_fb.dispatch.state import ExcludeDispatchKeyGuard as _ExcludeDispatchKeyGuard
+from autograd_fb.dispatch.state import ForceDispatchKeyGuard as _ForceDispatchKeyGuard
+from autograd_fb.dispatch.state import IncludeDispatchKeyGuard as _IncludeDispatchKeyGuard
+from autograd_fb.dispatch.state import excluded_set, included_set, state
+
+__all__ = [
+    "DispatchKey", "DispatchKeySet", "ExcludeDispatchKeyGuard", "FunctionSchema", "parse_schema",
+    "_AutoDispatchBelowADInplaceOrView", "_AutoDispatchBelowAutograd", "_ExcludeDispatchKeyGuard",
+    "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard", "_dispatch_library", "_functions",
+    "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
+]  # fmt: skip
+
+Key = DispatchKey | str
+
+ExcludeDispatchKeyGuard = _ExcludeDispatchKeyGuard
+_parse_schema = parse_schema
+_EVERY_KEY = FUNCTIONALITY_MASK | all_backend_bits()
+_after_autograd_keyset = DispatchKeySet(_EVERY_KEY & AFTER_AUTOGRAD)
+_after_ADInplaceOrView_keyset = DispatchKeySet(_EVERY_KEY & AFTER_AD_INPLACE_OR_VIEW)
+
+
+def _operator(name: str) -> OpOverload:
+    """The operator of that name; RuntimeError if there is none, in PyTorch's words."""
+    op = _dump.find_operator(name)
+    if op is None:
+        raise RuntimeError(f"operator {name} does not exist")
+    return op
+
+
+# --- text
+
+
+def _dispatch_dump(name: str) -> str:
+    """The registrations of an operator as PyTorch prints them; "" for an unknown one."""
+    return _dump.dump(name)
+
+
+def _dispatch_dump_table(name: str) -> str:
+    """The computed table of an operator as PyTorch prints it; "" for an unknown one."""
+    return _dump.dump_table(name)
+
+
+def _dispatch_dump_registrations(name: str) -> str:
+    return _dump.dump(name)
+
+
+def _dispatch_get_all_op_names() -> list[str]:
+    return _dump.all_names()
+
+
+def _dispatch_get_registrations_for_dispatch_key(dispatch_key: Key = "") -> list[str]:
+    """The operators with a kernel registered to a key; all operators without a key."""
+    if not dispatch_key:
+        return _dump.all_names()
+    key = parse_key(dispatch_key)
+    return [op.key for op in all_operators() if op.direct(key) is not None]
+
+
+def _dispatch_print_registrations_for_dispatch_key(dispatch_key: Key = "") -> None:
+    print("\n".join(_dispatch_get_registrations_for_dispatch_key(dispatch_key)))
+
+
+# --- kernels
+
+
+def _dispatch_has_kernel(name: str) -> bool:
+    """Whether an operator is known: defined, or given a kernel that waits for its schema."""
+    return _dump.find_operator(name) is not None or bool(_dump.registered(name))
+
+
+def _dispatch_has_kernel_for_dispatch_key(name: str, key: Key) -> bool:
+    """Whether an operator has a kernel of its own for a key. RuntimeError for an unknown operator."""
+    if _dump.find_operator(name) is None and _dump.registered(name):
+        return parse_key(key) in _dump.registered(name)
+    return _operator(name).has_kernel_for_dispatch_key(key)
+
+
+def _dispatch_has_kernel_for_any_dispatch_key(name: str, keys: DispatchKeySet) -> bool:
+    return any(_dispatch_has_kernel_for_dispatch_key(name, key) for key in keys)
+
+
+def _dispatch_has_computed_kernel_for_dispatch_key(name: str, key: Key) -> bool:
+    """Whether the computed table of an operator holds a kernel for a run-time key, whatever rule put it there."""
+    parsed = parse_key(key)
+    if parsed.is_alias:
+        raise RuntimeError(f"{parsed} is an alias key: the computed table has run-time keys only")
+    kernel, rule = _operator(name).entry_of(parsed)
+    return kernel is not None and rule != "backend fallback"
+
+
+def _dispatch_has_backend_fallback(key: Key) -> bool:
+    return _fallbacks.lookup(parse_key(key)) is not None
+
+
+def _dispatch_find_schema_or_throw(name: str, overload_name: str) -> OpOverload:
+    """The operator of that name and overload. RuntimeError if it is not defined."""
+    full = f"{name}.{overload_name}" if overload_name else name
+    op = _dump.find_operator(full)
+    if op is None:
+        raise RuntimeError(f"Could not find schema for {full}.")
+    return op
+
+
+def _dispatch_check_invariants(name: str) -> None:
+    """Raise AssertionError if an operator's computed table disagrees with its registrations."""
+    op = _dump.find_operator(name)
+    if op is not None:
+        _dump.check_invariants(op)
+
+
+def _dispatch_check_all_invariants() -> None:
+    for op in all_operators():
+        _dump.check_invariants(op)
+
+
+# --- keys
+
+
+def _dispatch_key_name(key: Key) -> str:
+    return parse_key(key).name
+
+
+def _dispatch_key_parse(name: Key) -> DispatchKey:
+    """The key of that name. RuntimeError for an unknown one."""
+    return parse_key(name)
+
+
+_parse_dispatch_key_or_raise = _dispatch_key_parse
+
+
+def _parse_dispatch_key(name: str) -> DispatchKey | None:
+    try:
+        return parse_key(name)
+    except RuntimeError:
+        return None
+
+
+def _dispatch_key_for_device(device_type: str) -> str:
+    """The name of a device type's backend key. RuntimeError for an unknown device type."""
+    return key_of_device(Device(device_type).type).name
+
+
+def _dispatch_keys(tensor: Any) -> DispatchKeySet:
+    """The keys a tensor brings to a call."""
+    return DispatchKeySet(keyset_bits(tensor.signature))
+
+
+def _dispatch_keyset_full() -> DispatchKeySet:
+    return DispatchKeySet(FUNCTIONALITY_MASK | all_backend_bits())
+
+
+def _dispatch_keyset_full_after(key: Key) -> DispatchKeySet:
+    """Every key below one."""
+    limit = parse_key(key)
+    return DispatchKeySet.from_keys(*(k for k in runtime_keys() if k < limit))
+
+
+def _dispatch_keyset_to_string(keys: DispatchKeySet) -> str:
+    return repr(keys)
+
+
+def _dispatch_get_backend_keyset_from_autograd(key: Key) -> DispatchKeySet:
+    return DispatchKeySet.from_keys(*backend_keys_of(parse_key(key)))
+
+
+def _dispatch_autogradother_backends() -> DispatchKeySet:
+    return _dispatch_get_backend_keyset_from_autograd("AutogradOther")
+
+
+def _dispatch_autograd_key_of(key: Key) -> DispatchKey:
+    return autograd_key_of(parse_key(key))
+
+
+def _dispatch_is_alias_key(key: Key) -> bool:
+    return parse_key(key).is_alias
+
+
+def _dispatch_is_included_in_alias(key: Key, alias: Key) -> bool:
+    return alias_includes(parse_key(alias), parse_key(key))
+
+
+# --- what the thread includes and excludes
+
+
+def _dispatch_tls_local_include_set() -> DispatchKeySet:
+    return included_set()
+
+
+def _dispatch_tls_local_exclude_set() -> DispatchKeySet:
+    return excluded_set()
+
+
+def _dispatch_tls_is_dispatch_key_excluded(key: Key) -> bool:
+    return excluded_set().has(parse_key(key))
+
+
+def _dispatch_tls_is_dispatch_key_included(key: Key) -> bool:
+    return included_set().has(parse_key(key))
+
+
+def _dispatch_tls_set_dispatch_key_excluded(key: Key, desired: bool) -> None:
+    """Exclude a key in this thread, or no longer; `_ExcludeDispatchKeyGuard` does it for a block."""
+    bits = parse_key(key).bits & FUNCTIONALITY_MASK
+    state.excluded = state.excluded | bits if desired else state.excluded & ~bits
+    state.refresh()
+
+
+def _dispatch_tls_set_dispatch_key_included(key: Key, desired: bool) -> None:
+    """Include a key in this thread, or no longer; `_IncludeDispatchKeyGuard` does it for a block."""
+    bits = parse_key(key).bits
+    state.included = state.included | bits if desired else state.included & ~bits
+    state.refresh()
