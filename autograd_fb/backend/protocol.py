@@ -111,6 +111,14 @@ class Backend:
         """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
         return {}
 
+    def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+        """Expressions that plans for arrays of one dtype use instead of calling a kernel, and the names in them.
+
+        By row name; ``{argument}`` stands for an argument of the schema, ``{kernel}`` for the call of the kernel. Results
+        have the arguments' dtype, and no expression makes the library warn in a frame of its own.
+        """
+        return {}, {}
+
     def random_stream(self, seed: int) -> Any:
         """The stream of random numbers for a seed; asked of the CPU's backend only, whose numbers go to all devices."""
         raise NotImplementedError(f"{self.name}: random numbers are drawn on the host")

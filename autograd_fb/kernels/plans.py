@@ -10,7 +10,7 @@ Note [Plans are written as source]
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -26,7 +26,8 @@ from autograd_fb.kernels.describe import Call, call_text, native_dtype, override
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
 from autograd_fb.tensor.return_types import result_kind
-from autograd_fb.tensor.tensor import Tensor, make, make_view, refresh
+from autograd_fb.tensor.storage import AutogradMeta, Storage
+from autograd_fb.tensor.tensor import Tensor, make_view, refresh
 
 Plan = Callable[..., Any]
 
@@ -81,6 +82,7 @@ class Writer:
         }  # fmt: skip
         self.lines: list[str] = []
         self.values: dict[str, str] = {}
+        self.inline = self._inline()
 
     @staticmethod
     def _binding(names: list[str]) -> Binding:
@@ -88,6 +90,14 @@ class Writer:
             if name != "CPU" and name in BY_KEY:
                 return BY_KEY[name]
         return BY_KEY[names[0]] if names and names[0] in BY_KEY else BY_KEY["CPU"]
+
+    def _inline(self) -> Mapping[str, str]:
+        """The backend's expressions, where one real floating dtype is all there is in the call."""
+        if self.dtype is None or self.mixed_devices or self.signature & SCALAR_MASK or ALL_DTYPES[self.dtype].kind != "f":
+            return {}
+        expressions, names = self.binding.backend.inline(ALL_DTYPES[self.dtype])
+        self.scope.update(names)
+        return expressions
 
     @property
     def name(self) -> str:
@@ -183,6 +193,8 @@ class Writer:
                      if n not in self.call.tensors]
             arrays = ", ".join(self.values[t] for t in self.call.tensors)
             call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
+        if self.row.key in self.inline:
+            call = self.inline[self.row.key].format(kernel=call, **self.values)
         if self.row.promotion is PLAIN:
             self.add(f"r = {call}")
             return
@@ -201,6 +213,8 @@ class Writer:
 
     def static_signature(self) -> int | None:
         """The result's signature where the row and the signature settle it: named kernels of one dtype."""
+        if self.row.key in self.inline:
+            return keys.tensor_signature(self.binding.key, self.dtype or 0)
         if not (isinstance(self.row.kernel, str) or self.row.plain) or self.row.promotion is PLAIN:
             return None
         if self.needs_promotion() and self.settled_dtype() is None:
@@ -218,11 +232,15 @@ class Writer:
 
     def fresh(self, name: str = "t", array: str = "r", signature: str = "sigs[r.dtype]", node: str = "None") -> None:
         """A new tensor over a new array."""
-        self.add(
-            f"{name} = new(Tensor)",
-            f"{name}.array = {array}; {name}.signature = {signature}; {name}.node = {node}",
-            f"{name}.meta = {name}.storage = {name}.base = None",
-        )
+        self.lines += self._fresh(name, array, signature, node)
+
+    @staticmethod
+    def _fresh(name: str, array: str, signature: str, node: str) -> list[str]:
+        return [
+            f"    {name} = new(Tensor)",
+            f"    {name}.array = {array}; {name}.signature = {signature}; {name}.node = {node}",
+            f"    {name}.meta = {name}.storage = {name}.base = None",
+        ]
 
     def sometimes_copies(self) -> bool:
         return self.row.key in SOMETIMES_COPY
@@ -230,13 +248,24 @@ class Writer:
     def view(self, signature: str) -> None:
         """A view of the first argument; a tensor of its own where the kernel had to copy, as `reshape` may."""
         of = self.call.tensors[0]
+        self.scope.update(Storage=Storage, AutogradMeta=AutogradMeta, aliases=self.binding.backend.aliases)
+        self.add(
+            "t = new(Tensor)",
+            f"t.array = r; t.signature = {signature} | {IS_VIEW}; t.node = t.meta = None",
+            f"storage = {of}.storage",
+            f"if storage is None: storage = {of}.storage = Storage()",
+            f"t.storage = storage; t.base = {of} if {of}.base is None else {of}.base",
+            "if storage.rebased: t.meta = AutogradMeta(storage.rebased)",
+        )
         if not self.sometimes_copies():
-            self.add(f"t = make_view(r, {of}, {signature})")
             return
-        self.scope.update(aliases=self.binding.backend.aliases, make=make)
+        view, self.lines = self.lines[-6:], self.lines[:-6]
         if SOMETIMES_COPY[self.row.key]:
             self.add(f"if r is a0: return {of}")
-        self.add(f"t = make_view(r, {of}, {signature}) if aliases(r, a0) else make(r, {signature})")
+        self.add(f"if {self.inline.get('aliases', 'aliases(r, a0)')}:")
+        self.lines += ["    " + line for line in view]
+        self.add("else:")
+        self.lines += ["    " + line for line in self._fresh("t", "r", signature, "None")]
 
     def signature_text(self) -> str:
         static = self.static_signature()
@@ -290,7 +319,7 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
     if len(returns) == 1 and returns[0].is_tensor:
         w.fix_scalar()
         if w.row.is_view:
-            w.view("sigs[r.dtype]")
+            w.view(w.signature_text())
         else:
             w.fresh(signature=w.signature_text())
         w.add("return t")
