@@ -9,7 +9,7 @@ import numpy as np
 from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
 from autograd_fb.core.dtype import DType
 
-from autograd_fb_backends.numpy_quiet import quiet
+from autograd_fb_backends.numpy_quiet import is_silent, quiet
 
 def _namespace() -> Any:
     """NumPy itself, which conforms to the standard from 2.1 on; array-api-compat's wrapper for 2.0.
@@ -50,8 +50,7 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
         return array.copy() if copy else array
 
-    def as_array(self, value: Any) -> Array:
-        return np.asarray(value)
+    as_array = staticmethod(np.asarray)
 
     def aliases(self, result: Array, array: Array) -> bool:
         base = result.base
@@ -96,7 +95,12 @@ class NumpyBackend(Backend):
         return value if array.dtype.kind != "V" else float(value)
 
     def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
-        return fn if direct and isinstance(fn, np.ufunc) else quiet(fn)
+        return fn if (direct and isinstance(fn, np.ufunc)) or is_silent(fn) else quiet(fn)
+
+    def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+        from autograd_fb_backends import numpy_inline  # lazy: with the kernels
+
+        return numpy_inline.inline(dtype.name)
 
     def random_stream(self, seed: int) -> Any:
         from autograd_fb_backends.numpy_random import RandomStream
@@ -105,9 +109,10 @@ class NumpyBackend(Backend):
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         found: dict[str, Callable[..., Any]] = {}
-        from autograd_fb_backends import numpy_indexing, numpy_kernels
+        from autograd_fb_backends import numpy_indexing, numpy_kernels, numpy_pointwise
 
         found.update(numpy_kernels.KERNELS)
+        found.update(numpy_pointwise.KERNELS)
         found.update(numpy_indexing.KERNELS)
         return found
 

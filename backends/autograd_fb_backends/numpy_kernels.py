@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_fb_backends.numpy_quiet import quiet, silent
 from autograd_fb_backends.numpy_windows import KERNELS as _WINDOWS
 
 Array = Any
@@ -100,9 +101,23 @@ def addmm(xp: Any, self: Array, mat1: Array, mat2: Array, *, beta: Any = 1, alph
 # ------------------------------------------------------------------------------------------------ reductions
 
 
+_ONES: dict[tuple[int, Any], Any] = {}
+_quiet_sum = quiet(_sum)
+
+
+def _ones(size: int, dtype: Any) -> Array:
+    """A short vector of ones: a product with it is a sum, at a third of the cost of a reduction's call."""
+    found = _ONES[size, dtype] = np.ones(size, dtype)
+    return found
+
+
+@silent
 def sum_all(xp: Any, self: Array, *, dtype: Any = None) -> Array:
     if dtype is None and self.dtype.char in _BLAS:
-        return _sum(self, axis=None)
+        if self.ndim == 1 and self.size <= 128:
+            ones = _ONES.get((self.size, self.dtype))
+            return self.dot(_ones(self.size, self.dtype) if ones is None else ones)
+        return _quiet_sum(self, axis=None)
     return shared("sum")(xp, self, dtype=dtype)
 
 
