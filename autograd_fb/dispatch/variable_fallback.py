@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autograd_fb.core import config
+from autograd_fb.core.callsite import site_of
 from autograd_fb.core.keys import AFTER_AUTOGRAD, DispatchKey
 from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
@@ -52,9 +53,9 @@ def autograd_fallback(op: OpOverload, signature: int, key: DispatchKey) -> Calla
 
 def _default(key: DispatchKey) -> Kernel | None:
     if key.is_autograd and not config.MINIMAL:
-        return Kernel(None, key, f"{__name__}", kind="fallback", specialize=autograd_fallback, owner="fallback")
+        return Kernel(None, key, str(site_of(_default)), kind="fallback", specialize=autograd_fallback, owner="fallback")
     if key.is_autograd or key.name in FALLTHROUGH or key.functionality == "Autocast":
-        return Kernel(fallthrough_kernel, key, f"{__name__}", kind="fallthrough", owner="fallback")
+        return Kernel(fallthrough_kernel, key, str(site_of(_default)), kind="fallthrough", owner="fallback")
     return None
 
 

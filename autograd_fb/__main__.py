@@ -1,0 +1,11 @@
+"""``python -m autograd_fb``: see `tools.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+from autograd_fb import __version__
+from autograd_fb.tools.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(version=__version__))
