@@ -89,18 +89,14 @@ def is_basic(key: Any) -> bool:
     >>> is_basic((1, ..., None, slice(None, None, 2))), is_basic([0, 1]), is_basic(True)
     (True, False, False)
     """
-    kind = type(key)
-    if kind is tuple:
-        for item in key:
-            found = type(item)
-            if found not in _BASIC or (found is slice and not _plain(item)):
+    for item in key if type(key) is tuple else (key,):
+        kind = type(item)
+        if kind is slice:
+            if type(item.start) not in _BOUNDS or type(item.stop) not in _BOUNDS or type(item.step) not in _BOUNDS:
                 return False
-        return True
-    return kind in _BASIC and (kind is not slice or _plain(key))
-
-
-def _plain(part: slice) -> bool:
-    return type(part.start) in _BOUNDS and type(part.stop) in _BOUNDS and type(part.step) in _BOUNDS
+        elif kind not in _BASIC:
+            return False
+    return True
 
 
 # --- any index
@@ -132,15 +128,17 @@ def parse_index(
     >>> plan.view_shape
     (5, 1, 3)
     """
-    items = [_plain_item(item, is_tensor, scalar_value) for item in _as_tuple(key, is_tensor)]
+    given = _as_tuple(key, is_tensor)
+    items = [_plain_item(item, is_tensor, scalar_value) for item in given]
     ndim = len(shape)
     taken = sum(_consumes(item, is_bool_tensor) for item in items)
     if taken > ndim:
-        if ndim == 0 and len(items) == 1 and type(items[0]) is int:
+        if ndim == 0 and len(items) == 1 and type(items[0]) is slice:
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+        if ndim == 0 and len(items) == 1 and type(items[0]) is int and not is_tensor(given[0]):
             raise IndexError(
                 "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
-                "convert a "
-                "0-dim tensor to a number"
+                "convert a 0-dim tensor to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
     return _Parser(shape, ndim - taken, is_bool_tensor).parse(items)

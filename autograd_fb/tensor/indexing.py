@@ -1,4 +1,4 @@
-"""``t[...]`` and ``t[...] = v``: basic indices go to the library's own indexing at once, the rest through index and index_put."""
+"""``t[...]`` and ``t[...] = v``: basic indices go to the library's own indexing at once, the rest through index_put."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, REQUIRES_GRAD
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node
+from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call
-from autograd_fb.tensor.storage import AutogradMeta
-from autograd_fb.tensor.tensor_base import make_view, refresh, wrap
+from autograd_fb.tensor.storage import AutogradMeta, Storage
+from autograd_fb.tensor.tensor_base import refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+_new = object.__new__
 
 
 class Indexing:
@@ -31,8 +33,12 @@ class Indexing:
         return general(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if key is False:
+            return
         if is_basic(key):
             target = basic(self, key)
+        elif key is True:
+            target = call("unsqueeze", (self, 0), {})
         else:
             plan = _parse(self, key)
             target = _steps(self, plan.steps)
@@ -40,9 +46,11 @@ class Indexing:
                 values = _as_value(target, value)
                 call("index_put_", (target, plan.optional_indices(_converter(target)), values), {})
                 return
-        if hasattr(value, "signature") and value is not target:
-            shape, own = tuple(value.array.shape), tuple(target.array.shape)
-            while len(shape) > len(own) and shape[0] == 1:  # leading ones of the value are dropped, as in PyTorch
+        if hasattr(value, "signature"):
+            if value is target:
+                return
+            shape, room = tuple(value.array.shape), len(target.array.shape)
+            while len(shape) > room and shape[0] == 1:  # leading ones of the value are dropped, as in PyTorch
                 value, shape = call("squeeze", (value, 0), {}), shape[1:]
             call("copy_", (target, value), {})
         elif isinstance(value, (bool, int, float, complex)):
@@ -63,16 +71,20 @@ def basic(t: Any, key: Any) -> Any:
         raise
     if type(r) is not type(array):
         r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
-    signature = t.signature
-    view = make_view(r, t, signature & ~REQUIRES_GRAD)
-    if state.grad_mode:
-        if t.node is not None:
-            view.node = index_node(t, key)
-            view.signature |= REQUIRES_GRAD
-            if view.meta is None and view.storage.rebased:
-                view.meta = AutogradMeta(view.storage.rebased)
-    else:
-        view.meta = AutogradMeta(view.storage.rebased, "no_grad")
+    view = _new(tensor_base._class)  # `make_view` written out: indexing is as frequent as arithmetic
+    view.array, view.signature, view.node, view.meta = r, t.signature & ~REQUIRES_GRAD | IS_VIEW, None, None
+    storage = t.storage
+    if storage is None:
+        storage = t.storage = Storage()
+    view.storage, view.base = storage, t if t.base is None else t.base
+    if not state.grad_mode:
+        view.meta = AutogradMeta(storage.rebased, "no_grad")
+        return view
+    if storage.rebased:
+        view.meta = AutogradMeta(storage.rebased)
+    if t.node is not None:
+        view.node = index_node(t, key)
+        view.signature |= REQUIRES_GRAD
     return view
 
 
@@ -166,12 +178,13 @@ def as_index(value: Any, beside: Any) -> Any:
 
 
 def _as_value(target: Any, value: Any) -> Any:
+    """What is assigned, as a tensor. TypeError for anything but tensors and numbers, as in PyTorch."""
     if hasattr(value, "signature"):
         return value
-    binding = target.binding
-    array = registry.load("cpu").backend.as_array(value)
-    native = registry.load("cpu").backend.native_dtype(target.dtype)
-    return wrap(binding.backend.from_numpy(array.astype(native), binding.backend.device_index(target.array)), binding)
+    if not isinstance(value, (bool, int, float, complex)) and getattr(value, "shape", None) != ():
+        raise TypeError(f"can't assign a {type(value).__name__} to a {target.type()}")
+    number = value if isinstance(value, (bool, int, float, complex)) else value.item()
+    return call("scalar_tensor", (number,), {"dtype": target.dtype, "device": target.device})
 
 
 def general(t: Any, key: Any) -> Any:

@@ -203,7 +203,12 @@ def _index_error(error: IndexError, indices: Sequence[Array | None]) -> IndexErr
     text = str(error)
     if "out of bounds for axis" in text:
         return IndexError(text.replace("for axis", "for dimension"))
-    listed = ", ".join(str(list(i.shape)) for i in indices if i is not None)
+    shapes: list[list[int]] = []
+    for i in indices:
+        if i is not None:  # a mask stands for as many indices as it has dims, each of its true elements
+            mask = i.dtype.kind == "b" or i.dtype == np.uint8
+            shapes += [[int(np.count_nonzero(i))]] * i.ndim if mask else [list(i.shape)]
+    listed = ", ".join(map(str, shapes))
     return IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}")
 
 
