@@ -82,7 +82,12 @@ def real_only(kernel: str, message: str, error: type[Exception] = NotImplemented
         for array in arrays:
             if is_complex(array):
                 raise error(message.format(dtype="ComplexDouble" if "128" in str(array.dtype) else "ComplexFloat"))
-        return getattr(xp, kernel)(*arrays)
+        try:
+            return getattr(xp, kernel)(*arrays)
+        except TypeError:  # the standard orders no truth values
+            if not (kernel.startswith(("less", "greater")) and all(array.dtype == xp.bool for array in arrays)):
+                raise
+            return getattr(xp, kernel)(*(xp.astype(array, xp.uint8) for array in arrays))
 
     return call
 
@@ -377,7 +382,8 @@ def where(xp: Any, condition: Any, self: Any, other: Any) -> Any:
         condition = condition != 0
     if is_number(self):
         if is_number(other):
-            self = xp.asarray(self, dtype=number_dtype(xp, self, other))
+            place = getattr(condition, "device", None)
+            self = xp.asarray(self, dtype=number_dtype(xp, self, other), device=place)
         else:
             other = lifted(xp, other, self)
     elif is_number(other):

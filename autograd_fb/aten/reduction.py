@@ -545,7 +545,8 @@ for _name in ("all", "any"):
 
 
 def _count_nonzero(xp: Any, self: Any, dim: Any = None) -> Any:
-    return xp.sum(xp.astype(self != 0, xp.int64), axis=reduced_dims(dim, self.ndim), dtype=xp.int64)
+    there = self if self.dtype == xp.bool else self != 0
+    return xp.sum(xp.astype(there, xp.int64), axis=reduced_dims(dim, self.ndim), dtype=xp.int64)
 
 
 for _schema in ("count_nonzero.dim_IntList(Tensor self, int[] dim)", "count_nonzero(Tensor self, int? dim=None)"):
