@@ -10,7 +10,7 @@ the backend.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -247,10 +247,10 @@ def _transpose(xp: Any, self: Array, dim0: int, dim1: int) -> Array:
     return xp.permute_dims(self, tuple(order))
 
 
-def _t(F: Any, self: Any) -> Any:
+def _t(xp: Any, self: Array) -> Array:
     if self.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-    return F.transpose(self, 0, self.ndim - 1) if self.ndim == 2 else F.alias(self)
+    return xp.permute_dims(self, (1, 0)) if self.ndim == 2 else self[...]
 
 
 def _matrix_transpose(F: Any, self: Any, name: str) -> Any:
@@ -301,7 +301,8 @@ op("permute(Tensor(a) self, int[] dims) -> Tensor(a)", family="shape", kernel=_p
 op("transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", family="shape", kernel=_transpose,
    linear=("self",),
    backward={"self": lambda F, grad, dim0, dim1: F.transpose(grad, dim0, dim1)}, doc="Two dimensions exchanged.")
-op("t(Tensor(a) self) -> Tensor(a)", family="shape", composite=_t, doc="The transpose of a matrix; a vector as it is.")
+op("t(Tensor(a) self) -> Tensor(a)", family="shape", kernel=_t, linear=("self",),
+   backward={"self": lambda F, grad: F.t(grad)}, doc="The transpose of a matrix; a vector as it is.")
 op("numpy_T(Tensor(a) self) -> Tensor(a)", family="shape", method=False, function=False,
    composite=lambda F, self: F.permute(self, list(range(self.ndim))[::-1]))
 op("mT(Tensor(a) self) -> Tensor(a)", family="shape", method=False, function=False,
@@ -804,18 +805,23 @@ def _unbind_grad(F: Any, grads: Sequence[Any], dim: int) -> Any:
     return F.stack([F.zeros_like(known) if g is None else g for g in grads], dim)
 
 
-def _split(F: Any, self: Any, split_size: int, dim: int = 0) -> Any:
-    if not self.ndim:
+def _even_sizes(shape: Shape, split_size: int, dim: int) -> list[int]:
+    """The sizes of the parts that `split` makes: all the same but for the last."""
+    if not shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     if split_size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={split_size}")
-    size = self.shape[normalize_dim(dim, self.ndim)]
+    size = shape[normalize_dim(dim, len(shape))]
     if split_size == 0:
         if size:
             raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
-        return F.split_with_sizes(self, [0], dim)
+        return [0]
     count = max(-(-size // split_size), 1)
-    return F.split_with_sizes(self, [*[split_size] * (count - 1), size - split_size * (count - 1)], dim)
+    return [*[split_size] * (count - 1), size - split_size * (count - 1)]
+
+
+def _split(xp: Any, self: Array, split_size: int, dim: int = 0) -> list[Array]:
+    return _split_with_sizes(xp, self, _even_sizes(tuple(self.shape), split_size, dim), dim)
 
 
 def _chunk(F: Any, self: Any, chunks: int, dim: int = 0) -> Any:
@@ -825,7 +831,7 @@ def _chunk(F: Any, self: Any, chunks: int, dim: int = 0) -> Any:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     size = self.shape[normalize_dim(dim, self.ndim)]
     each = -(-size // chunks)
-    return F.split_with_sizes(self, [0] * chunks, dim) if not each else _split(F, self, each, dim)
+    return F.split_with_sizes(self, [0] * chunks, dim) if not each else F.split(self, each, dim)
 
 
 def _tensor_split(F: Any, self: Any, indices_or_sections: int | Sequence[int], dim: int = 0) -> Any:
@@ -837,7 +843,7 @@ def _tensor_split(F: Any, self: Any, indices_or_sections: int | Sequence[int], d
         if sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
         small, larger = divmod(size, sections)
-        return F.split_with_sizes(self, [small + 1] * larger + [small] * (sections - larger), dim)
+        indices_or_sections = list(accumulate([small + 1] * larger + [small] * (sections - larger)))[:-1]
     bounds = [0, *indices_or_sections, size]
     return [F.slice(self, dim, start, end if i < len(bounds) - 2 else size, 1)
             for i, (start, end) in enumerate(pairwise(bounds))]
@@ -860,7 +866,10 @@ def _named_split(F: Any, self: Any, argument: int | Sequence[int], name: str, le
 op("split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]", family="shape",
    kernel=_split_with_sizes, linear=("self",), backward={"self": _split_grad},
    doc="Consecutive parts of the given sizes along ``dim``.")
-op("split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]", family="shape", composite=_split)
+op("split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]", family="shape",
+   kernel=_split, linear=("self",), backward={"self": lambda F, grads, self_shape, split_size, dim: _split_grad(
+       F, grads, self_shape, _even_sizes(self_shape, split_size, dim), dim)},
+   doc="Consecutive parts of one size along ``dim``; the last may be smaller.")
 op("split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]", family="shape",
    composite=lambda F, self, split_size, dim=0: F.split_with_sizes(self, split_size, dim))
 op("chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]", family="shape", composite=_chunk)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
-from autograd_fb.autograd.node_names import node_name
+from autograd_fb.autograd.node_names import VARIANTS, node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.views import note_creation
@@ -41,13 +41,27 @@ def rules_of(row: Row) -> Rules:
     return found
 
 
-def node_class(row: Row, w: Writer, numbers: frozenset[str], copied: bool = False) -> type[Node]:
+def node_class(row: Row, w: Writer, numbers: frozenset[str], variant: Any = None) -> type[Node]:
     complex_ = bool(w.signature & COMPLEX_BITS)
-    key = (id(row), id(w.binding), complex_, numbers, copied)
+    key = (id(row), id(w.binding), complex_, numbers, variant)
     found = _NODES.get(key)
     if found is None:
-        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row, copied), w.binding, complex_, numbers).build()
+        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row, variant), w.binding, complex_, numbers).build()
     return found
+
+
+class NodeVariants(dict[Any, type[Node]]):
+    """The classes of a row whose nodes have several names, by what decides the name."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[Any], type[Node]]):
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, variant: Any) -> type[Node]:
+        self[variant] = self._make(variant)
+        return self[variant]
 
 
 def is_recorded(signature: int) -> bool:
@@ -201,12 +215,19 @@ class TapedWriter(Writer):
             return f"None if {same + ' and ' if same else ''}{same_dtype} else {everything}"
         return f"None if {same} else {everything}" if same else "None"
 
+    def node_text(self) -> str:
+        """The node's class: one, or the one named by what the call is like."""
+        if self.row.key not in VARIANTS:
+            return "Node"
+        self.scope["NODES"] = NodeVariants(lambda variant: node_class(self.row, self, self.numbers, variant))
+        return f"NODES[{VARIANTS[self.row.key][0]}]"
+
     def node(self) -> None:
         """The node, after the results exist."""
         saved = self.rules.saved
         stored = [n for n in saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
         self.add(
-            "node = new(Node)" if not self.sometimes_copies() else "node = new(Node if t.base is not None else CopyNode)",
+            f"node = new({self.node_text()})",
             "node.edges = edges",
             f"node.shapes = {self.shapes()}",
             "node.hooks = node.task = None",
@@ -221,7 +242,18 @@ class TapedWriter(Writer):
         tests = [f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
                  for n in map(python_name, stored)]
         tests += ["False" for n in saved if self.rules.kind(n) == "list"]
-        self.add(f"node.versions = None if {' and '.join(tests) or 'True'} else versions_of(node.saved)")
+        self.add(f"node.versions = None if {' and '.join(tests) or 'True'} else {self.versions(stored)}")
+
+    def versions(self, stored: list[str]) -> str:
+        """The versions of what is saved, entry by entry: written out where the saved tensors are few, which is nearly always."""
+        if any(self.rules.kind(n) in ("list", "result", "results") for n in self.rules.saved):
+            return "versions_of(node.saved)"
+        parts = []
+        for n in self.rules.saved:
+            name = python_name(n)
+            missing = f"{name} is None or " if name in self.call.optional else ""
+            parts.append(f"0 if {missing}{name}.storage is None else {name}.storage.version" if n in stored else "0")
+        return f"({', '.join(parts)},)"
 
 
 def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]) -> Plan:
@@ -245,9 +277,7 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
         if w.may_be_free():
             free.append(w.no_edge())
         if w.row.is_view:
-            w.view("s" if static is None else str(static))
-            if w.sometimes_copies():
-                w.scope["CopyNode"] = node_class(w.row, w, numbers, copied=True)
+            w.view("s" if static is None else sig)
         else:
             w.fresh(signature="s" if static is None else sig)
         if free:

@@ -21,22 +21,35 @@ _NAMES = {
     "contiguous": "CloneBackward0", "linalg_inv": "LinalgInvExBackward0", "linalg_solve": "LinalgSolveExBackward0",
     "linalg_cholesky": "LinalgCholeskyExBackward0", "nll_loss_forward": "NllLossBackward0",
     "nll_loss2d_forward": "NllLoss2DBackward0", "linalg_det": "LinalgDetBackward0", "real": "SelectBackward0",
-    "imag": "SelectBackward0",
+    "imag": "SelectBackward0", "matmul": "UnsafeViewBackward0", "linear": "UnsafeViewBackward0",
 }  # fmt: skip
 
-# Where the kernel had to copy what is a view otherwise.
-_COPY_NAMES = {"reshape": "UnsafeViewBackward0"}
+# Where one row does what PyTorch composes of several ops, the last of which gives the name: what of a call decides, as an
+# expression over a plan's `t` (the result) and arrays, and the names by its value.
+VARIANTS = {
+    "reshape": ("t.base is None", {True: "UnsafeViewBackward0"}),
+    "contiguous": ("True", {}),
+    "matmul": ("(a0.ndim, a1.ndim)", {
+        (1, 1): "DotBackward0", (2, 1): "MvBackward0", (1, 2): "SqueezeBackward4", (2, 2): "MmBackward0",
+    }),
+    "linear": ("(a0.ndim, a2 is None)", {
+        (2, False): "AddmmBackward0", (2, True): "MmBackward0", (1, False): "AddBackward0", (1, True): "MvBackward0",
+        (3, False): "ViewBackward0", (4, False): "ViewBackward0",
+    }),
+}  # fmt: skip
 
 
-def node_name(row: Row, copied: bool = False) -> str:
-    """The name of a row's node; ``copied`` when a view op made a copy.
+def node_name(row: Row, variant: object = None) -> str:
+    """The name of a row's node; ``variant`` is the value of the row's expression in `VARIANTS`.
 
     >>> from autograd_fb.aten.row import TABLE
-    >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["reshape"], copied=True)
-    ('Log1PBackward0', 'ClampBackward1', 'UnsafeViewBackward0')
+    >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["matmul"], (2, 2))
+    ('Log1PBackward0', 'ClampBackward1', 'MmBackward0')
     """
-    if copied and row.key in _COPY_NAMES:
-        return _COPY_NAMES[row.key]
+    if row.key in VARIANTS:
+        found = VARIANTS[row.key][1].get(variant)
+        if found is not None:
+            return found
     if row.key in _NAMES:
         return _NAMES[row.key]
     number = _NUMBERS.get(row.key)
