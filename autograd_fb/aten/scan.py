@@ -318,7 +318,11 @@ op("logcumsumexp(Tensor self, int dim) -> Tensor", family=_FAMILY, kernel=_logcu
 def _order(xp: Any, x: Any, axis: int, descending: bool) -> Any:
     """The stable order along an axis, NaN the largest."""
     work = xp.astype(x, xp.uint8) if described(x.dtype).kind == "b" else x
-    return xp.astype(xp.argsort(work, axis=axis, descending=descending, stable=True), xp.int64, copy=False)
+    if not descending:
+        return xp.astype(xp.argsort(work, axis=axis, stable=True), xp.int64, copy=False)
+    # NumPy has no descending=: the ascending order of the reversed array, read from its end, is stable too.
+    order = xp.flip(xp.argsort(xp.flip(work, axis=axis), axis=axis, stable=True), axis=axis)
+    return x.shape[axis] - 1 - xp.astype(order, xp.int64, copy=False)
 
 
 def _sort(xp: Any, self: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
