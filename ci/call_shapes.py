@@ -106,14 +106,16 @@ def branches(rows: Sequence[Row]) -> list[Branch]:
     return found
 
 
-def sizes(rows: Sequence[Row]) -> str | None:
-    """The name of an ``int[]`` that is the only positional argument but self, so that its numbers may be given one by one."""
-    if len(rows) != 1 or rows[0].schema.arguments[0].name != "self":
+def sizes(rows: Sequence[Row]) -> Row | None:
+    """The row whose only positional argument but self is an ``int[]``, so that its numbers may be given one by one."""
+    row = choose(rows, (TENSOR, (1,)))
+    number = choose(rows, (TENSOR, 1))
+    if row is None or choose(rows, (TENSOR,)) is not None:
         return None
-    positional = [a for a in rows[0].schema.arguments[1:] if not a.kwarg_only]
-    if len(positional) == 1 and kind_of(positional[0]) == "int[]" and not positional[0].has_default_value():
-        return positional[0].name
-    return None
+    if number not in (None, row) and kind_of(number.schema.arguments[1]) != "ScalarType":  # whose codes are ints too
+        return None
+    positional = [a for a in row.schema.arguments[1:] if not a.kwarg_only]
+    return row if len(positional) == 1 and kind_of(positional[0]) == "int[]" else None
 
 
 def plan_variable(row: Row) -> str:
@@ -133,9 +135,10 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
     place = max((i for r in rows for i, a in enumerate(r.schema.arguments) if a.name == "self"), default=0)
     before = f"*args[:{place}], self, *args[{place}:]" if place else "self, *args"
     resolve = f'        return _call("{name}", ({before}), kwargs)'
-    size = sizes(rows)
-    if size is not None:
-        others = [default_text(a) for a in rows[0].schema.arguments[2:]]
+    sized = sizes(rows)
+    if sized is not None:
+        size = sized.schema.arguments[1].name
+        others = [default_text(a) for a in sized.schema.arguments[2:]]
         if None not in others:
             values = ["self", size, *(text for text in others if text is not None)]
             return [
@@ -145,9 +148,9 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
                 "                if number.__class__ is not int:",
                 "                    break",
                 "            else:",
-                f"                return {plan_call(rows[0], values)}",
+                f"                return {plan_call(sized, values)}",
                 resolve,
-            ], [rows[0]]
+            ], [sized]
     found = branches(rows)
     if not found:
         return [resolve], []

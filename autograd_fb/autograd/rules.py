@@ -30,6 +30,18 @@ def parameters(rule: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(rule).parameters)
 
 
+def is_identity(rule: Callable[..., Any]) -> bool:
+    """Whether a rule answers with its one saved argument, as the slopes of a product do; plans then need not call it."""
+    names = parameters(rule)
+    if names[:-1] != ["F"]:
+        return False
+    marker = object()
+    try:
+        return rule(None, marker) is marker
+    except Exception:  # it computes something
+        return False
+
+
 class Rules:
     """The derivative rules of a row: which arguments have one, and what the rules need saved."""
 
@@ -102,10 +114,9 @@ class NodeWriter:
         if rules.saved:
             names = [f"s_{n}" for n in rules.saved]
             lines += ["    if node_.saved is RELEASED: released(node_)", f"    {', '.join(names)}, = node_.saved"]
-            checks = [f"(s_{n} is not None and s_{n}.storage is not None)" for n in self.tensor_names()]
-            if checks:
-                condition = " or ".join(checks).replace("(s_", "(s_")
-                lines.append(f"    if {condition}: check_versions(node_)")
+            for n in self.tensor_names():
+                known = f"(0 if node_.versions is None else node_.versions[{rules.saved.index(n)}])"
+                lines.append(f"    if s_{n} is not None and s_{n}.storage is not None and s_{n}.storage.version != {known}: check_versions(node_)")
             lines += [f"    {python_name(n)} = {self._unpack(n, raw)}" for n in rules.saved]
         targets = self._edges()
         lines.append("    edges_ = node_.edges")
@@ -162,7 +173,7 @@ class NodeWriter:
                 given.append(grad)
             else:
                 given.append(python_name(p))
-        call = f"rule{i}({', '.join(given)})"
+        call = given[-1] if slope and is_identity(rule) else f"rule{i}({', '.join(given)})"
         if slope and parameters(rule) in ([], ["F"]):
             constant = rule(*[None] * len(parameters(rule)))
             value = [f"        g_{names[0]} = " + {1: grad, -1: f"-{grad}"}.get(constant, f"{grad} * {constant!r}")]

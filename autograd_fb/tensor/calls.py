@@ -109,20 +109,25 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     except RuntimeError as error:
         raise _no_overload(name, packed, kwargs, error) from None
     result = op.entry(*values)
-    if packed is args and len(given) == len(kwargs):  # neither packed nor without an `out=None` that was taken out
-        _remember(shape, op, len(args), list(kwargs))
+    if len(given) == len(kwargs):  # no `out=None` was taken out
+        if packed is args:
+            _remember(shape, op, [f"a{i}" for i in range(len(args))], len(args), list(kwargs))
+        elif {*map(type, packed[-1])} == {int}:
+            sizes = [f"a{i}" for i in range(len(packed) - 1, len(args))]
+            _remember(shape, op, [*(f"a{i}" for i in range(len(packed) - 1)), f"[{', '.join(sizes)}]"], len(args), list(kwargs))
     return result
 
 
-def _remember(shape: tuple[Any, ...], op: OpOverload, positional: int, keywords: list[str]) -> None:
-    """Write the call of an overload for arguments of these types, unless it hangs on what is in a list."""
+def _remember(shape: tuple[Any, ...], op: OpOverload, positional: list[str], count: int, keywords: list[str]) -> None:
+    """Write the call of an overload for arguments of these types, unless it hangs on what is in a list.
+
+    ``positional`` are the expressions of the schema's first arguments over the parameters ``a0``, ``a1``, ... (``count`` of them).
+    """
     overloads = (find(op.namespace, op._opname) or {}).values()
-    values: list[str] = []
+    values = list(positional)
     scope: dict[str, Any] = {"entry": op.entry, "INTERNAL_FRAMES": True}
-    for i, argument in enumerate(op._schema.arguments):
-        if i < positional:
-            values.append(f"a{i}")
-        elif argument.name in keywords:
+    for i, argument in enumerate(op._schema.arguments[len(positional) :]):
+        if argument.name in keywords:
             values.append(f"k{keywords.index(argument.name)}")
         else:
             values.append(f"d{i}")
@@ -131,7 +136,7 @@ def _remember(shape: tuple[Any, ...], op: OpOverload, positional: int, keywords:
         kinds = {kind_of(a) for other in overloads for a in other._schema.arguments if kind_of(a).endswith("[]")}
         if len(kinds) > 1:
             return
-    given = ", ".join([*(f"a{i}" for i in range(positional)), *(f"k{i}" for i in range(len(keywords)))])
+    given = ", ".join([*(f"a{i}" for i in range(count)), *(f"k{i}" for i in range(len(keywords)))])
     _ready[shape] = eval(f"lambda {given}: entry({', '.join(values)})", scope)
 
 

@@ -497,7 +497,9 @@ def slice_scatter(*args: Any, **kwargs: Any) -> Any:
 
 
 def split(*args: Any, **kwargs: Any) -> Any:
-    """``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
+    """Consecutive parts of one size along ``dim``; the last may be smaller.
+
+    ``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
     ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
     """
     return _call("split", args, kwargs)

@@ -23,6 +23,7 @@ _is_same_size = _plans("is_same_size", "default")
 _sum_to_size = _plans("sum_to_size", "default")
 _unsafe_chunk = _plans("unsafe_chunk", "default")
 _unsafe_split_Tensor = _plans("unsafe_split", "Tensor")
+_view = _plans("view", "default")
 
 
 class CompoundMethods:
@@ -119,4 +120,11 @@ class CompoundMethods:
         ``view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)``,
         ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``
         """
+        if args and not kwargs:
+            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _view[self.signature & _state.mask](self, size)
         return _call("view", (self, *args), kwargs)

@@ -362,7 +362,9 @@ class ShapeMethods:
         return _call("slice_scatter", (self, *args), kwargs)
 
     def split(self, *args: Any, **kwargs: Any) -> Any:
-        """``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
+        """Consecutive parts of one size along ``dim``; the last may be smaller.
+
+        ``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
         ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
         """
         if not kwargs:
