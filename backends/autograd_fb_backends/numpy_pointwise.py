@@ -25,9 +25,21 @@ def relu(xp: Any, self: Array) -> Array:
     return np.maximum(self, zero(self.dtype))
 
 
+_INTEGER = {"e": np.int16, "f": np.int32, "d": np.int64}  # a float's character -> the integer of its width
+_ONE = np.ones((), np.int8)
+
+
 @silent
 def threshold_backward(xp: Any, grad_output: Array, self: Array, threshold: Any) -> Array:
-    return np.where(self <= threshold, zero(grad_output.dtype), grad_output)
+    """The gradient where self exceeds the threshold, exact zeros elsewhere (also for infinite gradients).
+
+    np.where takes a branch per element, 17 times as long on a random mask; so larger arrays AND the bits with all ones or none.
+    """
+    integer = _INTEGER.get(grad_output.dtype.char)
+    if integer is None or grad_output.size < 1000 or grad_output.shape != self.shape:
+        return np.where(self <= threshold, zero(grad_output.dtype), grad_output)
+    mask = np.subtract((self <= threshold).view(np.int8), _ONE)
+    return np.bitwise_and(grad_output.view(integer), mask).view(grad_output.dtype)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {"relu": relu, "threshold_backward": threshold_backward}
