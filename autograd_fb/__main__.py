@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from autograd_fb import __version__
 from autograd_fb.tools.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(version=__version__))
+    sys.exit(main(version=sys.modules["autograd_fb"].__version__))

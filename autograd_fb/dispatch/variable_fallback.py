@@ -52,10 +52,11 @@ def autograd_fallback(op: OpOverload, signature: int, key: DispatchKey) -> Calla
 
 
 def _default(key: DispatchKey) -> Kernel | None:
+    site = str(site_of(_default))
     if key.is_autograd and not config.MINIMAL:
-        return Kernel(None, key, str(site_of(_default)), kind="fallback", specialize=autograd_fallback, owner="fallback")
+        return Kernel(None, key, site, kind="fallback", specialize=autograd_fallback, owner="fallback")
     if key.is_autograd or key.name in FALLTHROUGH or key.functionality == "Autocast":
-        return Kernel(fallthrough_kernel, key, str(site_of(_default)), kind="fallthrough", owner="fallback")
+        return Kernel(fallthrough_kernel, key, site, kind="fallthrough", owner="fallback")
     return None
 
 

@@ -116,7 +116,8 @@ class _TensorMaker:
         dtype = getattr(dtypes, options.dtype, None)
         if not isinstance(dtype, DType):
             raise UsageError(f"there is no dtype {options.dtype!r}")
-        self.dtype, self.requires_grad = dtype, options.requires_grad
+        self.dtype: Any = dtype
+        self.requires_grad = options.requires_grad
         try:
             self.shapes = [[int(n) for n in text.split(",") if n] for text in options.shape]
         except ValueError:
@@ -143,6 +144,7 @@ def sample(op: OpOverload, argument: Argument, make: _TensorMaker) -> Any:
         return None
     if kind not in SAMPLES:
         raise UsageError(
-            f"{op.key} needs a {argument.type} for {argument.name!r}, of which there is no sample; use explain() in Python"
+            f"{op.key} needs a {argument.type} for {argument.name!r}, and there is no sample of that; "
+            "use explain() in Python"
         )
     return SAMPLES[kind]
