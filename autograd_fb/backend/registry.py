@@ -115,9 +115,10 @@ def install(binding: Binding) -> None:
 
 def unregister(backend: Backend) -> None:
     """Take a backend out again."""
-    for table in (BY_DEVICE, BY_KEY, BY_TYPE):
-        for name in [n for n, b in table.items() if b.backend is backend]:  # type: ignore[attr-defined]
-            del table[name]  # type: ignore[attr-defined]
+    tables: tuple[dict[Any, Binding], ...] = (BY_DEVICE, BY_KEY, BY_TYPE)
+    for table in tables:
+        for name in [n for n, b in table.items() if b.backend is backend]:
+            del table[name]
     for tell in CHANGED:
         tell()
 

@@ -1,4 +1,7 @@
-"""Simulated devices: any device type served by NumPy for the length of a block, so that code for accelerators can be tested anywhere."""
+"""Simulated devices: any device type served by NumPy for the length of a block.
+
+Code for accelerators can so be tested anywhere.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ class Simulation:
         self._end: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
-        return f"Simulation({self.device_type!r}, count={self.count}, transfers={self.transfers}, synchronisations={self.synchronisations})"
+        counts = f"transfers={self.transfers}, synchronisations={self.synchronisations}"
+        return f"Simulation({self.device_type!r}, count={self.count}, {counts})"
 
     def _now(self) -> tuple[int, int]:
         return self._backend.transfers, self._backend.synchronisations
@@ -71,9 +75,9 @@ class Simulation:
 class simulate(contextlib.ContextDecorator):
     """Put ``count`` devices of a type on the host's memory in place of real ones, for a block or a function.
 
-    ``dtypes`` limits what the devices support. Whatever served the device type before serves it again afterwards, also when the block
-    ends with an exception. ValueError for ``"cpu"`` and ``"meta"``, which are always real. The environment variable
-    ``AUTOGRAD_FB_SIMULATE=cuda:2,xpu`` does the same for a whole process.
+    ``dtypes`` limits what the devices support. Whatever served the device type before serves it again afterwards, also
+    when the block ends with an exception. ValueError for ``"cpu"`` and ``"meta"``, which are always real. The
+    environment variable ``AUTOGRAD_FB_SIMULATE=cuda:2,xpu`` does the same for a whole process.
 
     >>> import autograd_fb as torch
     >>> with torch.simulate("cuda") as sim:
@@ -85,12 +89,13 @@ class simulate(contextlib.ContextDecorator):
 
     def __init__(self, device_type: str, count: int = 1, dtypes: Iterable[Any] | None = None):
         if device_type in ("cpu", "meta"):
-            raise ValueError(f"simulate({device_type!r}): the device type '{device_type}' is always there; name another one")
+            raise ValueError(f"simulate({device_type!r}): this device type is always there; name another one")
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"simulate({device_type!r}, count={count!r}): expected at least one device")
         register_device_type(device_type)
         self.device_type, self.count = device_type, count
-        self.dtypes = None if dtypes is None else frozenset(as_dtype(d).name if not isinstance(d, str) else d for d in dtypes)
+        names = None if dtypes is None else [d if isinstance(d, str) else as_dtype(d).name for d in dtypes]
+        self.dtypes = None if names is None else frozenset(names)
         self._entered: list[tuple[Simulation, Binding | None]] = []
 
     def __enter__(self) -> Simulation:
@@ -101,7 +106,9 @@ class simulate(contextlib.ContextDecorator):
         self._entered.append((simulation, before))
         return simulation
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         simulation, before = self._entered.pop()
         simulation.stop()
         if before is None:
@@ -128,6 +135,7 @@ def from_environment() -> list[Simulation]:
     for part in filter(None, (p.strip() for p in os.environ.get(VARIABLE, "").split(","))):
         kind, _, count = part.partition(":")
         if not kind.isidentifier() or (count and not count.isdigit()):
-            raise ValueError(f"{VARIABLE}={os.environ[VARIABLE]!r}: expected device types with counts, as in cuda:2,xpu")
+            text = os.environ[VARIABLE]
+            raise ValueError(f"{VARIABLE}={text!r}: expected device types with counts, as in cuda:2,xpu")
         begun.append(simulate(kind, int(count or 1)).__enter__())
     return begun

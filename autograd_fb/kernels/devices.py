@@ -1,10 +1,10 @@
 """Calls whose tensors are on several devices: what PyTorch lets through is brought together first, the rest is refused.
 
 Note [Several devices in one call]
-    CPU tensors of no dimensions join any device, indices on the CPU that of the tensor they index, the source of a copy that of its
-    target, and `zeros_like(t, device=...)` takes nothing but shape and dtype from another device. Moves are recorded like ``t.to(device)``,
-    so gradients come back to where each tensor is. Whether a call is of this kind is seen in its signature: ordinary plans
-    do not ask.
+    CPU tensors of no dimensions join any device, indices on the CPU that of the tensor they index, the source of a copy
+    that of its target, and `zeros_like(t, device=...)` takes nothing but shape and dtype from another device. Moves are
+    recorded like ``t.to(device)``, so gradients come back to where each tensor is. Whether a call is of this kind is
+    seen in its signature: ordinary plans do not ask.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _has_several() -> bool:
     return any(binding.multi for binding in BY_DEVICE.values())
 
 
-def _plan(plans: dict[int, Plan], op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize, device: Device) -> Plan:
+def _plan(
+    plans: dict[int, Plan], op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize, device: Device
+) -> Plan:
     """What the kernel answers when all tensors are on ``device``."""
     binding: Binding = registry.load(device.type)
     backend = binding.key
@@ -93,8 +95,8 @@ def together(op: OpOverload, args: Sequence[Any]) -> tuple[tuple[Any, ...], Devi
     target = next((t.device for t in tensors if not _is_free(t)), tensors[0].device)
     if op._schema.arguments[0].is_write and isinstance(first, Tensor) and first.device != target:
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {target} and {first.device}! "
-            f"(when checking arguments of {op._name})"
+            f"Expected all tensors to be on the same device, but found at least two devices, {target} and "
+            f"{first.device}! (when checking arguments of {op._name})"
         )
     return tuple(_moved(a, target) for a in args), target
 
@@ -116,7 +118,9 @@ def _index(index: Any, device: Device) -> Any:
     if index is None or index.device == device:
         return index
     if index.device.type != "cpu":
-        raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed tensor ({device.type})")
+        raise RuntimeError(
+            f"indices should be either on cpu or on the same device as the indexed tensor ({device.type})"
+        )
     return factory.to(index, device=device)
 
 

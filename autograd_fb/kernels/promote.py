@@ -68,7 +68,7 @@ def promote(arrays: Sequence[Any], binding: Binding, promotion: Promotion) -> li
     dtype = result_dtype(arrays, binding, promotion)
     native = native_dtype(binding, dtype)
     index = index_of(arrays, binding) if binding.multi else 0
-    out = []
+    out: list[Any] = []
     for a in arrays:
         if a is None:
             out.append(None)

@@ -18,11 +18,10 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import array_api_compat.numpy
 import numpy as np
+
 from autograd_fb.backend.protocol import Array, Backend, Traits
 from autograd_fb.core.dtype import DType
-
 from autograd_fb_backends.cpu_numpy import NumpyBackend
 
 _NOT_WRAPPED = frozenset({"can_cast", "finfo", "iinfo", "isdtype", "result_type"})
@@ -36,7 +35,7 @@ class SimulatedArray(np.ndarray):
     device_index: ClassVar[int] = 0
 
     @property
-    def device(self) -> str:
+    def device(self) -> str:  # type: ignore[override]  # NumPy's own is always "cpu"
         return f"{self.device_type}:{self.device_index}"
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Array:
@@ -158,8 +157,9 @@ class SimulatedBackend(NumpyBackend):
         self.name = f"simulated {device_type}"
         self.device_type = device_type
         self.count = count
-        self.array_types = tuple(array_class(device_type, i) for i in range(count))
-        self.xp = Namespace(array_api_compat.numpy, self.array_types[0])
+        self.kinds = tuple(array_class(device_type, i) for i in range(count))
+        self.array_types: tuple[type, ...] = self.kinds  # type: ignore[assignment]
+        self.xp = Namespace(NumpyBackend.xp, self.kinds[0])
         have = NumpyBackend.traits.dtypes
         self.traits = Traits(scalar_results=True, dtypes=have if dtypes is None else frozenset(dtypes))
         self.transfers = self.synchronisations = 0
@@ -167,13 +167,13 @@ class SimulatedBackend(NumpyBackend):
     def device_count(self) -> int:
         return self.count
 
-    def _kind(self, index: int) -> Any:
+    def _kind(self, index: int) -> type[SimulatedArray]:
         if not 0 <= index < self.count:
             raise RuntimeError(
                 f"{self.device_type}:{index}: invalid device ordinal; {self.count} simulated "
                 f"{'device is' if self.count == 1 else 'devices are'} there"
             )
-        return self.array_types[index]
+        return self.kinds[index]
 
     def native_device(self, index: int) -> Any:
         self._kind(index)
@@ -208,8 +208,8 @@ class SimulatedBackend(NumpyBackend):
         self.transfers += 1
         return array.view(kind).copy(order="K")
 
-    def as_array(self, value: Any) -> Array:
-        return value if isinstance(value, SimulatedArray) else np.asarray(value).view(self.array_types[0])
+    def as_array(self, value: Any) -> Array:  # type: ignore[override]
+        return value if isinstance(value, SimulatedArray) else np.asarray(value).view(self.kinds[0])
 
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
         return super().scalar_array(value, dtype, index).view(self._kind(index))
@@ -217,8 +217,11 @@ class SimulatedBackend(NumpyBackend):
     def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
         return super().as_strided(array, size, stride, offset).view(type(array))
 
+    def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+        return {}, {}  # NumPy's are written for arrays of no device
+
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {name: _kernel(fn, self.array_types[0]) for name, fn in super().kernels().items()}
+        return {name: _kernel(fn, self.kinds[0]) for name, fn in super().kernels().items()}
 
 
 def make_backend(device_type: str, count: int = 1, dtypes: Iterable[str] | None = None) -> Backend:

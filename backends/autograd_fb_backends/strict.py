@@ -10,6 +10,7 @@ from typing import Any
 
 import array_api_strict as xp
 import numpy as np
+
 from autograd_fb.backend.protocol import Array, Backend, Traits
 from autograd_fb.core.dtype import DType
 

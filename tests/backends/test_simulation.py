@@ -166,7 +166,8 @@ def test_devices_are_named() -> None:
         with torch.device("cuda:1"):
             assert torch.arange(2).device.index == 1 and torch.tensor(1.0).device.index == 1
         z = torch.ones(2, device="cuda:1")
-        for made in (2 * z, z.sum(), z[0], z.sum() + z.sum(), torch.cat([z, z]), torch.where(z > 0, z, 0.0), z.new_ones(1)):
+        joined = torch.cat([z, z]), torch.where(z > 0, z, 0.0), z.new_ones(1)
+        for made in (2 * z, z.sum(), z[0], z.sum() + z.sum(), *joined):
             assert made.device.index == 1
 
 
@@ -174,9 +175,10 @@ def test_two_devices_are_refused() -> None:
     text = "Expected all tensors to be on the same device, but found at least two devices, {} and {}!"
     with torch.simulate("cuda", 2):
         zero, one, host = torch.ones(2, device="cuda:0"), torch.ones(2, device="cuda:1"), torch.ones(2)
-        for a, b, names in ((zero, one, ("cuda:0", "cuda:1")), (zero, host, ("cuda:0", "cpu")), (host, zero, ("cuda:0", "cpu"))):
+        pairs = ((zero, one, "cuda:1"), (zero, host, "cpu"), (host, zero, "cpu"))
+        for a, b, second in pairs:
             for call in (torch.add, torch.Tensor.mul_, lambda a, b: torch.cat([a, b])):
-                with pytest.raises(RuntimeError, match=text.format(*names)):
+                with pytest.raises(RuntimeError, match=text.format("cuda:0", second)):
                     call(a, b)
         with pytest.raises(RuntimeError, match="at least two devices"):
             torch.ones(()).add_(torch.ones((), device="cuda"))
@@ -190,7 +192,7 @@ def test_numpy_cannot_see_a_device() -> None:
     with torch.simulate("cuda"):
         x = torch.ones(2, device="cuda")
         for call in (np.asarray, torch.Tensor.numpy):
-            with pytest.raises(TypeError, match="can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()"):
+            with pytest.raises(TypeError, match="can't convert cuda:0 device type tensor to numpy"):
                 call(x)
         with pytest.raises(BufferError):
             np.from_dlpack(x)
