@@ -194,7 +194,9 @@ class Writer:
             arrays = ", ".join(self.values[t] for t in self.call.tensors)
             call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
         if self.row.key in self.inline:
-            call = self.inline[self.row.key].format(kernel=call, **self.values)
+            inlined = self.inline[self.row.key].format(kernel=call, **self.values)
+            self.add("try:", f"    r = {inlined}", "except ValueError:", f"    r = {call}")
+            return
         if self.row.promotion is PLAIN:
             self.add(f"r = {call}")
             return

@@ -7,9 +7,9 @@ from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, GRAD_MODE, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import Node
+from autograd_fb.graph.node import Node, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.storage import AutogradMeta, Storage
@@ -18,6 +18,7 @@ from autograd_fb.tensor.tensor_base import refresh, wrap
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _new = object.__new__
+_VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
 
 
 class Indexing:
@@ -28,15 +29,18 @@ class Indexing:
     signature: int
 
     def __getitem__(self, key: Any) -> Any:
-        if is_basic(key) and state.mask and state.mask & _VISIBLE == _VISIBLE:
-            return basic(self, key)
+        kind = key.__class__
+        if kind is int or (kind is slice and key.step is None) or is_basic(key):
+            mask = state.mask
+            if mask & _VISIBLE == _VISIBLE:
+                return basic(self, key, mask & GRAD_MODE)
         return general(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if key is False:
             return
         if is_basic(key):
-            target = basic(self, key)
+            target = basic(self, key, state.grad_mode)
         elif key is True:
             target = call("unsqueeze", (self, 0), {})
         else:
@@ -59,9 +63,12 @@ class Indexing:
             call("copy_", (target, _as_value(target, value)), {})
 
 
-def basic(t: Any, key: Any) -> Any:
+def basic(t: Any, key: Any, grad_mode: int) -> Any:
     """A view by ints, slices, None and Ellipsis, made by the library in one step and recorded as one node."""
-    if t.base is not None:
+    base = t.base
+    if base is None:
+        base = t
+    else:
         refresh(t)
     array = t.array
     try:
@@ -69,22 +76,22 @@ def basic(t: Any, key: Any) -> Any:
     except (IndexError, ValueError, TypeError):
         _parse(t, key)
         raise
-    if type(r) is not type(array):
+    if r.__class__ is not array.__class__:
         r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
-    view = _new(tensor_base._class)  # `make_view` written out: indexing is as frequent as arithmetic
-    view.array, view.signature, view.node, view.meta = r, t.signature & ~REQUIRES_GRAD | IS_VIEW, None, None
     storage = t.storage
     if storage is None:
         storage = t.storage = Storage()
-    view.storage, view.base = storage, t if t.base is None else t.base
-    if not state.grad_mode:
-        view.meta = AutogradMeta(storage.rebased, "no_grad")
-        return view
-    if storage.rebased:
-        view.meta = AutogradMeta(storage.rebased)
-    if t.node is not None:
+    view = _new(tensor_base._class)  # `make_view` written out: indexing is as frequent as arithmetic
+    view.array = r
+    view.storage = storage
+    view.base = base
+    view.meta = AutogradMeta(storage.rebased, "" if grad_mode else "no_grad") if storage.rebased or not grad_mode else None
+    if grad_mode and t.node is not None:
+        view.signature = t.signature | _VIEW_WITH_GRAD
         view.node = index_node(t, key)
-        view.signature |= REQUIRES_GRAD
+    else:
+        view.signature = t.signature & _NO_GRAD | IS_VIEW
+        view.node = None
     return view
 
 
@@ -119,9 +126,12 @@ def index_node(t: Any, key: Any) -> BasicIndexNode:
     kind = _classes.get(name)
     if kind is None:
         kind = _classes[name] = type(name, (BasicIndexNode,), {"__slots__": ()})
-    node = kind((t.node,))
+    node: BasicIndexNode = _new(kind)
+    node.edges = (t.node,)
     node.shapes = (t.array.shape, key, t.binding)
     node.saved = ()
+    node.versions = node.hooks = node.task = None
+    node.sequence = next_sequence()
     f = sys._getframe(2)
     while "INTERNAL_FRAMES" in f.f_globals and f.f_back is not None:
         f = f.f_back
@@ -152,7 +162,7 @@ def _steps(t: Any, steps: Any) -> Any:
         if type(step) is SelectStep:
             t = call("select", (t, step.dim, step.index), {})
         elif type(step) is SliceStep:
-            t = basic(t, (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),))
+            t = basic(t, (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),), state.grad_mode)
         else:
             t = call("unsqueeze", (t, step.dim), {})
     return t
