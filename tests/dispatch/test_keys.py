@@ -23,10 +23,10 @@ def test_keys_are_single_objects_with_names() -> None:
 
 
 def test_unknown_names_are_errors_that_suggest() -> None:
-    with pytest.raises(RuntimeError, match="could not parse dispatch key: AutogradCPUU.*AutogradCPU"):
+    with pytest.raises(RuntimeError, match=r"could not parse dispatch key: AutogradCPUU.*AutogradCPU"):
         parse_key("AutogradCPUU")
     with pytest.raises(AttributeError, match="could not parse dispatch key: Nonsense"):
-        DispatchKey.Nonsense  # noqa: B018
+        DispatchKey.Nonsense
 
 
 def test_priorities() -> None:

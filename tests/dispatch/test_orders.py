@@ -1,4 +1,4 @@
-"""Registrations in every order, and their removal in every order, always give the table that the set of them defines."""
+"""Registrations in every order, and their removal, always give the table that the set of them defines."""
 
 from __future__ import annotations
 
