@@ -58,7 +58,7 @@ class RawNamespace:
         names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
         if row.promotion is PLAIN:
             return partial(_with_native_dtype, kernel, self._binding) if names else kernel
-        return partial(_promoted, row, kernel, self._binding, [a.is_tensor for a in row.schema.arguments])
+        return _pointwise(row, kernel, self._binding)
 
     def _user_kernel(self, row: Row) -> Callable[..., Any] | None:
         overloads = find("aten", row.name) or {}
@@ -98,6 +98,27 @@ class RawNamespace:
         return g if g.dtype == native else xp.astype(g, native)
 
 
+def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
+    """A pointwise kernel on raw arguments, which in rules nearly always have one dtype: cast only when they differ."""
+    tensors = [a.is_tensor for a in row.schema.arguments]
+    count = sum(tensors)
+    general = partial(_promoted, row, kernel, binding, tensors)
+    if count == 1 and row.promotion is not POINTWISE_FLOAT:
+        return kernel
+    if count > 2 or tensors[:count] != [True] * count or row.promotion is POINTWISE_FLOAT:
+        return general
+
+    def pair(a: Any, b: Any, *rest: Any, **kwargs: Any) -> Any:
+        try:
+            if a.dtype == b.dtype:
+                return kernel(a, b, *rest, **kwargs)
+        except AttributeError:  # one is a number
+            return kernel(a, b, *rest, **kwargs)
+        return general(a, b, *rest, **kwargs)
+
+    return pair
+
+
 def _promoted(row: Row, kernel: Callable[..., Any], binding: Binding, tensors: list[bool], *args: Any, **kwargs: Any) -> Any:
     """A pointwise kernel on raw arguments: cast only when their dtypes differ."""
     dtype, mixed = None, row.promotion is POINTWISE_FLOAT
@@ -122,19 +143,27 @@ def _with_native_dtype(kernel: Callable[..., Any], binding: Binding, *args: Any,
 
 
 class _Choose:
-    """The first overload that takes this many arguments with these names and kinds of values."""
+    """The first overload that takes this many arguments with these names and kinds of values; remembered by their types."""
 
     def __init__(self, rows: list[Row], calls: list[Callable[..., Any]]):
         self.rows, self.calls = rows, calls
+        self.chosen: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+        call = self.chosen.get(key)
+        if call is None:
+            call = self.chosen[key] = self._choose(args, kwargs)
+        return call(*args, **kwargs)
+
+    def _choose(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
         for row, call in zip(self.rows, self.calls, strict=True):
             try:
                 values = row.schema.bind(args, kwargs)
             except RuntimeError:
                 continue
             if all(_plausible(a, v) for a, v in zip(row.schema.arguments, values, strict=True)):
-                return call(*args, **kwargs)
+                return call
         raise TypeError(f"no overload of {self.rows[0].name} takes {len(args)} arguments and {sorted(kwargs)}")
 
 

@@ -24,8 +24,7 @@ _sum: Any = np.add.reduce  # np.sum costs twice as much for small arrays
 
 def shared(key: str) -> Callable[..., Any]:
     """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
-    kernel: Callable[..., Any] = sys.modules["autograd_fb.aten.row"].TABLE[key].kernel
-    return kernel
+    return quiet(sys.modules["autograd_fb.aten.row"].TABLE[key].kernel)
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -33,10 +32,11 @@ def shared(key: str) -> Callable[..., Any]:
 
 
 def _product(a: Array, b: Array) -> Array:
-    """The product of two matrices that fit; with one term per sum it is a multiplication, five times faster."""
-    return a * b if a.shape[1] == 1 else a.dot(b)
+    """The product of two matrices that fit; with one term per sum and a result beyond the cache, multiplication is faster."""
+    return a * b if a.shape[1] == 1 and a.shape[0] * b.shape[1] > 400_000 else a.dot(b)
 
 
+@silent
 def mm(xp: Any, self: Array, mat2: Array) -> Array:
     if (
         self.ndim == 2 == mat2.ndim and self.dtype == mat2.dtype and self.dtype.char in _BLAS
