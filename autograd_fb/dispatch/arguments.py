@@ -56,7 +56,7 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
     if signature is not None:
         return value, signature
     bits = scalar_bits(value)
-    if bits is not None and op._opname.removesuffix("_") in NUMBERS_AS_TENSORS:
+    if bits is not None and op.namespace == "aten" and op._opname.removesuffix("_") in NUMBERS_AS_TENSORS:
         # np.float64 is a float with a dtype of its own
         return (value.item() if hasattr(value, "item") else value), bits
     for convert in CONVERTERS:

@@ -109,10 +109,7 @@ def explain(op: Any, *args: Any, **kwargs: Any) -> Explanation:
     """
     target = _operator(op)
     if isinstance(target, OpOverloadPacket):
-        is_function = not isinstance(op, (str, OpOverloadPacket))
-        tensor_form = is_function and target.__name__.removesuffix("_") in arguments.NUMBERS_AS_TENSORS
-        # add(x, 2) and its kind go to the overload for tensors when they are called as functions.
-        target = target.Tensor if tensor_form and "Tensor" in target.overloads() else target.resolve(args, kwargs)
+        target = target.resolve(args, kwargs)
     values = tuple(target._schema.bind(args, kwargs))
     values, signature = arguments.inspect(target, values)
     return Explanation(target, values, signature)

@@ -9,7 +9,7 @@ from autograd_fb.dispatch.kernel import Kernel
 
 _FALLBACKS: dict[DispatchKey, list[Kernel]] = {}
 DEFAULTS: list[Callable[[DispatchKey], Kernel | None]] = []  # what a key gets at its first look-up
-CHANGED: list[Callable[[], None]] = []                       # told after each change, to forget what was computed
+CHANGED: list[Callable[[], None]] = []  # told after each change, to forget what was computed
 
 
 def lookup(key: DispatchKey) -> Kernel | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from autograd_fb.core.schema import FunctionSchema
 from autograd_fb.dispatch import fallbacks, variable_fallback
+from autograd_fb.dispatch.arguments import NUMBERS_AS_TENSORS
 from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
@@ -174,7 +175,10 @@ class OpOverloadPacket:
         # Overloads that take a number as it is come before those that make a tensor of it; before both come those for
         # which no tensor and no bool would have to be read as an int: max(x, y) is not max(x, dim), nor var(x, True)
         # var(x, [1]).
-        for numbers, exact in ((False, True), (True, True), (False, False), (True, False)):
+        ways: tuple[tuple[bool, bool], ...] = ((False, True), (True, True), (False, False), (True, False))
+        if self.namespace == "aten" and self.__name__.removesuffix("_") in NUMBERS_AS_TENSORS:
+            ways = ((True, True), (True, False))  # add(x, 2) is add.Tensor
+        for numbers, exact in ways:
             for op in overloads.values():
                 try:
                     values = op._schema.bind(args, kwargs)

@@ -40,8 +40,8 @@ class ThreadState(threading.local):
     grad_mode: bool = True
     inference_mode: bool = False
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
-    trace: Any = None                                      # the innermost dispatch_trace's list of lines
-    depth: int = 0                                         # how many traced calls are running inside each other
+    trace: Any = None  # the innermost dispatch_trace's list of lines
+    depth: int = 0  # how many traced calls are running inside each other
 
     def refresh(self) -> None:
         """Fold the state into the mask; called after every change."""
