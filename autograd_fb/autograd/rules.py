@@ -31,7 +31,7 @@ def parameters(rule: Callable[..., Any]) -> list[str]:
 
 
 def is_identity(rule: Callable[..., Any]) -> bool:
-    """Whether a rule answers with its one saved argument, as the slopes of a product do; plans then need not call it."""
+    """Whether a rule answers with its one argument, as the slopes of a product and the gradients of a sum do: it is not called then."""
     names = parameters(rule)
     if names[:-1] != ["F"]:
         return False
@@ -173,7 +173,7 @@ class NodeWriter:
                 given.append(grad)
             else:
                 given.append(python_name(p))
-        call = given[-1] if slope and is_identity(rule) else f"rule{i}({', '.join(given)})"
+        call = given[-1] if is_identity(rule) else f"rule{i}({', '.join(given)})"
         if slope and parameters(rule) in ([], ["F"]):
             constant = rule(*[None] * len(parameters(rule)))
             value = [f"        g_{names[0]} = " + {1: grad, -1: f"-{grad}"}.get(constant, f"{grad} * {constant!r}")]
@@ -208,12 +208,15 @@ class NodeWriter:
         scope2 = dict(scope)
         tensors = compile_plan("apply_tensors", self.body(False), scope2)
         outputs = 1 if len(self.rules.returns) == 1 and not self.rules.schema.returns[0].is_tensor_list else -1
-        return type(
-            self.name,
-            (RowNode,),
-            {"__slots__": (), "apply_raw": raw, "apply_tensors": tensors, "num_outputs": outputs, "rules": self.rules,
-             "binding": self.binding},
-        )
+        members = {"__slots__": (), "apply_raw": raw, "apply_tensors": tensors, "num_outputs": outputs, "rules": self.rules,
+                   "binding": self.binding}
+        if all(self.rules.kind(n) in ("value", "attribute") for n in self.rules.saved):
+            members["release"] = _keep  # shapes and numbers: a second backward is fine
+        return type(self.name, (RowNode,), members)
+
+
+def _keep(node: Node) -> None:
+    """The release of nodes that save no tensors."""
 
 
 def _conj(which: str, scope: dict[str, Any]) -> Callable[[Any], Any]:
