@@ -23,7 +23,7 @@ from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_d
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
-from autograd_fb.kernels.failures import failed
+from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
 from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
@@ -67,6 +67,7 @@ class Writer:
     def __init__(self, op: OpOverload, signature: int, numbers: frozenset[str] = frozenset()):
         self.op, self.signature, self.numbers = op, signature, numbers
         self.row: Row = op.row
+        refuse_bool_subtraction(op, signature)
         self.call = Call(self.row, op._schema)
         bits = signature >> keys.FIRST_BACKEND_BIT
         self.mixed_devices = bits & (bits - 1) != 0

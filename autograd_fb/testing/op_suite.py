@@ -1,7 +1,8 @@
 """Checks that hold for every row of the operator table: through the public API, on the samples of `testing.samples`.
 
-The reference is PyTorch where it is installed (`reference` is None otherwise). Each ``check_*`` function runs one row
-with one dtype and raises AssertionError with the row, the sample and what differs.
+The reference is PyTorch where it is installed (`reference` is None otherwise; what it would have said is then not
+checked, or taken from the row's kernel and from finite differences). Each ``check_*`` function runs one row with one
+dtype, raises AssertionError with the sample and what differs, and returns how many calls it compared.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import autograd_fb as torch
 import autograd_fb.testing.samples as samples_package
 from autograd_fb.aten.row import TABLE, Row
+from autograd_fb.kernels.namespace import raw_namespace
 from autograd_fb.testing.samples import SAMPLES, Sample
 
 try:
@@ -56,6 +58,8 @@ def ours(value: Any, requires_grad: bool = False, device: str = "cpu") -> Any:
         return made.requires_grad_() if requires_grad and value.dtype.kind in "fc" else made
     if isinstance(value, (list, tuple)):
         return type(value)(ours(v, requires_grad, device) for v in value)
+    if isinstance(value, torch.device):
+        return torch.device(device)
     return value
 
 
@@ -146,6 +150,13 @@ def assert_close(g: Any, e: Any, what: str, factor: float = 1.0) -> None:
 
 # --- forward
 
+Skip = Callable[[Sample], bool]
+REFUSALS = (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError, AttributeError)
+
+
+def no_skip(sample: Sample) -> bool:
+    return False
+
 
 def routes(row: Row) -> Iterator[tuple[str, Callable[..., Any]]]:
     """The ways a user reaches a row: the overload, the function, the method; those that PyTorch has too must exist."""
@@ -158,27 +169,67 @@ def routes(row: Row) -> Iterator[tuple[str, Callable[..., Any]]]:
             continue
         there = getattr(reference, "Tensor", None) if route == "method" else reference
         if hasattr(place, row.name) or hasattr(there, row.name):
-            yield route, getattr(place, row.name)
+            found = getattr(place, row.name)
+            yield route, found.fget if isinstance(found, property) else found
 
 
 def accepted(key: str, sample: Sample) -> Any:
     """PyTorch's result of a sample; the exception where PyTorch refuses it."""
     try:
         return quietly(their_op(key), *theirs(sample.args), **{k: theirs(v) for k, v in sample.kwargs.items()})
-    except (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except REFUSALS as error:
         return error
+
+
+def kernel_result(key: str, sample: Sample) -> Any:
+    """What the row's kernel (or composition) gives on raw arrays: the reference where PyTorch is not installed."""
+    binding = torch.as_tensor(np.zeros(())).binding
+    row, F = TABLE[key], raw_namespace(binding)
+    made = F._bound(row)(*sample.args, **sample.kwargs)
+    lift = lambda value: torch.as_tensor(np.asarray(value)) if hasattr(value, "dtype") else value
+    return tuple(map(lift, made)) if isinstance(made, (list, tuple)) else lift(made)
+
+
+def has_unset_values(key: str) -> bool:
+    """Whether the values of a result mean nothing: ``empty`` and its kind."""
+    return "empty" in TABLE[key].name
+
+
+def check_forward(key: str, dtype: str, skip: Skip = no_skip) -> int:
+    """Values, dtypes and shapes by every route, with NumPy's warnings as errors."""
+    row, count = TABLE[key], 0
+    for sample in samples_of(key, dtype):
+        expected = accepted(key, sample) if reference is not None else kernel_result(key, sample)
+        if isinstance(expected, Exception) or skip(sample):
+            continue
+        for route, fn in routes(row):
+            args = ours(sample.args)
+            if route == "method" and not (args and is_tensor(args[0])):
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                got = fn(*args, **{k: ours(v) for k, v in sample.kwargs.items()})
+            what = f"{key} by {route} on {dtype} [{sample.name}]"
+            if has_unset_values(key):
+                assert got.shape == tuple(expected.shape) and got.dtype.name == str(expected.dtype).removeprefix("torch."), what
+            else:
+                assert_same(got, expected, what, 10.0)
+            count += 1
+    return count
+
+
 
 
 # --- gradients
 
 
-def floating_leaves(values: Any) -> list[Any]:
+def leaves_of(args: Any) -> list[Any]:
     """The tensors among arguments that require grad."""
-    return [t for t in tensors_in(values) if t.requires_grad]
+    return [t for t in tensors_in(args) if t.requires_grad]
 
 
 def random_like(rng: Any, value: Any) -> Any:
-    """A cotangent for a result, of its shape and dtype."""
+    """A cotangent for a tensor, of its shape and dtype."""
     a = to_numpy(value)
     made = rng.uniform(-1.0, 1.0, size=a.shape)
     if a.dtype.kind == "c":
@@ -186,18 +237,149 @@ def random_like(rng: Any, value: Any) -> Any:
     return np.asarray(made).astype(a.dtype)
 
 
-def gradients(op: Callable[..., Any], args: Any, kwargs: dict[str, Any], cotangents: list[Any], lift: Callable[[Any], Any],
-              module: Any, create_graph: bool = False) -> tuple[list[Any], list[Any]]:  # fmt: skip
-    """The results that require grad and the gradients of all leaves (None for the unused)."""
-    results = [t for t in tensors_in(op(*args, **kwargs)) if t.requires_grad]
-    leaves = floating_leaves(args)
-    if not results or not leaves:
-        return results, []
-    if not cotangents:
-        rng = np.random.default_rng(7)
-        cotangents.extend(random_like(rng, r) for r in results)
-    given = [lift(c) for c in cotangents]
-    if create_graph:
-        given = [g.requires_grad_() for g in given]
-    grads = module.autograd.grad(results, leaves, given, allow_unused=True, create_graph=create_graph)
-    return results, [*grads] if not create_graph else [(g, given) for g in grads]
+class Side:
+    """One of the two implementations a gradient is computed with."""
+
+    def __init__(self, module: Any, lift: Callable[..., Any], op: Callable[..., Any]):
+        self.module, self.lift, self.op = module, lift, op
+
+    def call(self, sample: Sample, requires_grad: bool = True) -> tuple[Any, list[Any]]:
+        """The arguments and the results that require grad."""
+        args = self.lift(sample.args, requires_grad)
+        out = quietly(self.op, *args, **{k: self.lift(v) for k, v in sample.kwargs.items()})
+        return args, [t for t in tensors_in(out) if t.requires_grad]
+
+    def first(self, sample: Sample, cotangents: Sequence[Any]) -> list[Any]:
+        args, results = self.call(sample)
+        given = [self.lift(c) for c in cotangents]
+        return [*quietly(self.module.autograd.grad, results, leaves_of(args), given, allow_unused=True)]
+
+    def second(self, sample: Sample, cotangents: Sequence[Any]) -> list[Any]:
+        """Gradients of the gradients, with respect to the arguments and the cotangents."""
+        args, results = self.call(sample)
+        leaves, given = leaves_of(args), [self.lift(c).requires_grad_() for c in cotangents]
+        grads = quietly(self.module.autograd.grad, results, leaves, given, allow_unused=True, create_graph=True)
+        rng = np.random.default_rng(3)
+        weighted = [(g, random_like(rng, leaf)) for g, leaf in zip(grads, leaves, strict=True)]
+        weighted = [(g, c) for g, c in weighted if g is not None and g.requires_grad]
+        if not weighted:
+            return []
+        outputs, weights = [g for g, _ in weighted], [self.lift(c) for _, c in weighted]
+        return [*quietly(self.module.autograd.grad, outputs, leaves + given, weights, allow_unused=True)]
+
+
+def our_side(key: str) -> Side:
+    return Side(torch, ours, our_op(key))
+
+
+def their_side(key: str) -> Side:
+    return Side(reference, theirs, their_op(key))
+
+
+def cotangents_of(results: Sequence[Any]) -> list[Any]:
+    rng = np.random.default_rng(7)
+    return [random_like(rng, r) for r in results]
+
+
+def assert_same_gradients(got: Sequence[Any], expected: Sequence[Any], what: str, factor: float) -> None:
+    """Gradients agree, where none stands for zeros."""
+    if not got or not expected:
+        assert not any(g is not None and np.any(to_numpy(g)) for g in [*got, *expected]), f"{what}: one side has none"
+        return
+    for i, (g, e) in enumerate(zip(got, expected, strict=True)):
+        if g is None or e is None:
+            some = e if g is None else g
+            assert some is None or not np.any(to_numpy(some)), f"{what} [gradient {i}]: one side has none"
+        else:
+            assert_same(g, e, f"{what} [gradient {i}]", factor)
+
+
+def check_gradients(key: str, dtype: str, skip: Skip = no_skip) -> int:
+    """First derivatives in all differentiable arguments at once, and in each alone; results require grad alike."""
+    side, count = our_side(key), 0
+    for sample in samples_of(key, dtype):
+        if not sample.grad or skip(sample):
+            continue
+        what = f"gradient of {key} on {dtype} [{sample.name}]"
+        if reference is None:
+            count += finite_differences(key, sample, what)
+            continue
+        try:
+            _, their_results = their_side(key).call(sample)
+        except REFUSALS:
+            continue
+        args, results = side.call(sample)
+        assert len(results) == len(their_results), f"{what}: {len(results)} results require grad, not {len(their_results)}"
+        if not results or not leaves_of(args):
+            continue
+        cotangents = cotangents_of(their_results)
+        try:
+            expected = their_side(key).first(sample, cotangents)
+        except REFUSALS:
+            continue
+        assert_same_gradients(side.first(sample, cotangents), expected, what, 100.0)
+        one_at_a_time(side, sample, cotangents, expected, what)
+        count += 1
+    return count
+
+
+def one_at_a_time(side: Side, sample: Sample, cotangents: Sequence[Any], expected: Sequence[Any], what: str) -> None:
+    """The same gradients when only one argument requires grad (what is saved then differs)."""
+    if len(expected) < 2:
+        return
+    for i, wanted in enumerate(expected):
+        args = side.lift(sample.args)
+        floating = [t for t in tensors_in(args) if t.is_floating_point() or t.is_complex()]
+        leaf = floating[i].requires_grad_()
+        out = side.op(*args, **{k: side.lift(v) for k, v in sample.kwargs.items()})
+        results = [t for t in tensors_in(out) if t.requires_grad]
+        if len(results) != len(cotangents):
+            continue
+        given = [side.lift(c) for c in cotangents]
+        got = side.module.autograd.grad(results, [leaf], given, allow_unused=True)
+        assert_same_gradients(got, [wanted], f"{what}, alone {i}", 100.0)
+
+
+def check_second(key: str, dtype: str, skip: Skip = no_skip) -> int:
+    """Second derivatives: the gradient's own graph, against PyTorch's."""
+    count = 0
+    for sample in samples_of(key, dtype):
+        if not sample.grad or skip(sample):
+            continue
+        try:
+            args, results = their_side(key).call(sample)
+            if not results or not leaves_of(args):
+                continue
+            cotangents = cotangents_of(results)
+            expected = their_side(key).second(sample, cotangents)
+        except REFUSALS:
+            continue
+        got = our_side(key).second(sample, cotangents)
+        assert_same_gradients(got, expected, f"second derivative of {key} on {dtype} [{sample.name}]", 1000.0)
+        count += 1
+    return count
+
+
+def finite_differences(key: str, sample: Sample, what: str) -> int:
+    """Real arguments only: the directional derivative by central differences against the gradient's."""
+    side, rng, step = our_side(key), np.random.default_rng(5), 1e-6
+    args, results = side.call(sample)
+    if len(results) != 1 or any(t.is_complex() for t in tensors_in(args)):
+        return 0
+    (cotangent,) = cotangents_of(results)
+    grads = side.first(sample, [cotangent])
+    places = [i for i, a in enumerate(sample.args) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if len(places) != len(grads):
+        return 0
+    for place, grad in zip(places, grads, strict=True):
+        direction = random_like(rng, ours(sample.args[place]))
+        ends = []
+        for sign in (1.0, -1.0):
+            moved = list(sample.args)
+            moved[place] = sample.args[place] + sign * step * direction
+            (result,) = [t for t in tensors_in(side.op(*ours(tuple(moved)), **sample.kwargs)) if t.is_floating_point()][:1]
+            ends.append(float(np.sum(to_numpy(result) * cotangent)))
+        slope = (ends[0] - ends[1]) / (2 * step)
+        product = 0.0 if grad is None else float(np.sum(to_numpy(grad) * direction))
+        assert abs(slope - product) <= 1e-4 * (1 + abs(slope)), f"{what}: {product}, by differences {slope}"
+    return 1
