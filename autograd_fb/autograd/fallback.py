@@ -1,21 +1,22 @@
 """The autograd fallbacks: what an autograd key does for an op that has no derivative there.
 
 Note [Never lose a gradient silently]
-    A kernel registered to a device key alone computes on arrays and records nothing. If an input requires grad, the gradient
-    would end here without a word. The basic fallback, registered for every autograd key, lets the forward run and then
-    makes the loss visible where it happens, in backward:
+    A kernel registered to a device key alone computes on arrays and records nothing. If an input requires grad, the
+    gradient would end here without a word. The basic fallback, registered for every autograd key, lets the forward run
+    and then makes the loss visible where it happens, in backward:
 
     * an output that does not require grad gets a node that warns (or raises) and gives undefined gradients;
-    * an output that does require grad (the kernel was made of differentiable ops) keeps its right history and gets a hook that warns,
-      in softer words: it works today, by accident of how the kernel is written;
-    * what was written in place keeps its history too: the fallback does not know which of several mutable outputs the history
-      belongs to. The output and, for a view, its base get the hook;
+    * an output that does require grad (the kernel was made of differentiable ops) keeps its right history and gets a
+      hook that warns, in softer words: it works today, by accident of how the kernel is written;
+    * what was written in place keeps its history too: the fallback does not know which of several mutable outputs the
+      history belongs to. The output and, for a view, its base get the hook;
     * an op that mutates an argument and returns nothing has no output to hang a warning on: nothing is done.
 
-    Autograd is not excluded while the kernel runs (the redispatch goes below autograd, the thread's state stays), and so a composite
-    registered to a device still differentiates. That is PyTorch's behaviour, and programs rely on it.
+    Autograd is not excluded while the kernel runs (the redispatch goes below autograd, the thread's state stays), and
+    so a composite registered to a device still differentiates. That is PyTorch's behaviour, and programs rely on it.
 
-Which autograd keys: all of them, present and future; see `dispatch.variable_fallback`, which registers through this module's hook.
+Which autograd keys: all of them, present and future; see `dispatch.variable_fallback`, which registers through this
+module's hook.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ from typing import Any, NamedTuple
 
 from autograd_fb.autograd.derive import DIFFERENTIABLE_BITS
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, AFTER_AUTOGRAD, GRAD_MODE, REQUIRES_GRAD, DispatchKey, DispatchKeySet
+from autograd_fb.core.keys import (
+    AFTER_AD_INPLACE_OR_VIEW,
+    AFTER_AUTOGRAD,
+    GRAD_MODE,
+    REQUIRES_GRAD,
+    DispatchKey,
+    DispatchKeySet,
+)
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView, state
 from autograd_fb.dispatch.variable_fallback import set_autograd_hook
@@ -72,7 +80,10 @@ def _parse_mode(mode: str | AutogradFallbackMode) -> AutogradFallbackMode:
 
 
 def set_autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "backward") -> None:
-    """Set the mode for the whole process. ValueError for an unknown one. ``when="forward"`` makes mode error raise at the call."""
+    """Set the mode for the whole process; ``when="forward"`` makes mode error raise at the call.
+
+    ValueError for an unknown mode.
+    """
     parsed = _parse_mode(mode)
     if when not in ("backward", "forward"):
         raise ValueError(f"when={when!r}: expected 'backward' or 'forward'")
@@ -105,7 +116,7 @@ def autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "bac
 
 
 class FallbackEntry:
-    """One op and autograd key that went through the fallback with inputs that require grad: how often, and from where."""
+    """One op and autograd key that met the fallback with inputs that require grad: how often, and from where."""
 
     __slots__ = ("count", "key", "op", "registered_at", "sites_by_code")
 
@@ -121,7 +132,9 @@ class FallbackEntry:
 
     def __repr__(self) -> str:
         where = ", ".join(f"{site} ({n}x)" for site, n in self.sites.items())
-        return f"{self.op} [{self.key}]: {self.count} calls, kernel registered at {self.registered_at}; called at {where}"
+        return (
+            f"{self.op} [{self.key}]: {self.count} calls, kernel registered at {self.registered_at}; called at {where}"
+        )
 
 
 _report: dict[tuple[str, str], FallbackEntry] = {}
@@ -169,24 +182,27 @@ class Lost(NamedTuple):
 
     def text(self, carried: bool = False) -> str:
         """The warning or error; ``carried`` when the kernel did carry the gradient."""
-        name, ns = self.op.key, self.op.namespace
+        ns, name = self.op.namespace, self.op._opname
+        what = "this output carries a gradient of its own" if carried else "the gradient stops here and is undefined"
         lines = [
-            f"{name}: an autograd kernel was not registered to the Autograd key(s) ({self.key.name}) but a gradient is being sent through it "
-            f"({'this output carries a gradient of its own' if carried else 'the gradient stops here: it is undefined, and silently so but for this message'}).",
+            f"{self.op.key}: an autograd kernel was not registered to the Autograd key(s) ({self.key.name}) but a "
+            f"gradient is being sent through it ({what}).",
             f"  called at {site_text(self.code, self.lasti)}",
             f"  kernel registered at {self.kernel_site}",
             f"  inputs that required grad: {', '.join(self.inputs) or 'none any more'}",
         ]
         if carried:
-            lines.append("  The kernel returned a tensor with a history, so the gradient of this output is the kernel's own. It may be right "
-                         "today; whoever changes the kernel may lose it. Say what is meant:")
+            lines.append(
+                "  The kernel returned a tensor with a history, so the gradient of this output is the kernel's own. It "
+                "may be right today; whoever changes the kernel may lose it. Say what is meant:"
+            )
         lines += [
             "  If it is differentiable, give its derivative:",
-            f'    autograd_fb.library.register_autograd("{ns}::{self.op._opname}", backward, setup_context=setup_context)',
+            f'    autograd_fb.library.register_autograd("{ns}::{name}", backward, setup_context=setup_context)',
             "  If its kernel is made of differentiable ops, register it for all keys at once:",
-            f'    lib.impl("{self.op._opname}", fn, "CompositeImplicitAutograd")',
+            f'    lib.impl("{name}", fn, "CompositeImplicitAutograd")',
             "  If it has no derivative and this is to be silent:",
-            f'    lib.impl("{self.op._opname}", autograd_fb.library.fallthrough_kernel, "Autograd")',
+            f'    lib.impl("{name}", autograd_fb.library.fallthrough_kernel, "Autograd")',
         ]
         return "\n".join(lines)
 
@@ -270,7 +286,9 @@ def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[str, ...]:
             if value.node is not None:
                 names.append(argument.name)
         elif isinstance(value, (list, tuple)):
-            names += [f"{argument.name}[{i}]" for i, t in enumerate(value) if isinstance(t, Tensor) and t.node is not None]
+            names += [
+                f"{argument.name}[{i}]" for i, t in enumerate(value) if isinstance(t, Tensor) and t.node is not None
+            ]
     return tuple(names)
 
 
@@ -333,7 +351,9 @@ def _mark(results: Any, written: list[bool], lost: Lost, edges: tuple[Any, ...])
         written = written * len(results)
     node: WarnNotImplemented | None = None
     for value, is_written in zip(values, written, strict=False):
-        for t in (value,) if isinstance(value, Tensor) else tensors_in(value) if isinstance(value, (list, tuple)) else ():
+        for t in (
+            (value,) if isinstance(value, Tensor) else tensors_in(value) if isinstance(value, (list, tuple)) else ()
+        ):
             if not t.signature & DIFFERENTIABLE_BITS:
                 continue
             if t.requires_grad:
@@ -366,8 +386,9 @@ def _hook(t: Tensor, lost: Lost) -> None:
 def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:
     """Runs the forward; backward through any output raises (`autogradNotImplementedFallback`).
 
-    Register it for an op that must not be differentiated: ``lib.impl("foo", autograd_not_implemented_fallback, "Autograd")``.
-    Leaves that require grad and are modified in place raise before the kernel runs; in-place results get their history rebased.
+    Register it for an op that must not be differentiated: ``lib.impl("foo", autograd_not_implemented_fallback,
+    "Autograd")``. Leaves that require grad and are modified in place raise before the kernel runs; in-place results
+    get their history rebased.
     """
     values = (*args, *kwargs.values())
     inputs = tensors_in(values)
@@ -400,10 +421,12 @@ def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *a
     return results
 
 
-def autograd_not_implemented_inplace_or_view_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+def autograd_not_implemented_inplace_or_view_fallback(
+    keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any
+) -> Any:
     """Keeps versions and views for an op with a kernel of its own at ADInplaceOrView's place
-    (`autogradNotImplementedInplaceOrViewFallback`): arguments written to get their version counted, an output declared as an alias
-    becomes a view of the aliased input."""
+    (`autogradNotImplementedInplaceOrViewFallback`): arguments written to get their version counted, an output declared
+    as an alias becomes a view of the aliased input."""
     with AutoDispatchBelowADInplaceOrView():
         results = op.redispatch(DispatchKeySet(keyset.bits & AFTER_AD_INPLACE_OR_VIEW), *args, **kwargs)
     aliased: dict[frozenset[str], Tensor] = {}

@@ -95,7 +95,9 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         if save_self and taped:
             original = make(writer.binding.xp.asarray(self.array, copy=True), self.signature)
             original.node = self.node
-        shapes = tuple((v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in rules.tensors)
+        shapes = tuple(
+            (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in rules.tensors
+        )
         if builtin:
             compute(self, *rest)
             bump(self)
@@ -137,7 +139,8 @@ def specialize_out(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
 
     def refuse(*args: Any) -> Any:
         raise RuntimeError(
-            f"{op._opname}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+            f"{op._opname}(): functions with out=... arguments don't support automatic differentiation, but one of "
+            "the arguments requires grad."
         )
 
     return refuse

@@ -1,9 +1,9 @@
 """Which backend serves which device type and which array type; backends are loaded when first asked for.
 
 Note [Finding backends]
-    The backends that come with the project are named here, so that finding the CPU does not cost a scan of installed packages.
-    All others are entry points of the group ``autograd_fb.backends``, whose name is the device type they serve.
-    In a bare checkout the folder of the project's own backends is put on the path.
+    The backends that come with the project are named here, so that finding the CPU does not cost a scan of installed
+    packages. All others are entry points of the group ``autograd_fb.backends``, whose name is the device type they
+    serve. In a bare checkout the folder of the project's own backends is put on the path.
 """
 
 from __future__ import annotations
@@ -82,13 +82,14 @@ class _Signatures(dict[Any, int]):
                 self[native] = tensor_signature(self.binding.key, dtype.index)
                 return self[native]
         raise TypeError(
-            f"arrays of dtype {native} cannot be tensors (backend {self.binding.backend.name}); the supported ones are: "
+            f"arrays of dtype {native} cannot be tensors (backend {self.binding.backend.name}); the supported ones "
+            "are: "
             f"{', '.join(d.name for d in ALL_DTYPES)}."
         )
 
 
-BY_DEVICE: dict[str, Binding] = {}   # who makes new arrays
-BY_KEY: dict[str, Binding] = {}      # who serves those there are; both keep their last entry when a simulation ends
+BY_DEVICE: dict[str, Binding] = {}  # who makes new arrays
+BY_KEY: dict[str, Binding] = {}  # who serves those there are; both keep their last entry when a simulation ends
 BY_TYPE: dict[type, Binding] = {}
 CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 

@@ -22,9 +22,12 @@ from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
 
-# Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace", "out").
+# Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace",
+# "out").
 ON_BUILD: list[Callable[[OpOverload, str], None]] = []
-EXPLICIT, IMPLICIT, SELECT = (DispatchKey[n] for n in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "BackendSelect"))
+EXPLICIT, IMPLICIT, SELECT = (
+    DispatchKey[n] for n in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "BackendSelect")
+)
 VERSIONS = DispatchKey["ADInplaceOrView"]
 _built: set[str] = set()
 

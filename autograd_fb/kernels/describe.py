@@ -47,7 +47,8 @@ def kernel_of(row: Row, binding: Binding) -> Callable[..., Any]:
 
 
 def quiet_kernel(row: Row, binding: Binding, direct: bool = False) -> Callable[..., Any]:
-    """The same without the library's floating-point warnings; ``direct`` when a plan calls it. Views compute nothing."""
+    """The same without the library's floating-point warnings; ``direct`` when a plan calls it. Views compute
+    nothing."""
     kernel = kernel_of(row, binding)
     return kernel if row.is_view else binding.backend.quiet(kernel, direct)
 
@@ -69,7 +70,9 @@ def native_dtype(binding: Binding, dtype: DType | None) -> Any:
         return None
     have = binding.backend.traits.dtypes
     if have and dtype.name not in have:
-        raise NotImplementedError(f"backend '{binding.backend.name}' has no dtype {dtype!r}; it has: {', '.join(sorted(have))}")
+        raise NotImplementedError(
+            f"backend '{binding.backend.name}' has no dtype {dtype!r}; it has: {', '.join(sorted(have))}"
+        )
     return binding.backend.native_dtype(dtype)
 
 

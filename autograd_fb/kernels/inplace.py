@@ -20,7 +20,8 @@ Plan = Callable[..., Any]
 
 
 class RawCall:
-    """Calls a row's kernel with tensors unwrapped, promoted and on one device: the general form of what plans write out."""
+    """Calls a row's kernel with tensors unwrapped, promoted and on one device: the general form of what plans write
+    out."""
 
     __slots__ = ("binding", "call", "kernel", "named", "op", "row")
 
@@ -65,11 +66,15 @@ class RawCall:
         except (TypeError, ValueError) as error:
             if self.row.promotion is PLAIN:
                 raise
-            failed(self.op, error, [v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors])
+            failed(
+                self.op, error, [v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors]
+            )
 
     def _run(self, prepared: Sequence[Any], **extra: Any) -> Any:
         if isinstance(self.row.kernel, str):
-            return self.kernel(*(v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors), **extra)
+            return self.kernel(
+                *(v for v, n in zip(prepared, self.call.names, strict=False) if n in self.call.tensors), **extra
+            )
         positional, named = [], {}
         for argument, value in zip(self.call.arguments(), prepared, strict=False):
             if argument.kwarg_only:
@@ -98,7 +103,8 @@ def check_overlap(t: Tensor) -> None:
     geometry = t.binding.backend.geometry(t.array)
     if geometry is not None and has_internal_overlap(geometry[0], geometry[1]):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the "
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the "
             "tensor before performing the operation."
         )
 
@@ -106,7 +112,9 @@ def check_overlap(t: Tensor) -> None:
 def check_cast(result: Any, t: Tensor) -> None:
     source, target = t.binding.dtype(result.dtype), t.dtype
     if source is not target and not can_cast(source, target):
-        raise RuntimeError(f"result type {source.torch_name} can't be cast to the desired output type {target.torch_name}")
+        raise RuntimeError(
+            f"result type {source.torch_name} can't be cast to the desired output type {target.torch_name}"
+        )
 
 
 def bump(t: Tensor) -> None:
@@ -141,7 +149,11 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
     def run(self: Tensor, *rest: Any) -> None:
         prepared = raw.prepare((self, *rest))
         array = self.array
-        shapes = [v.shape for v, n in zip(prepared, raw.call.names, strict=False) if n in raw.call.tensors and v is not None and not isinstance(v, NUMBERS)]
+        shapes = [
+            v.shape
+            for v, n in zip(prepared, raw.call.names, strict=False)
+            if n in raw.call.tensors and v is not None and not isinstance(v, NUMBERS)
+        ]
         if direct and prepared[0] is array and self.base is None and all(s == array.shape or not s for s in shapes):
             raw.run(prepared, out=array)
             return
@@ -181,9 +193,12 @@ def resize_out(out: Tensor, result: Any) -> None:
         import warnings
 
         warnings.warn(
-            f"An output with one or more elements was resized since it had shape {list(out.array.shape)}, which does not match the required "
-            f"output shape {list(result.shape)}. This behavior is deprecated, and in a future release outputs will not be resized unless they "
-            "have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            f"An output with one or more elements was resized since it had shape {list(out.array.shape)}, which "
+            "does not match the required "
+            f"output shape {list(result.shape)}. This behavior is deprecated, and in a future release outputs will "
+            "not be resized unless they "
+            "have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero "
+            "elements with t.resize_(0).",
             UserWarning,
             stacklevel=2,
         )

@@ -74,8 +74,14 @@ class RawNamespace:
             def lift(v: Any) -> Any:
                 return wrap(v, binding) if isinstance(v, binding.array_types) else v
 
-            out = op.redispatch(DispatchKeySet(key), *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()})
-            return tuple(o.array if isinstance(o, Tensor) else o for o in out) if isinstance(out, tuple) else getattr(out, "array", out)
+            out = op.redispatch(
+                DispatchKeySet(key), *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()}
+            )
+            return (
+                tuple(o.array if isinstance(o, Tensor) else o for o in out)
+                if isinstance(out, tuple)
+                else getattr(out, "array", out)
+            )
 
         return through_user
 
@@ -119,7 +125,9 @@ def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callab
     return pair
 
 
-def _promoted(row: Row, kernel: Callable[..., Any], binding: Binding, tensors: list[bool], *args: Any, **kwargs: Any) -> Any:
+def _promoted(
+    row: Row, kernel: Callable[..., Any], binding: Binding, tensors: list[bool], *args: Any, **kwargs: Any
+) -> Any:
     """A pointwise kernel on raw arguments: cast only when their dtypes differ."""
     dtype, mixed = None, row.promotion is POINTWISE_FLOAT
     for a, is_tensor in zip(args, tensors, strict=False):
@@ -128,7 +136,9 @@ def _promoted(row: Row, kernel: Callable[..., Any], binding: Binding, tensors: l
             dtype = a.dtype
     if mixed:
         named = {a.name: kwargs.pop(a.name) for a in row.schema.arguments if a.is_tensor and a.name in kwargs}
-        arrays = promote([a for a, t in zip(args, tensors, strict=False) if t] + list(named.values()), binding, row.promotion)
+        arrays = promote(
+            [a for a, t in zip(args, tensors, strict=False) if t] + list(named.values()), binding, row.promotion
+        )
         rest = iter(arrays)
         args = tuple(next(rest) if t else a for a, t in zip(args, tensors, strict=False))
         kwargs.update({n: next(rest) for n in named})
@@ -143,7 +153,8 @@ def _with_native_dtype(kernel: Callable[..., Any], binding: Binding, *args: Any,
 
 
 class _Choose:
-    """The first overload that takes this many arguments with these names and kinds of values; remembered by their types."""
+    """The first overload that takes this many arguments with these names and kinds of values; remembered by their
+    types."""
 
     def __init__(self, rows: list[Row], calls: list[Callable[..., Any]]):
         self.rows, self.calls = rows, calls

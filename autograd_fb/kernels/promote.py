@@ -1,9 +1,9 @@
 """Bringing arguments to one dtype and one device before a kernel sees raw arrays.
 
 Note [Promotion is ours]
-    Libraries differ: NumPy widens a float32 vector by a 0-d float64 array, array-api-strict refuses int with float, JAX has its
-    own lattice. So the result dtype is computed here, by PyTorch's rule, and arrays are cast before the call. A plan whose
-    signature has one dtype and no Python number skips all of this.
+    Libraries differ: NumPy widens a float32 vector by a 0-d float64 array, array-api-strict refuses int with float,
+    JAX has its own lattice. So the result dtype is computed here, by PyTorch's rule, and arrays are cast before the
+    call. A plan whose signature has one dtype and no Python number skips all of this.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def single_dtype(signature: int) -> int | None:
 
 
 def same_device(tensors: Sequence[Any], name: str) -> int:
-    """The index of the device that all tensors are on, 0-d CPU tensors apart. RuntimeError in PyTorch's words if there are two."""
+    """The index of the device that all tensors are on, 0-d CPU tensors apart. RuntimeError in PyTorch's words if there
+    are two."""
     found: Any = None
     for t in tensors:
         if t is None or isinstance(t, NUMBERS):

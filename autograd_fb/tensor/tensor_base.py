@@ -61,7 +61,11 @@ def _binding(array: Any) -> Binding:
     found = registry.binding_of(array)
     if found is None:
         cpu = registry.load("cpu")  # NumPy's scalars are no arrays of it, but stand for 0-d ones
-        if hasattr(array, "dtype") and hasattr(array, "item") and isinstance(cpu.backend.as_array(array), cpu.array_types):
+        if (
+            hasattr(array, "dtype")
+            and hasattr(array, "item")
+            and isinstance(cpu.backend.as_array(array), cpu.array_types)
+        ):
             return cpu
         raise TypeError(f"no loaded backend knows arrays of type {type(array).__name__}")
     return found
@@ -105,5 +109,3 @@ def refresh(view: Tensor) -> None:
         generation = 0 if view.meta is None else view.meta.generation
         if generation != storage.rebased:
             renew.grad_fn(view)
-
-
