@@ -42,6 +42,17 @@ def is_identity(rule: Callable[..., Any]) -> bool:
         return False
 
 
+def constant_slope(rule: Callable[..., Any]) -> int | float | None:
+    """The value of a slope that asks for nothing and is a real number; None for one that is not, or refuses to be one."""
+    if parameters(rule) not in ([], ["F"]):
+        return None
+    try:
+        value = rule(*[None] * len(parameters(rule)))
+    except (RuntimeError, AttributeError):  # a derivative that is refused is refused in the backward
+        return None
+    return value if isinstance(value, (int, float)) else None
+
+
 class Rules:
     """The derivative rules of a row: which arguments have one, and what the rules need saved."""
 
@@ -174,8 +185,8 @@ class NodeWriter:
             else:
                 given.append(python_name(p))
         call = given[-1] if is_identity(rule) else f"rule{i}({', '.join(given)})"
-        if slope and parameters(rule) in ([], ["F"]):
-            constant = rule(*[None] * len(parameters(rule)))
+        constant = constant_slope(rule) if slope else None
+        if constant is not None:
             value = [f"        g_{names[0]} = " + {1: grad, -1: f"-{grad}"}.get(constant, f"{grad} * {constant!r}")]
         elif slope:
             (name,) = names
