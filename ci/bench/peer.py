@@ -110,8 +110,8 @@ def serve(name: str, threads: int) -> None:
     os.dup2(2, 1)  # what a framework prints must not get between the answers
     try:
         peer = Peer(name, threads)
-    except ImportError as error:
-        print(json.dumps({"error": f"{error}"}), file=answers)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)
         return
     print(json.dumps({"ready": name}), file=answers)
     for line in sys.stdin:

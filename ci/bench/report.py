@@ -103,6 +103,8 @@ def remarks(results: Sequence[Measured]) -> list[str]:
     if noisy:
         lines.append(f"The machine was noisy: the quartiles of the rounds lie more than {NOISY - 1:.0%} apart in {len(noisy)} of "
                      f"{len(results)} workloads ({', '.join(noisy[:5])}{', ...' if len(noisy) > 5 else ''}). Ratios there are rough.")
+    elif any(len(r) < 4 for m in results for r in m.rounds.values()):
+        lines.append("With fewer than four rounds nothing can be said about how noisy the machine was.")
     elif results:
         lines.append(f"The machine was quiet: in every workload the quartiles of the rounds lie within {NOISY - 1:.0%}.")
     return lines
