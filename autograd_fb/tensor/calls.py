@@ -144,6 +144,11 @@ def foreign_operand(name: str, self: Any, other: Any) -> Any:
     """A binary operator with something that is neither a tensor nor a Python number: a 0-d array counts as a number."""
     if getattr(other, "ndim", None) == 0 and hasattr(other, "item"):
         other = other.item()
+    elif name in ("eq", "ne") and hasattr(other, "__array_interface__"):  # NumPy leaves comparisons to us, the rest not
+        from autograd_fb.tensor.factory import as_tensor  # lazy: factories are made of calls
+
+        other = as_tensor(other)
+        return call(name, (self, other), {})
     return call(name, (self, other), {}) if isinstance(other, _NUMBERS) else NotImplemented
 
 
@@ -151,7 +156,9 @@ def _no_overload(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error
     given = ", ".join([*(_describe(a) for a in args), *(f"{k}={_describe(v)}" for k, v in kwargs.items())])
     lines = [f"{name}() received an invalid combination of arguments - got ({given}), but expected one of:"]
     for op in (find("aten", name) or {}).values():
-        arguments = [a for a in op._schema.arguments if a.name != "out"]
+        arguments = op._schema.arguments
+        if any(a.name == "out" and a.is_write for a in arguments):
+            continue
         lines.append(" * (" + ", ".join(f"{a.type} {a.name}" for a in arguments) + ")")
     return TypeError("\n".join(lines))
 
