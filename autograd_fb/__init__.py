@@ -17,6 +17,8 @@ from autograd_fb import cuda as cuda
 from autograd_fb import fft as fft
 from autograd_fb import library as library
 from autograd_fb import linalg as linalg
+from autograd_fb import nn as nn
+from autograd_fb import optim as optim
 from autograd_fb import random as random
 from autograd_fb import special as special
 from autograd_fb import testing as testing
@@ -89,6 +91,7 @@ from autograd_fb.tensor.factory import tensor as tensor
 from autograd_fb.tensor.functions import *
 from autograd_fb.tensor.interop import from_numpy as from_numpy
 from autograd_fb.tensor.printing import set_printoptions as set_printoptions
+from autograd_fb.tensor.python_forms import *
 from autograd_fb.tensor.tensor import Tensor as Tensor
 
 _backends.load("cpu")

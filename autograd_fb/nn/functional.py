@@ -14,6 +14,7 @@ from autograd_fb.nn._losses import __all__ as _LOSSES
 from autograd_fb.nn._resize import interpolate, upsample
 from autograd_fb.tensor.calls import plans as _op
 from autograd_fb.tensor.functions import (
+    celu_,
     channel_shuffle,
     cosine_similarity,
     hardshrink,
@@ -21,6 +22,8 @@ from autograd_fb.tensor.functions import (
     pixel_shuffle,
     pixel_unshuffle,
     prelu,
+    relu_,
+    selu_,
     zeros_like,
 )
 from autograd_fb.tensor.tensor import Tensor
@@ -450,7 +453,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     return input / mean.mul(alpha).add(k).pow(beta)
 
 
-celu_, selu_, relu_ = _in_place["celu"].op, _in_place["selu"].op, _in_place["relu"].op
 __all__ = [
     *_LOSSES, "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "alpha_dropout",
     "avg_pool1d", "avg_pool2d", "batch_norm", "bilinear", "celu", "celu_", "channel_shuffle", "conv1d", "conv2d", "conv3d",
