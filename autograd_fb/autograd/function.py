@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.autograd.saved import ResultRef, released, result_of
+from autograd_fb.autograd.saved import ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
@@ -28,9 +30,9 @@ class FunctionCtx:
 
         Call it at most once, from ``forward`` or ``setup_context``. TypeError for what is no tensor.
         """
-        for t in tensors:
+        for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
         self.to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
@@ -39,15 +41,24 @@ class FunctionCtx:
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Say which inputs ``forward`` modified in place; each must also be returned."""
-        self.dirty_tensors = tensors
+        self.dirty_tensors = _tensors(tensors, "mark_dirty can only accept variables, but argument")
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say which outputs have no gradient."""
-        self.non_differentiable = tensors
+        self.non_differentiable = _tensors(tensors, "mark_non_differentiable only accepts variable arguments, but got")
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether ``backward`` gets zeros (the default) or None for outputs that no gradient reached."""
-        self.materialize_grads = bool(value)
+        if not isinstance(value, bool):
+            raise TypeError(f"set_materialize_grads: expected a bool, but got {type(value).__name__}")
+        self.materialize_grads = value
+
+
+def _tensors(values: tuple[Any, ...], complaint: str) -> tuple[Tensor, ...]:
+    for i, t in enumerate(values):
+        if not isinstance(t, Tensor):
+            raise RuntimeError(f"{complaint} {i} is of type {type(t).__name__}")
+    return values
 
 
 class FunctionNode(Node, FunctionCtx):
@@ -75,8 +86,6 @@ class FunctionNode(Node, FunctionCtx):
             released(self)
         if self.saved is None:
             return tuple(self.to_save)
-        from autograd_fb.autograd.saved import check_versions
-
         check_versions(self)
         return tuple(result_of(self, t) if type(t) is ResultRef else t for t in self.saved)
 
@@ -87,6 +96,10 @@ class FunctionNode(Node, FunctionCtx):
 
     def name(self) -> str:
         return type(self).__name__
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[Any, ...]:
+        return tuple(self.saved or ())
 
     def __str__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
@@ -120,11 +133,11 @@ class FunctionNode(Node, FunctionCtx):
         for i, (r, is_tensor) in enumerate(zip(results, self.has_tensors, strict=True)):
             if r is not None and not is_tensor:
                 raise RuntimeError(
-                    f"function {self.name()} returned a gradient different from None at position {i + 1}, but the corresponding "
+                    f"function {self.name()} returned a gradient different than None at position {i + 1}, but the corresponding "
                     "forward input was not a Variable"
                 )
             if r is not None and not isinstance(r, Tensor):
-                raise TypeError(f"expected Variable or None (got {type(r).__name__})")
+                raise RuntimeError(f"expected Variable or None (got {type(r).__name__})")
         return tuple(
             None if results[i] is None or edge is None else _fitted(self, k, results[i], like)
             for k, (i, like, edge) in enumerate(zip(self.places, self.inputs_like, self.edges, strict=True))
@@ -197,9 +210,11 @@ class Function(metaclass=_Meta):
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        raise RuntimeError(
+        warnings.warn(
             f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on "
-            "the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch."
+            "the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -232,6 +247,8 @@ class Function(metaclass=_Meta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record the step."""
+        if kwargs:
+            args, kwargs = _positional(cls, args, kwargs)
         ctx = cls._node()
         tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
@@ -259,13 +276,17 @@ class Function(metaclass=_Meta):
         return _finish(ctx, [t for _, t in tensors], outputs, recorded)
 
 
+def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments given by name, by position: each is one that backward returns a gradient for."""
+    takes_ctx = cls.setup_context is Function.setup_context
+    bound = inspect.signature(cls.forward).bind(*((None,) if takes_ctx else ()), *args, **kwargs)
+    return bound.args[1:] if takes_ctx else bound.args, bound.kwargs
+
+
 def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: bool) -> Any:
     """The outputs in their place in the graph, and what was saved made safe."""
-    single = not isinstance(outputs, (tuple, list))
+    single = not isinstance(outputs, tuple)
     values = [outputs] if single else list(outputs)
-    for v in values:
-        if single and v is not None and not isinstance(v, Tensor):
-            raise TypeError(f"{ctx.name()}.forward: expected Tensor or tuple of Tensor (got {type(v).__name__}) for return value 0")
     ctx.num_outputs = 1 if len(values) == 1 else -1  # type: ignore[misc]
     ctx.outputs_like = [(v.array.shape, v.dtype, v.device) if isinstance(v, Tensor) else None for v in values]
     dirty = {id(t) for t in ctx.dirty_tensors}
@@ -278,10 +299,17 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
                 "must all be outputs of the Function."
             )
         if recorded:
-            check_inplace(t, t.requires_grad or True)
+            if t.requires_grad and t.is_leaf:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+            check_inplace(t, True)
         bump(t)
     ids = {id(t) for t in inputs}
-    placed = [_place(ctx, v, nr, ids, dirty, fixed, recorded) if isinstance(v, Tensor) else v for nr, v in enumerate(values)]
+    views = sum(isinstance(v, Tensor) and id(v) not in dirty and (id(v) in ids or v.base is not None) for v in values)
+    creation = "multi_output" if views > 1 else "custom"
+    placed = [
+        _place(ctx, v, nr, ids, id(v) in dirty, id(v) in fixed, recorded, creation) if isinstance(v, Tensor) else v
+        for nr, v in enumerate(values)
+    ]
     if recorded:
         _save(ctx, values, placed)
     ctx.to_save = () if recorded else ctx.to_save
@@ -289,22 +317,25 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     return placed[0] if single else tuple(placed)
 
 
-def _place(ctx: FunctionNode, out: Tensor, nr: int, inputs: set[int], dirty: set[int], fixed: set[int], recorded: bool) -> Tensor:
+def _place(
+    ctx: FunctionNode, out: Tensor, nr: int, inputs: set[int], dirty: bool, fixed: bool, recorded: bool, creation: str
+) -> Tensor:
+    """An output in its place in the graph; an input that was returned as it is becomes a view of itself."""
     is_input, differentiable = id(out) in inputs, out.dtype.is_floating_point or out.dtype.is_complex
-    if id(out) in dirty:
-        if recorded and id(out) not in fixed:
+    if dirty:
+        if recorded and not fixed:
             rebase(out, ctx, nr)
         return out
     if is_input:
         out = make_view(out.array, out, out.signature & ~REQUIRES_GRAD)
-    if id(out) in fixed or not recorded or not differentiable:
+    if fixed or not recorded or not differentiable:
         return out if not is_input else _detached(out)
     if out.requires_grad and not is_input:
         out = out.detach()
     out.node = edge_of(ctx, nr)
     out.signature |= REQUIRES_GRAD
     if out.base is not None:
-        out.meta = AutogradMeta(0 if out.storage is None else out.storage.rebased, "custom")
+        out.meta = AutogradMeta(0 if out.storage is None else out.storage.rebased, creation)
         out.signature |= IS_VIEW
     return out
 
@@ -326,8 +357,6 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
         else:
             saved.append(t)
     ctx.saved = tuple(saved)
-    from autograd_fb.autograd.saved import versions_of
-
     ctx.versions = versions_of(ctx.saved)
 
 

@@ -130,7 +130,7 @@ class CopySlices(StridedNode):
         inner.release()
 
     def name(self) -> str:
-        return "CopySlices"
+        return "torch::autograd::CopySlices"
 
 
 def gradient_edge(t: Tensor) -> Node | Output | None:
@@ -179,15 +179,25 @@ def renew_grad_fn(view: Tensor) -> None:
 renew.grad_fn = renew_grad_fn
 
 
+def _function_name(t: Tensor) -> str:
+    """What made a tensor: the name of its node, or of the custom Function."""
+    node = t.grad_fn
+    if node is None:
+        return "a function"
+    forward = getattr(node, "_forward_cls", None)
+    return node.name() if forward is None else str(forward.__name__)
+
+
 def check_inplace(t: Tensor, recorded: bool) -> None:
     """RuntimeError, before anything is written, for what may not be modified in place."""
     if not recorded:
         return
     if t.base is not None:
         creation = "" if t.meta is None else t.meta.creation
+        made_by = f"Output {t.output_nr} of {_function_name(t)} is a view and is being modified inplace."
         if creation == "multi_output":
             raise RuntimeError(
-                f"Output {t.output_nr} of {t.grad_fn.name() if t.grad_fn else 'a function'} is a view and is being modified inplace. This view is the "
+                f"{made_by} This view is the "
                 "output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should "
                 "replace the inplace operation by an out-of-place one."
             )
@@ -199,7 +209,7 @@ def check_inplace(t: Tensor, recorded: bool) -> None:
             )
         if creation == "custom":
             raise RuntimeError(
-                "Output 0 of a custom Function is a view and is being modified inplace. This view was created inside a custom Function (or because "
+                f"{made_by} This view was created inside a custom Function (or because "
                 "an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the "
                 "custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
             )

@@ -10,10 +10,11 @@ Note [Who owns a node]
 from __future__ import annotations
 
 import threading
+from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from autograd_fb.dispatch.state import changed
+from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Hooks, Node, Output
 
 
@@ -23,6 +24,20 @@ class Values(Protocol):
     def add(self, a: Any, b: Any) -> Any: ...
     def to_tensor(self, array: Any) -> Any: ...
     def to_array(self, tensor: Any) -> Any: ...
+    def check_hook(self, fn: Any, given: Any, answer: Any) -> None: ...
+
+
+class Watch(Protocol):
+    """Who runs the steps of every node while something is to be looked at: anomaly mode."""
+
+    def step(self, node: Node, grad: Any, record: bool) -> Any: ...
+
+
+class _Watching:
+    watch: Watch | None = None
+
+
+watching = _Watching()
 
 
 class Task:
@@ -31,17 +46,21 @@ class Task:
     __slots__ = ("borrowed", "callbacks", "claimed", "done", "keep_graph", "thread")
 
     def __init__(self, keep_graph: bool):
-        self.thread, self.keep_graph = threading.get_ident(), keep_graph
+        self.thread, self.keep_graph = running.identity, keep_graph
         self.done = threading.Event()
         self.claimed: list[Node] = []
         self.borrowed: list[tuple[Node, Any, int, Any]] = []
         self.callbacks: list[Callable[[], None]] = []
 
 
+MAX_DEPTH = 40  # runs nested in a thread before further ones get a thread with a stack of their own
+
+
 class _Running(threading.local):
     def __init__(self) -> None:
         self.tasks: list[Task] = []
-        self.node: list[Node] = []
+        self.inherited = 0  # how many of them run in the threads this one was started from
+        self.identity: object = object()  # of the user's thread, which threads started for nested runs share
 
 
 running = _Running()
@@ -158,6 +177,42 @@ def run(
     Without ``captures`` leaves accumulate. With them, the gradients that arrive at those (node, output number) pairs are returned in
     the order of their positions and only the nodes on the way run. ``record`` runs the rules over tensors, in grad mode.
     """
+    args = (roots, grads, values, captures, keep_graph, record)
+    if len(running.tasks) - running.inherited < MAX_DEPTH:
+        return _run(*args)
+    return _run_in_thread(args)
+
+
+def _run_in_thread(args: tuple[Any, ...]) -> list[Any]:
+    """A run nested too deep for this thread's stack, in a thread of its own that stands for this one."""
+    outcome: list[Any] = []
+    tasks, identity, before = list(running.tasks), running.identity, state.snapshot()
+
+    def target() -> None:
+        running.tasks, running.inherited, running.identity = tasks, len(tasks), identity
+        state.restore(before)
+        try:
+            outcome.append(_run(*args))
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
+            outcome.append(error)
+
+    thread = threading.Thread(target=target, name="autograd_fb backward")
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    found: list[Any] = outcome[0]
+    return found
+
+
+def _run(
+    roots: Sequence[Node | Output],
+    grads: Sequence[Any],
+    values: Values,
+    captures: dict[tuple[Node, int], int] | None,
+    keep_graph: bool,
+    record: bool,
+) -> list[Any]:
     task = Task(keep_graph)
     starts = [r.node if type(r) is Output else r for r in roots]
     parents: dict[Node, list[Node]] | None = None if captures is None else {}
@@ -190,29 +245,28 @@ def _loop(
     needed: set[Node] | None,
     record: bool,
 ) -> None:
-    ready: list[Node] = []
-    for node in starts:
-        if node.pending == 0 and node not in ready:
-            ready.append(node)
+    ready = sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
     captured_nodes = {node for node, _ in captures}
-    keep = task.keep_graph
-    add = values.add
-    while ready:
-        if len(ready) > 1:
-            ready.sort(key=_sequence)  # later steps first, as PyTorch does: hooks see the same order
+    keep, add, watch = task.keep_graph, values.add, watching.watch
+    results: Any
+    while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
         node = ready.pop()
         grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
-            results: Any = (None,) * len(node.edges)
-        elif node.hooks is not None or node in captured_nodes:
+            continue  # nothing wanted lies behind it
+        if node.hooks is not None or node in captured_nodes:
             results = _run_with_hooks(node, grad, values, captures, found, needed, record)
+            if results is None:
+                continue
         elif grad is None and not node.takes_undefined:
             results = (None,) * len(node.edges)
+        elif watch is not None:
+            results = watch.step(node, grad, record)
         elif record:
             results = node.apply_tensors(grad)
         else:
             results = node.apply_raw(grad)
-        if not keep:
+        if not keep and node.saved:
             node.release()
         for n, g in zip(node.edges, results):  # noqa: B905 (a leaf has neither edges nor results)
             if n is None:
@@ -223,14 +277,90 @@ def _loop(
                 n = n.node if type(n) is Output else n
             elif g is not None:
                 n.buffer = g if n.buffer is None else add(n.buffer, g)
-            if n.pending == 1:
-                ready.append(n)
-            else:
+            if n.pending != 1:
                 n.pending -= 1
+            elif ready:
+                insort(ready, n, key=_sequence)
+            else:
+                ready.append(n)
+        results = g = None  # leaves count who holds their gradient: not this loop
 
 
 def _sequence(node: Node) -> int:
     return node.sequence
+
+
+class _Step:
+    """A node's step with everything around it: tensor hooks, captures, retained gradients, pre-hooks, post-hooks."""
+
+    __slots__ = ("grads", "hooks", "node", "record", "values")
+
+    def __init__(self, node: Node, grad: Any, values: Values, record: bool):
+        single = node.num_outputs == 1
+        self.grads: list[Any] = [grad] if single else (list(grad) if grad is not None else [None] * node.outputs())
+        self.node, self.values, self.record = node, values, record
+        self.hooks = node.hooks or Hooks()
+
+    def wrap(self, g: Any) -> Any:
+        return g if g is None or self.record else self.values.to_tensor(g)
+
+    def unwrap(self, g: Any) -> Any:
+        return g if g is None or self.record else self.values.to_array(g)
+
+    def tensor_hooks(self) -> None:
+        for nr, table in self.hooks.tensor.items():
+            for fn in list(table.values()):
+                if self.grads[nr] is not None or getattr(fn, "takes_undefined", False):
+                    given = self.wrap(self.grads[nr])
+                    answer = fn(given)
+                    if answer is not None:
+                        self.values.check_hook(fn, given, answer)
+                        self.grads[nr] = self.unwrap(answer)
+
+    def capture(self, captures: dict[tuple[Node, int], int], found: list[Any]) -> None:
+        for nr, g in enumerate(self.grads):
+            position = captures.get((self.node, nr))
+            if position is not None:
+                found[position] = g
+
+    def retain(self) -> None:
+        for nr, keep in self.hooks.retain.items():
+            if self.grads[nr] is not None:
+                keep(self.wrap(self.grads[nr]))
+
+    def apply(self) -> tuple[Any, ...]:
+        node, grads = self.node, self.grads
+        for fn in list(self.hooks.pre.values()):
+            answer = fn(tuple(self.wrap(g) for g in grads))
+            if answer is not None:
+                grads[:] = self._several(fn, answer, len(grads))
+        if all(g is None for g in grads) and not node.takes_undefined:
+            results: tuple[Any, ...] = (None,) * len(node.edges)
+        else:
+            value = grads[0] if node.num_outputs == 1 else grads
+            if watching.watch is not None:
+                results = tuple(watching.watch.step(node, value, self.record))
+            else:
+                results = tuple(node.apply_tensors(value) if self.record else node.apply_raw(value))
+        for fn in list(self.hooks.post.values()):
+            answer = fn(tuple(self.wrap(g) for g in results), tuple(self.wrap(g) for g in grads))
+            if answer is not None:
+                results = tuple(self._several(fn, answer, len(results)))
+        return results
+
+    def _several(self, fn: Any, answer: Any, expected: int) -> list[Any]:
+        if not isinstance(answer, tuple):
+            raise TypeError(f"expected tuple, but hook returned '{type(answer).__name__}'")
+        if len(answer) != expected:
+            raise RuntimeError(
+                f"hook '{hook_name(fn)}' has returned an incorrect number of values (got {len(answer)}, but expected {expected})"
+            )
+        return [self.unwrap(g) for g in answer]
+
+
+def hook_name(fn: Any) -> str:
+    """What an error about a hook calls it."""
+    return str(getattr(fn, "__name__", type(fn).__name__))
 
 
 def _run_with_hooks(
@@ -242,42 +372,18 @@ def _run_with_hooks(
     needed: set[Node] | None,
     record: bool,
 ) -> Any:
-    """A node's step with everything around it: tensor hooks, captures, retained gradients, pre-hooks, post-hooks."""
-    single = node.num_outputs == 1
-    grads = [grad] if single else (list(grad) if grad is not None else [None] * node.outputs())
-    wrap = (lambda g: g) if record else (lambda g: None if g is None else values.to_tensor(g))
-    unwrap = (lambda g: g) if record else (lambda g: None if g is None else values.to_array(g))
-    hooks = node.hooks or Hooks()
-    for nr, table in hooks.tensor.items():
-        for fn in list(table.values()):
-            if grads[nr] is not None or getattr(fn, "takes_undefined", False):
-                grads[nr] = _replaced(fn(wrap(grads[nr])), grads[nr], unwrap)
-    for nr, g in enumerate(grads):
-        position = captures.get((node, nr))
-        if position is not None:
-            found[position] = g
-    for nr, keep in hooks.retain.items():
-        if grads[nr] is not None:
-            keep(wrap(grads[nr]))
-    if needed is not None and not any(
-        (e.node if type(e) is Output else e) in needed for e in node.edges if e is not None
-    ):
-        return (None,) * len(node.edges)
-    for fn in list(hooks.pre.values()):
-        answer = fn(tuple(wrap(g) for g in grads))
-        if answer is not None:
-            grads = [unwrap(g) for g in answer] if isinstance(answer, tuple) else [unwrap(answer)]
-    if all(g is None for g in grads) and not node.takes_undefined:
-        results: tuple[Any, ...] = (None,) * len(node.edges)
-    else:
-        value = grads[0] if single else grads
-        results = tuple(node.apply_tensors(value) if record else node.apply_raw(value))
-    for fn in list(hooks.post.values()):
-        answer = fn(tuple(wrap(g) for g in results), tuple(wrap(g) for g in grads))
-        if answer is not None:
-            results = tuple(unwrap(g) for g in answer) if isinstance(answer, tuple) else (unwrap(answer),)
-    return results
+    """A node's step, with hooks; None for a captured node that does not itself run, as nothing wanted lies behind it.
 
-
-def _replaced(answer: Any, old: Any, unwrap: Callable[[Any], Any]) -> Any:
-    return old if answer is None else unwrap(answer)
+    Note [Captures and hooks]
+        As in PyTorch, what `grad` returns for a tensor includes what its hooks made of the gradient, unless the node behind
+        the tensor has to run as well: then it is the gradient that arrived.
+    """
+    step = _Step(node, grad, values, record)
+    goes_on = needed is None or any((e.node if type(e) is Output else e) in needed for e in node.edges if e is not None)
+    if goes_on:
+        step.capture(captures, found)
+    step.tensor_hooks()
+    if not goes_on:
+        step.capture(captures, found)
+    step.retain()
+    return step.apply() if goes_on else None

@@ -82,6 +82,11 @@ class Node:
     def _sequence_nr(self) -> int:
         return self.sequence
 
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dict for the user's own notes about this node."""
+        return self.hook_table().metadata
+
     def site(self) -> str:
         """``file:line`` of the call that made this node; empty when it was not recorded."""
         if self.code is None:
@@ -129,7 +134,7 @@ def edge_of(node: Node, nr: int) -> Node | Output:
 class Hooks:
     """What runs around a node: on the gradient of one output, retained gradients, before and after the node."""
 
-    __slots__ = ("capture", "post", "post_accumulate", "pre", "retain", "tensor")
+    __slots__ = ("metadata", "post", "post_accumulate", "pre", "retain", "tensor")
 
     def __init__(self) -> None:
         self.tensor: OrderedDict[int, OrderedDict[int, Any]] = OrderedDict()  # output number -> hooks of the tensor
@@ -137,6 +142,7 @@ class Hooks:
         self.pre: OrderedDict[int, Any] = OrderedDict()
         self.post: OrderedDict[int, Any] = OrderedDict()
         self.post_accumulate: OrderedDict[int, Any] = OrderedDict()
+        self.metadata: dict[Any, Any] = {}  # the user's own
 
 
 class Handle:

@@ -1,17 +1,45 @@
-"""`backward` and `grad`: checking roots and gradients, running the engine, adding to leaves."""
+"""`backward` and `grad`: checking roots and gradients, running the engine, adding to leaves.
+
+Note [Who owns a gradient]
+    The first gradient of a leaf becomes its `grad` without a copy where nobody else holds the array: the engine drops
+    its own references before it calls, so the array's reference count tells. How many references the call itself makes
+    depends on the interpreter, so it is measured once, by sending an array through a graph of two nodes.
+"""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.core.keys import REQUIRES_GRAD
-from autograd_fb.dispatch.state import state
+from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
-from autograd_fb.graph.node import Node, Output
-from autograd_fb.tensor.storage import AccumulateGrad, _accumulate
+from autograd_fb.graph.node import Node, Output, edge_of
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, share, wrap
+
+
+class GradientEdge:
+    """A place in the graph that gradients are sent to or asked for: a node and the number of one of its outputs.
+
+    ``like`` is a tensor of that place's shape and dtype, where known; it is not kept alive as part of the graph.
+    """
+
+    __slots__ = ("like", "node", "output_nr")
+
+    def __init__(self, node: Node, output_nr: int, like: Tensor | None = None):
+        self.node, self.output_nr = node, output_nr
+        self.like = None if like is None else like.detach()
+
+    @property
+    def requires_grad(self) -> bool:
+        return True
+
+    def __iter__(self) -> Any:
+        return iter((self.node, self.output_nr))
 
 
 class TensorValues:
@@ -29,6 +57,21 @@ class TensorValues:
     def to_array(tensor: Any) -> Any:
         return tensor.array if isinstance(tensor, Tensor) else tensor
 
+    @staticmethod
+    def check_hook(fn: Any, given: Any, answer: Any) -> None:
+        """TypeError or RuntimeError for what a tensor's hook may not return."""
+        if not isinstance(answer, Tensor):
+            raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
+        if given is None:
+            return
+        if tuple(answer.array.shape) != tuple(given.array.shape):
+            raise RuntimeError(f"hook '{engine.hook_name(fn)}' has changed the size of value")
+        if answer.dtype is not given.dtype or answer.device != given.device:
+            raise RuntimeError(
+                f"hook '{engine.hook_name(fn)}' has changed the type of value (was {given.dtype.type_string} got "
+                f"{answer.dtype.type_string}; devices {given.device} and {answer.device})"
+            )
+
 
 class RecordedValues(TensorValues):
     """The same when the backward itself is recorded: gradients are tensors."""
@@ -41,10 +84,10 @@ class RecordedValues(TensorValues):
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
-    return (value,) if isinstance(value, Tensor) else tuple(value)
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
-def first_gradient(root: Tensor, given: Tensor | None, what: str = "outputs") -> Tensor:
+def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor:
     """The gradient a root starts with: the one given, checked; 1 for scalars."""
     if given is None:
         if root.numel() != 1:
@@ -52,43 +95,89 @@ def first_gradient(root: Tensor, given: Tensor | None, what: str = "outputs") ->
         if not root.dtype.is_floating_point:
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype!r}")
         b = root.binding
-        return wrap(b.xp.ones(tuple(root.array.shape), dtype=root.array.dtype, device=b.backend.native_device(b.backend.device_index(root.array))), b)
+        device = b.backend.native_device(b.backend.device_index(root.array))
+        return wrap(b.xp.ones(tuple(root.array.shape), dtype=root.array.dtype, device=device), b)
     if not isinstance(given, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
     if tuple(given.array.shape) != tuple(root.array.shape):
         raise RuntimeError(
-            f"Mismatch in shape: grad_output[0] has a shape of {given.shape} and output[0] has a shape of {root.shape}."
+            f"Mismatch in shape: grad_output[{index}] has a shape of {given.shape} and output[{index}] has a shape of {root.shape}."
         )
     if given.device != root.device:
-        raise RuntimeError(f"invalid gradient at index 0 - expected device {root.device} but got {given.device}")
+        raise RuntimeError(f"invalid gradient at index {index} - expected device {root.device} but got {given.device}")
     if given.dtype.is_complex != root.dtype.is_complex:
         raise RuntimeError(
-            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: grad_output[0] "
-            f"has a dtype of {given.dtype!r} and output[0] has a dtype of {root.dtype!r}."
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{index}] has a dtype of {given.dtype!r} and output[{index}] has a dtype of {root.dtype!r}."
         )
     return given
 
 
-def _roots(tensors: Sequence[Tensor], gradients: Sequence[Any], record: bool) -> tuple[list[Any], list[Any]]:
+def _gradient_of_edge(edge: GradientEdge, given: Any, index: int) -> Tensor:
+    if edge.like is not None:
+        return first_gradient(edge.like, given, index)
+    if not isinstance(given, Tensor):
+        raise RuntimeError("a GradientEdge made by hand does not tell its shape: pass the gradient it starts with")
+    return given
+
+
+def _check_roots(tensors: Sequence[Any]) -> None:
+    for t in tensors:
+        if not isinstance(t, (Tensor, GradientEdge)):
+            raise TypeError(f"expected Tensors or GradientEdges to differentiate, but got {type(t).__name__}")
+
+
+def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tuple[list[Any], list[Any]]:
+    """The nodes the gradients are sent to first, and those gradients: arrays, or tensors when recording."""
+    if len(gradients) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+        if isinstance(t, GradientEdge):
+            grad = _gradient_of_edge(t, g, i)
+            nodes.append(edge_of(t.node, t.output_nr))
+            grads.append(grad if record else grad.array)
+            continue
         if not t.requires_grad:
             if g is None and t.numel() != 1:
                 first_gradient(t, g)
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        grad = first_gradient(t, g)
+        grad = first_gradient(t, g, i)
         nodes.append(t.node)
-        value: Any = grad if record else grad.array
-        if not record and value.dtype != t.array.dtype:
-            value = t.binding.xp.astype(value, t.array.dtype)
-        grads.append(value)
+        if grad.dtype is not t.dtype:
+            grad = call("to", (grad, t.dtype), {}) if record else wrap(t.binding.xp.astype(grad.array, t.array.dtype), t.binding)
+        grads.append(grad if record else grad.array)
     return nodes, grads
 
 
-def _place(t: Tensor) -> tuple[Node, int]:
+def _place(t: Any) -> tuple[Node, int]:
+    if isinstance(t, GradientEdge):
+        return t.node, t.output_nr
     node = t.node
     assert node is not None
-    return (node.node, node.nr) if type(node) is Output else (node, 0)  # type: ignore[return-value]
+    return (node.node, node.nr) if type(node) is Output else (node, 0)
+
+
+def _wanted(inputs: Any) -> tuple[Any, ...]:
+    """The tensors gradients are asked for. RuntimeError for what cannot have one."""
+    wanted = _as_tuple(inputs)
+    for t in wanted:
+        if not isinstance(t, (Tensor, GradientEdge)):
+            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
+    return wanted
+
+
+def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
+    values = RecordedValues if record else TensorValues
+    first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
+    quietly = _plainly if first is None else first.binding.quietly
+    found: list[Any] = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record)
+    return found
+
+
+def _plainly(fn: Any, *args: Any, **kwargs: Any) -> Any:
+    return fn(*args, **kwargs)
 
 
 def backward(
@@ -111,38 +200,53 @@ def backward(
     >>> x.grad
     tensor([3., 3.])
     """
-    roots = _as_tuple(tensors)
+    if grad_variables is not None:
+        grad_tensors = _old_name(grad_tensors, grad_variables)
     if inputs is not None and len(_as_tuple(inputs)) == 0:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    gradients = _as_tuple(grad_tensors if grad_tensors is not None else grad_variables) or (None,) * len(roots)
-    if len(gradients) != len(roots):
-        raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
-    keep = create_graph if retain_graph is None else retain_graph
+    roots = _as_tuple(tensors)
+    gradients = _as_tuple(grad_tensors) or (None,) * len(roots)
+    keep = create_graph if retain_graph is None else bool(retain_graph)
     nodes, grads = _roots(roots, gradients, create_graph)
-    values = RecordedValues if create_graph else TensorValues
     if not nodes:
         return
-    quietly = roots[0].binding.quietly
     if inputs is None:
-        quietly(engine.run, nodes, grads, values, keep_graph=keep, record=create_graph)
+        _run(roots, nodes, grads, None, keep, create_graph)
         return
-    wanted = list(dict.fromkeys(_as_tuple(inputs)))
-    for i, t in enumerate(wanted):
-        if not t.requires_grad:
-            raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
-    places = {_place(t): i for i, t in enumerate(wanted)}
-    found = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=create_graph)
+    wanted = list(dict.fromkeys(_wanted(inputs)))
     for t in wanted:
-        g = found[places[_place(t)]]
-        if g is None:
-            continue
-        if isinstance(t.node, AccumulateGrad):
-            (t.node.apply_tensors if create_graph else t.node.apply_raw)(g)
-        else:
-            g = TensorValues.to_tensor(g)
-            t.retain_grad()
-            assert t.meta is not None
-            t.meta.grad = g if t.meta.grad is None else t.meta.grad + g
+        if isinstance(t, Tensor) and not t.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    places: dict[tuple[Node, int], int] = {}
+    for t in wanted:
+        places.setdefault(_place(t), len(places))
+    found = _run(roots, nodes, grads, places, keep, create_graph)
+    for t in wanted:
+        if found[places[_place(t)]] is not None:
+            _add_to_input(t, found[places[_place(t)]], create_graph)
+
+
+def _old_name(grad_tensors: Any, grad_variables: Any) -> Any:
+    warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=3)
+    if grad_tensors is not None:
+        raise RuntimeError(
+            "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
+        )
+    return grad_variables
+
+
+def _add_to_input(t: Any, g: Any, record: bool) -> None:
+    """Add what arrived for one of backward's ``inputs`` to its ``grad``."""
+    node, _ = _place(t)
+    if isinstance(node, AccumulateGrad):
+        with changed(grad_mode=record):
+            (node.apply_tensors if record else node.apply_raw)(g)
+        return
+    if isinstance(t, Tensor):
+        g = TensorValues.to_tensor(g)
+        t.retain_grad()
+        assert t.meta is not None
+        t.meta.grad = g if t.meta.grad is None else t.meta.grad + g
 
 
 def grad(
@@ -158,7 +262,9 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, without touching any ``grad``.
 
-    Returns one tensor per input, in shape and dtype of the input; None for an input that was not used, where ``allow_unused`` lets it.
+    Returns one tensor per input, in shape and dtype of the input; None for an input that was not used, where
+    ``allow_unused`` lets it, or zeros with ``materialize_grads``. ``is_grads_batched`` takes ``grad_outputs`` with a
+    leading dimension and returns gradients with it.
 
     >>> import autograd_fb as torch
     >>> x = torch.tensor(3.0, requires_grad=True)
@@ -168,66 +274,65 @@ def grad(
     """
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
-    roots, wanted = _as_tuple(outputs), _as_tuple(inputs)
+    roots, wanted = _as_tuple(outputs), _wanted(inputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _as_tuple(grad_outputs) or (None,) * len(roots)
+    keep = create_graph if retain_graph is None else bool(retain_graph)
     if is_grads_batched:
-        return _batched(roots, wanted, gradients, retain_graph, create_graph, allow_unused, materialize_grads)
-    keep = create_graph if retain_graph is None else retain_graph
-    for t in wanted:
-        if not t.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     nodes, grads = _roots(roots, gradients, create_graph)
-    places = {}
+    places: dict[tuple[Node, int], int] = {}
     for t in wanted:
+        if isinstance(t, Tensor) and not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
         places.setdefault(_place(t), len(places))
-    values = RecordedValues if create_graph else TensorValues
-    found = roots[0].binding.quietly(
-        engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=create_graph
-    )
+    found = _run(roots, nodes, grads, places, keep, create_graph)
     out: list[Tensor | None] = []
     for t in wanted:
         g = found[places[_place(t)]]
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
+                "desired behavior."
             )
-        if g is None and materialize_grads:
-            g = t.binding.xp.zeros_like(t.array)
-        out.append(None if g is None else _owned(g))
+        if g is None and materialize_grads and isinstance(t, Tensor):
+            g = call("zeros_like", (t.detach(),), {}).requires_grad_(create_graph)
+        out.append(None if g is None else TensorValues.to_tensor(g))
     return tuple(out)
 
 
-def _batched(roots: Any, wanted: Any, gradients: Any, keep: Any, create: bool, allow: Any, materialize: bool) -> tuple[Tensor | None, ...]:
+def _batched(
+    roots: Any, wanted: Any, gradients: Any, keep: bool, create: bool, allow: Any, materialize: bool
+) -> tuple[Tensor | None, ...]:
     """Row by row over the first dim of the gradients, stacked."""
-    from autograd_fb.dispatch.registry import ops
-
+    for i, (root, g) in enumerate(zip(roots, gradients, strict=True)):
+        if not isinstance(g, Tensor) or g.dim() < 1 or tuple(g.shape[1:]) != tuple(root.shape):
+            shape = tuple(g.shape[1:]) if isinstance(g, Tensor) else g
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The sizes of "
+                "the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
+                f"grad_output[{i}] has a shape of torch.Size({list(shape or ())}) and output[{i}] has a shape of {root.shape}."
+            )
     count = gradients[0].shape[0]
     rows = [
-        grad(roots, wanted, tuple(g[i] for g in gradients), True if i < count - 1 or create else keep, create, True, allow, False, materialize)
+        grad(roots, wanted, tuple(g[i] for g in gradients), keep or i < count - 1, create, True, allow, False, materialize)
         for i in range(count)
     ]
-    return tuple(None if column[0] is None else ops.aten.stack(list(column)) for column in zip(*rows, strict=True))
+    return tuple(None if column[0] is None else call("stack", (list(column),), {}) for column in zip(*rows, strict=True))
 
 
-def _owned(g: Any) -> Tensor:
-    """A captured gradient as a tensor nobody else writes to."""
-    return g if isinstance(g, Tensor) else wrap(g)
-
-
-def accumulate_raw(node: AccumulateGrad, grad: Any) -> None:
-    """Add an array to a leaf's gradient.
-
-    The first gradient is taken over as it is when nobody else holds it, else copied: two leaves never share one buffer.
-    """
+def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:
+    """Add an array to a leaf's gradient. See Note [Who owns a gradient]."""
     meta, leaf = node.meta, node.leaf()
     array = node.array if leaf is None else leaf.array
     old = meta.grad
-    if old is not None and not state.grad_mode and not old.signature & REQUIRES_GRAD:
+    if old is not None and not old.signature & REQUIRES_GRAD and not state.grad_mode:
         total = old.array
         if total.shape == grad.shape and total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
-            old.array = total + grad
+            old.array = old.binding.xp.astype(total + grad, total.dtype)
         storage = old.storage or share(old)
         storage.version += 1
     elif old is not None:
@@ -236,31 +341,56 @@ def accumulate_raw(node: AccumulateGrad, grad: Any) -> None:
         binding = wrap(array).binding if leaf is None else leaf.binding
         if not isinstance(grad, binding.array_types):
             grad = binding.backend.as_array(grad)
-        # 3: this frame's parameter, getrefcount's own, and the caller's variable or the engine's
-        if sys.getrefcount(grad) > 5 or not binding.backend.owns_memory(grad):
+        elif sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad):
             grad = binding.xp.asarray(grad, copy=True)
         if grad.dtype != array.dtype:
             grad = binding.xp.astype(grad, array.dtype)
         meta.grad = wrap(grad, binding)
-    _after(node)
+    if node.hooks is not None:
+        _after(node)
+    return ()
 
 
-def accumulate_tensors(node: AccumulateGrad, grad: Tensor) -> None:
+def accumulate_tensors(node: AccumulateGrad, grad: Tensor) -> tuple[Any, ...]:
     """Add a tensor to a leaf's gradient, keeping its history."""
     meta = node.meta
     if meta.grad is None:
-        meta.grad = grad if grad.requires_grad else grad.detach()
+        meta.grad = call("clone", (grad,), {})
     else:
         meta.grad = meta.grad + grad
-    _after(node)
+    if node.hooks is not None:
+        _after(node)
+    return ()
 
 
 def _after(node: AccumulateGrad) -> None:
-    hooks = node.hooks
-    if hooks is not None and hooks.post_accumulate:
-        for fn in list(hooks.post_accumulate.values()):
-            fn(node.variable)
+    assert node.hooks is not None
+    for fn in list(node.hooks.post_accumulate.values()):
+        fn(node.variable)
 
 
-_accumulate.raw = accumulate_raw
-_accumulate.tensors = accumulate_tensors
+class _Unshared(Node):
+    """Stands where a leaf stands, to count the references to a gradient that only the engine holds."""
+
+    __slots__ = ("count",)
+    count: int
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        return _count(self, grad)
+
+
+class _Source(Node):
+    __slots__ = ()
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        return (object(),)
+
+
+def _count(node: _Unshared, grad: Any) -> tuple[Any, ...]:
+    node.count = sys.getrefcount(grad)
+    return ()
+
+
+accumulate.raw, accumulate.tensors = accumulate_raw, accumulate_tensors
+_unshared = _Unshared()
+engine.run([_Source((_unshared,))], [1], TensorValues)

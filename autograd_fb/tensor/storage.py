@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.graph.node import Node
@@ -42,8 +43,8 @@ class AutogradMeta:
 class AccumulateGrad(Node):
     """The end of a graph: adds what arrives to a leaf's ``grad``.
 
-    It holds the leaf's meta and array, but the leaf itself weakly: a leaf owns its accumulator, and a cycle would keep both until the
-    garbage collector runs. Should the leaf be gone, ``variable`` makes a tensor that shares its meta.
+    It holds the leaf's meta and array, but the leaf itself weakly: a leaf owns its accumulator, and a cycle would keep
+    both until the garbage collector runs. Should the leaf be gone, ``variable`` makes a tensor that shares its meta.
     """
 
     __slots__ = ("array", "leaf", "meta", "signature")
@@ -68,20 +69,21 @@ class AccumulateGrad(Node):
             self.leaf = weakref.ref(tensor)
         return tensor
 
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        _accumulate.raw(self, grad)
-        return ()
+        return accumulate.raw(self, grad)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        _accumulate.tensors(self, grad)
-        return ()
+        return accumulate.tensors(self, grad)
 
 
 class _Accumulate:
-    """How gradients are added to a leaf; set by `tensor.accumulate`, which needs Tensor."""
+    """How gradients are added to a leaf; set by `tensor.backward`, which needs Tensor."""
 
-    raw: Any = None
-    tensors: Any = None
+    raw: Callable[[AccumulateGrad, Any], tuple[Any, ...]]
+    tensors: Callable[[AccumulateGrad, Any], tuple[Any, ...]]
 
 
-_accumulate = _Accumulate()
+accumulate = _Accumulate()
