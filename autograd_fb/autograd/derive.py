@@ -31,7 +31,7 @@ _RULES: dict[int, Rules] = {}
 _NODES: dict[tuple[Any, ...], type[Node]] = {}
 INTERNAL = "INTERNAL_FRAMES"  # modules that define this name only pass calls on: the line that called them is meant
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
-COMPLEX_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c")
+COMPLEX_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
 
 
 def rules_of(row: Row) -> Rules:
