@@ -238,7 +238,7 @@ def _interpolate(F: Any, ranked: Any, place: Any, interpolation: str) -> Any:
 
 
 for _name, _ignore in (("quantile", False), ("nanquantile", True)):
-    for _dot, _type in ((".scalar", "float"), ("", "Tensor")):
+    for _dot, _type in (("", "Tensor"), (".scalar", "float")):
         op(f"{_name}{_dot}(Tensor self, {_type} q, int? dim=None, bool keepdim=False, *, "
            "str interpolation='linear') -> Tensor", family="compound", composite=_quantile_of(_ignore))
 

@@ -1,4 +1,4 @@
-"""How methods and functions find their operator: overloads by types, NumPy's spellings, sizes given one by one, ``out=``."""
+"""How methods and functions find their operator: overloads, NumPy's spellings, sizes given one by one, ``out=``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from autograd_fb.dispatch.state import state
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 
 # NumPy's and the Array API's names for arguments, as PyTorch's own parser takes them.
-ALIASES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "input": "self", "x": "self", "x1": "self", "x2": "other"}
+ALIASES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "input": "self", "x": "self",
+           "x1": "self", "x2": "other"}  # fmt: skip
 OTHER_NAMES = {"shape": "size", "size": "shape", "dim": "dims", "dims": "dim", "dim0": "axis0", "dim1": "axis1"}
 scalar_bits = SCALAR_BITS.get
 _packets: dict[str, OpOverloadPacket] = {}
@@ -61,7 +62,7 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _takes_sizes(name: str) -> int | None:
-    """The place of an ``int[]`` whose numbers may be given one by one: when it is the only positional argument but self.
+    """The place of an ``int[]`` whose numbers may be given one by one: of an only positional argument but self.
 
     None where another overload takes one number there: ``hsplit(x, 2)`` is not ``hsplit(x, [2])``.
     """
@@ -113,15 +114,17 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if packed is args:
             _remember(shape, op, [f"a{i}" for i in range(len(args))], len(args), list(kwargs))
         elif {*map(type, packed[-1])} == {int}:
-            sizes = [f"a{i}" for i in range(len(packed) - 1, len(args))]
-            _remember(shape, op, [*(f"a{i}" for i in range(len(packed) - 1)), f"[{', '.join(sizes)}]"], len(args), list(kwargs))
+            before = [f"a{i}" for i in range(len(packed) - 1)]
+            sizes = ", ".join(f"a{i}" for i in range(len(before), len(args)))
+            _remember(shape, op, [*before, f"[{sizes}]"], len(args), list(kwargs))
     return result
 
 
 def _remember(shape: tuple[Any, ...], op: OpOverload, positional: list[str], count: int, keywords: list[str]) -> None:
     """Write the call of an overload for arguments of these types, unless it hangs on what is in a list.
 
-    ``positional`` are the expressions of the schema's first arguments over the parameters ``a0``, ``a1``, ... (``count`` of them).
+    ``positional`` are the expressions of the schema's first arguments over the parameters ``a0``, ``a1``, ...
+    (``count`` of them).
     """
     overloads = (find(op.namespace, op._opname) or {}).values()
     values = list(positional)
@@ -184,7 +187,8 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
         with_grad = state.grad_mode and (target.requires_grad or value.requires_grad)
         if with_grad:
             raise RuntimeError(
-                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+                "but one of the arguments requires grad."
             )
         call("copy_", (_resized(target, value), value), {})
     return out

@@ -19,8 +19,12 @@ class Conversions:
         """The tensor in another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``."""
         from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
+        memory_format = kwargs.pop("memory_format", None)
         dtype, device, copy = factory.parse_to(args, kwargs)
-        return factory.to(self, dtype=dtype, device=device, copy=copy)  # type: ignore[arg-type]
+        out: Any = factory.to(self, dtype=dtype, device=device, copy=copy)  # type: ignore[arg-type]
+        if memory_format is None or out.is_contiguous(memory_format=memory_format):
+            return out
+        return out if memory_format.name == "preserve_format" else out.contiguous(memory_format=memory_format)
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The type string (``'torch.FloatTensor'``), or the tensor cast to a dtype or type string."""
@@ -92,16 +96,27 @@ class Conversions:
     def T(self) -> Any:
         return self.t() if self.ndim <= 2 else self.permute(*range(self.ndim - 1, -1, -1))  # type: ignore[attr-defined]
 
+    def _matrices(self, name: str, ndims: str = "matrices or batches of matrices") -> None:
+        ndim = self.ndim  # type: ignore[attr-defined]
+        if ndim < 2:
+            raise RuntimeError(f"tensor.{name} is only supported on {ndims}. Got {ndim}-D tensor.")
+
     @property
     def mT(self) -> Any:
+        self._matrices("mT")
         return self.transpose(-2, -1)  # type: ignore[attr-defined]
 
     @property
     def H(self) -> Any:
+        ndim = self.ndim  # type: ignore[attr-defined]
+        if ndim not in (0, 2):
+            hint = " For batches of matrices, consider using tensor.mH" if ndim > 2 else ""
+            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor.{hint}")
         return self.t().conj()  # type: ignore[attr-defined]
 
     @property
     def mH(self) -> Any:
+        self._matrices("mH")
         return self.transpose(-2, -1).conj()  # type: ignore[attr-defined]
 
     @property

@@ -9,13 +9,17 @@ from autograd_fb.core.geometry import contiguous_strides, storage_size
 from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
 from autograd_fb.dispatch.state import state
-from autograd_fb.tensor.calls import call
+from autograd_fb.tensor import python_forms
+from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor_base import share
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
 
+# Channels last: the dims as they lie in memory, and back.
+_ORDERS = {"channels_last": ([0, 2, 3, 1], [0, 3, 1, 2]), "channels_last_3d": ([0, 2, 3, 4, 1], [0, 4, 1, 2, 3])}
+_contiguous = plans("contiguous")
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 
 
@@ -77,6 +81,16 @@ class ExtraMethods:
         return 0
 
     const_data_ptr = data_ptr
+
+    def contiguous(self, *, memory_format: MemoryFormat | None = None) -> Any:
+        """The tensor with its elements in memory in the order of its dims, or of a memory format; itself if they are."""
+        order = None if memory_format is None else _ORDERS.get(memory_format.name)
+        if order is None:
+            return _contiguous.entry(self, memory_format)
+        there, back = order
+        if len(there) != self.array.ndim:
+            raise RuntimeError(f"required rank {len(there)} tensor to use {memory_format} format")
+        return call("permute", (_contiguous.entry(call("permute", (self, there), {}), None), back), {})
 
     def untyped_storage(self) -> UntypedStorage:
         """The memory the tensor is a view of: its address and size."""
@@ -154,6 +168,17 @@ class ExtraMethods:
         if self.requires_grad:
             raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
         return call("copy_", (self, self.new_tensor(values)), {})  # type: ignore[attr-defined]
+
+    # --- other forms than the rows'
+
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """The places of the elements that are not zero: see `autograd_fb.nonzero`."""
+        return python_forms.nonzero(self, as_tuple=as_tuple)
+
+    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None, **names: Any) -> Any:
+        """A vector norm: see `autograd_fb.norm`."""
+        dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
+        return python_forms.norm(self, p, dim, keepdim, dtype=dtype)
 
     # --- sets of values
 

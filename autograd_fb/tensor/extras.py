@@ -11,7 +11,6 @@ from autograd_fb.core.device import Device, current_default_device
 from autograd_fb.core.device import set_default_device as set_default_device
 from autograd_fb.core.dtype import DType, as_dtype, set_default_dtype
 from autograd_fb.core.generator import set_stream_maker
-from autograd_fb.core.geometry import broadcast_shapes as _broadcast_shapes
 from autograd_fb.core.layout import (
     Layout,
     MemoryFormat,
@@ -141,7 +140,20 @@ def broadcast_shapes(*shapes: Any) -> Size:
     >>> torch.broadcast_shapes((2, 1), (3,))
     torch.Size([2, 3])
     """
-    return size_of(_broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    sizes: list[int] = []
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    for i, shape in enumerate(given):
+        for at in range(-1, -len(shape) - 1, -1):
+            if -at > len(sizes):
+                sizes.insert(0, 1)
+            if shape[at] not in (1, sizes[at]):
+                if sizes[at] != 1:
+                    raise RuntimeError(
+                        f"Attempting to broadcast a dimension of length {shape[at]} at {at}! Mismatching argument at index "
+                        f"{i} had {shape}; but expected shape should be broadcastable to {sizes}"
+                    )
+                sizes[at] = shape[at]
+    return size_of(tuple(sizes))
 
 
 # --- from other memory

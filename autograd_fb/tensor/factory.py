@@ -10,89 +10,156 @@ from autograd_fb.backend import registry
 from autograd_fb.core.device import Device, as_device, current_default_device
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
-from autograd_fb.core.promotion import default_complex_dtype
+from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.tensor import Tensor, _constructor
 from autograd_fb.tensor.tensor_base import make, wrap
-
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 
 
+_KINDS = {bool: as_dtype(bool), int: as_dtype(int)}
+
+
+def _is_sequence(data: Any) -> bool:
+    return isinstance(data, (list, tuple, range)) or (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, dict, Tensor))
+        and getattr(data, "ndim", 1) != 0
+    )
+
+
 def _plain(data: Any) -> Any:
-    """Nested data with tensors in it as nested lists of numbers."""
+    """Nested sequences, with tensors and arrays in them, as nested lists of Python numbers."""
     if isinstance(data, Tensor):
-        return data.detach().tolist() if data.binding.backend.traits.has_values else data.item()
-    if isinstance(data, (list, tuple)):
-        return [_plain(d) for d in data]
-    return data
+        if data.numel() != 1:
+            if data.dtype.is_floating_point:
+                raise ValueError("only one element tensors can be converted to Python scalars")
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return data.item()
+    if type(data) in (list, tuple):
+        kinds = {type(d) for d in data}
+        return data if kinds <= _NUMBERS else [_plain(d) for d in data]
+    if hasattr(data, "tolist"):
+        return data.tolist()
+    return [_plain(d) for d in data] if _is_sequence(data) else data
 
 
-def _check_lengths(data: Any, dim: int = 0) -> None:
-    """ValueError in PyTorch's words for ragged sequences."""
-    lengths = [len(d) if isinstance(d, (list, tuple)) else -1 for d in data]
-    for n in lengths[1:]:
-        if n != lengths[0]:
-            if n < 0:
-                raise TypeError(f"new(): expected a sequence at dim {dim + 1} (got {type(data[lengths.index(n)]).__name__})")
-            raise ValueError(f"expected sequence of length {lengths[0]} at dim {dim + 1} (got {n})")
-    for d in data:
-        if isinstance(d, (list, tuple)):
-            _check_lengths(d, dim + 1)
+_NUMBERS = {bool, int, float, complex}
 
 
 def infer_dtype(data: Any) -> DType | None:
-    """The dtype of Python data: bool, int64, the default dtype or its complex partner; None when it holds no number."""
-    kind = _kind(data)
-    return None if kind is None else (as_dtype(bool), as_dtype(int), get_default_dtype(), default_complex_dtype())[kind]
+    """The dtype of Python data: that of its numbers together; None when it holds none. RuntimeError for other things."""
+    found: set[DType] = set()
+    _collect(data, found)
+    dtype: DType | None = None
+    for d in found:
+        dtype = d if dtype is None else promote_types(dtype, d)
+    return dtype
 
 
-def _kind(data: Any) -> int | None:
-    if isinstance(data, (list, tuple)):
-        kinds = [k for d in data if (k := _kind(d)) is not None]
-        return max(kinds, default=None)
-    if isinstance(data, bool):
-        return 0
-    if isinstance(data, int):
-        return 1
-    if isinstance(data, float):
-        return 2
-    return 3 if isinstance(data, complex) else None
+def _collect(data: Any, found: set[DType]) -> None:
+    """The dtypes of the numbers in nested data."""
+    kind = type(data)
+    if kind is list or kind is tuple:
+        kinds = {type(d) for d in data}
+        if kinds <= _NUMBERS:
+            found.update(map(_dtype_of_number, kinds))
+        else:
+            if isinstance(data[0], str) and data[0]:
+                raise ValueError("too many dimensions 'str'")
+            for d in data:
+                _collect(d, found)
+    elif kind in _NUMBERS:
+        found.add(_dtype_of_number(kind))
+    elif hasattr(data, "dtype"):
+        found.add(as_dtype(data.dtype))
+    elif isinstance(data, (bool, int, float, complex)):
+        found.add(_dtype_of_number(next(k for k in (bool, int, float, complex) if isinstance(data, k))))
+    elif isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{kind.__name__}'")
+    elif _is_sequence(data):
+        for d in data:
+            _collect(d, found)
+    else:
+        raise RuntimeError(f"Could not infer dtype of {kind.__name__}")
+
+
+def _dtype_of_number(kind: type) -> DType:
+    found = _KINDS.get(kind)
+    return found if found is not None else get_default_dtype() if kind is float else default_complex_dtype()
+
+
+def _check_lengths(data: Any, wanted: DType) -> None:
+    """ValueError or TypeError in PyTorch's words for nested lists whose lengths are not those of the first elements."""
+    sizes, first = [], data
+    while isinstance(first, (list, tuple)):
+        sizes.append(len(first))
+        first = first[0] if first else None
+    if len(sizes) > 1 or not set(map(type, data)) <= _NUMBERS:
+        _check_level(data, sizes, 0, wanted)
+
+
+def _check_level(data: Any, sizes: list[int], dim: int, wanted: DType) -> None:
+    if dim == len(sizes):
+        if isinstance(data, (list, tuple)):
+            integral = wanted.kind in "bui"
+            name = type(data).__name__
+            wrong = f"'{name}' object cannot be interpreted as an integer" if integral else f"must be real number, not {name}"
+            raise TypeError(wrong)
+        return
+    if not isinstance(data, (list, tuple)):
+        raise TypeError("not a sequence")
+    if len(data) != sizes[dim]:
+        raise ValueError(f"expected sequence of length {sizes[dim]} at dim {dim} (got {len(data)})")
+    if dim + 1 == len(sizes) and set(map(type, data)) <= _NUMBERS:
+        return
+    for d in data:
+        _check_level(d, sizes, dim + 1, wanted)
 
 
 def host_array(data: Any, dtype: DType | None) -> Any:
     """Python data, a NumPy scalar or an array-like as a NumPy array of our dtype (a new one)."""
     backend = registry.load("cpu").backend
-    if isinstance(data, (list, tuple)) and not any(hasattr(d, "dtype") and not isinstance(d, Tensor) for d in data):
-        data = _plain(data)
-        _check_lengths(data)
     if hasattr(data, "dtype") or hasattr(data, "__array_interface__"):
         array = backend.from_numpy(backend.as_array(data), copy=True)
+        check_native(array)
+        return array if dtype is None else _cast(array, backend.native_dtype(dtype), dtype)
+    inferred = infer_dtype(data)
+    wanted = dtype or inferred or get_default_dtype()
+    if isinstance(data, (bool, int, float, complex)):
+        plain = data
     else:
-        if isinstance(data, str) or (_kind(data) is None and not isinstance(data, (list, tuple))):
-            raise TypeError(f"new(): invalid data type '{type(data).__name__}'") if isinstance(data, str) else RuntimeError(
-                f"Could not infer dtype of {type(data).__name__}"
-            )
-        inferred = dtype or infer_dtype(data)
-        try:
-            array = backend.as_array(data)
-        except ValueError as error:
-            raise ValueError(str(error)) from None
-        if array.dtype.kind == "O":
-            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}: it holds values that are no numbers")
-        native = backend.native_dtype(inferred or get_default_dtype())
-        return _cast(array, native)
-    return array if dtype is None else _cast(array, backend.native_dtype(dtype))
+        plain = _plain(data)
+        _check_lengths(plain, wanted)
+    array = backend.as_array(plain)
+    too_large = inferred is not None and inferred.kind == "i" and array.dtype.kind != "i"
+    if too_large and wanted.name != "uint64" and wanted.kind in "bui":
+        raise ValueError("Overflow when unpacking long long")
+    return _cast(array, backend.native_dtype(wanted), wanted)
 
 
-def _cast(array: Any, native: Any) -> Any:
+def _cast(array: Any, native: Any, dtype: DType) -> Any:
+    """The array in a dtype. TypeError and RuntimeError for numbers it cannot hold."""
     if array.dtype == native:
         return array
-    if array.dtype.kind == "c" and native.kind != "c":
-        raise RuntimeError(f"value cannot be converted to type {native} without overflow")
+    kind = array.dtype.kind
+    if kind == "c" and dtype.kind not in "cb":
+        integral = dtype.kind in "ui"
+        wrong = "'complex' object cannot be interpreted as an integer" if integral else "must be real number, not complex"
+        raise TypeError(wrong)
+    if dtype.kind in "ui" and kind in "iufO" and array.size and not _fits(array, dtype):
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
     return array.astype(native)
+
+
+def _fits(array: Any, dtype: DType) -> bool:
+    """Whether all numbers are in the range of an integer dtype; below zero an unsigned one wraps."""
+    high: int = (1 << (8 * dtype.itemsize - (dtype.kind == "i"))) - 1
+    low: int = -high - (dtype.kind == "i")
+    return bool(low <= array.min()) and bool(array.max() <= high)
 
 
 def place(array: Any, device: Device) -> Tensor:
@@ -132,6 +199,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         out = out if dtype is None else to(out, dtype=dtype)
     else:
         out = place(host_array(data, dtype), where or current_default_device())
+    if requires_grad and not (out.dtype.is_floating_point or out.dtype.is_complex):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return out.requires_grad_() if requires_grad else out
 
 
@@ -147,6 +216,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return to(data, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
     binding = registry.binding_of(data)
     if binding is not None:
+        if binding.backend.device_type == "cpu":
+            check_native(data)
         out = wrap(data, binding)
         if dtype is not None or device is not None:
             out = to(out, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
@@ -161,7 +232,8 @@ def asarray(
     shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.binding_of(obj) is not None else None
     out = as_tensor(obj, dtype=dtype, device=device)
     if copy is False and (shared is None or out.array is not shared.array):
-        raise ValueError("can't alias the given object without a copy, which copy=False forbids")
+        kind = "arbitrary sequence into a tensor" if shared is None else "the object: its dtype or device is another"
+        raise ValueError(f"can't alias {kind}.")
     if copy and (shared is not None and out.array is shared.array):
         out = out.clone()
     return out.requires_grad_() if requires_grad and not out.requires_grad else out

@@ -33,8 +33,6 @@ class Interop:
         if not force:
             self._refuse_grad("numpy")
             if self.device.type != "cpu":
-                if not self.binding.backend.traits.has_values:
-                    raise NotImplementedError("Cannot copy out of meta tensor; no data!")
                 raise TypeError(
                     f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
                 )
@@ -46,6 +44,10 @@ class Interop:
         if dtype is not None and out.dtype != dtype:
             return out.astype(dtype)
         return out.copy() if copy else out
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What NumPy's functions make of tensors is a tensor again, as in PyTorch."""
+        return from_numpy(array.astype("uint8") if array.dtype.name == "bool" else array)
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for 0-d tensors."""
@@ -111,4 +113,20 @@ def from_numpy(array: Any) -> Tensor:
     binding = registry.load("cpu")
     if not isinstance(array, binding.array_types):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    check_native(array)
     return wrap(array, binding)
+
+
+def check_native(array: Any) -> None:
+    """TypeError or ValueError for NumPy arrays that no tensor can be made of."""
+    if array.dtype.kind not in "buifc" and array.dtype.name != "bfloat16":
+        raise TypeError(
+            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: float64, "
+            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and "
+            "bool."
+        )
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is "
+            "currently not supported."
+        )

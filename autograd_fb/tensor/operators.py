@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.dispatch.state import state
@@ -28,6 +28,7 @@ class Operators:
     signature: int
     shape: Any
     binding: Any
+    numel: Callable[[], int]
 
     # --- arithmetic
 
@@ -109,9 +110,7 @@ class Operators:
 
     def item(self) -> Any:
         """The Python number in a tensor of one element. RuntimeError for more elements, and on meta."""
-        count = 1
-        for s in self.array.shape:
-            count *= s
+        count = self.numel()
         if count != 1:
             raise RuntimeError(f"a Tensor with {count} elements cannot be converted to Scalar")
         backend = self.binding.backend
@@ -119,33 +118,41 @@ class Operators:
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         return backend.item(self.array)
 
-    def _number(self, what: str) -> Any:
-        count = 1
-        for s in self.array.shape:
-            count *= s
-        if what == "bool" and count != 1:
-            if count == 0:
-                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
-            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        return self.item()
-
     def __bool__(self) -> bool:
-        return bool(self._number("bool"))
+        count = self.numel()
+        if count != 1:
+            what = "no values" if count == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+        return bool(self.item())
+
+    def _converted(self, kind: type) -> Any:
+        """The one number as a Python type. ValueError for more elements, RuntimeError for complex numbers."""
+        if self.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        value = self.item()
+        if isinstance(value, complex) and kind is not complex:
+            if value.imag:
+                name = "double" if kind is float else "int64_t"
+                raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+            value = value.real
+        return kind(value)
 
     def __float__(self) -> float:
-        return float(self._number("float"))
+        number: float = self._converted(float)
+        return number
 
     def __int__(self) -> int:
-        return int(self._number("int"))
+        number: int = self._converted(int)
+        return number
 
     def __complex__(self) -> complex:
-        return complex(self._number("complex"))
+        number: complex = self._converted(complex)
+        return number
 
     def __index__(self) -> int:
-        value = self.item() if self.binding.dtype(self.array.dtype).kind in "biu" else None
-        if value is None:
+        if self.numel() != 1 or self.binding.dtype(self.array.dtype).kind not in "biu":
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(value)
+        return int(self.item())
 
     def __len__(self) -> int:
         if not self.array.ndim:

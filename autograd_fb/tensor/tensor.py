@@ -155,6 +155,8 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -164,7 +166,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         if requires_grad:
             dtype = self.dtype
             if not (dtype.is_floating_point or dtype.is_complex):
-                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             self.signature |= REQUIRES_GRAD
             self.node = AccumulateGrad(self)
         else:
@@ -281,6 +283,10 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.signature & REQUIRES_GRAD and not (value.dtype.is_floating_point or value.dtype.is_complex):
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         keep = self.signature & REQUIRES_GRAD
         self.array = value.array
         self.signature = (value.signature & ~(REQUIRES_GRAD | IS_VIEW)) | keep | (self.signature & IS_VIEW)
@@ -352,17 +358,20 @@ def _warn_non_leaf_grad() -> None:
     )
 
 
+_CPP = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half"}
+
+
 def _check_grad(t: Tensor, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type \"{type(value).__name__}\"")
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is t:
         raise RuntimeError("can't assign Variable as its own grad")
     if value.dtype is not t.dtype:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype '{t.dtype.name}'. "
-            "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype)."
+            f"attempting to assign a gradient with dtype '{_CPP.get(value.dtype.name, value.dtype.name)}' to a tensor with grad_dtype "
+            f"'{t.dtype.torch_name}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype)."
         )
     if value.device != t.device:
         raise RuntimeError(
@@ -371,7 +380,8 @@ def _check_grad(t: Tensor, value: Any) -> None:
         )
     if tuple(value.array.shape) != tuple(t.array.shape):
         raise RuntimeError(
-            f"assigned grad has data of a different size: expected shape {list(t.array.shape)}, got {list(value.array.shape)}"
+            f"attempting to assign a gradient of size '{list(value.array.shape)}' to a tensor of size "
+            f"'{list(t.array.shape)}'. Please ensure that the gradient and the tensor are the same size"
         )
 
 

@@ -39,6 +39,8 @@ from autograd_fb.tensor.functions.reduction import *
 from autograd_fb.tensor.functions.scan import *
 from autograd_fb.tensor.functions.shape import *
 from autograd_fb.tensor.functions.special import *
+from autograd_fb.tensor import python_forms as _python_forms
+from autograd_fb.tensor.python_forms import *
 
 # Without it, `import *` would hand on the modules above as well.
 __all__ = (
@@ -59,4 +61,5 @@ __all__ = (
     + _scan.__all__
     + _shape.__all__
     + _special.__all__
+    + _python_forms.__all__
 )

@@ -28,7 +28,6 @@ __all__ = [
     "quantile",
     "renorm",
     "renorm_",
-    "unravel_index",
     "unsafe_chunk",
     "unsafe_split",
     "view_as_complex",
@@ -146,8 +145,8 @@ def is_same_size(input: Any, other: Any) -> Any:
 
 
 def nanquantile(*args: Any, **kwargs: Any) -> Any:
-    """``nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-    ``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
+    """``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
+    ``nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
     """
     return _call("nanquantile", args, kwargs)
 
@@ -167,8 +166,8 @@ def pdist(input: Any, p: float = 2.0, *, out: Any = None) -> Any:
 
 
 def quantile(*args: Any, **kwargs: Any) -> Any:
-    """``quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-    ``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
+    """``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
+    ``quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
     """
     return _call("quantile", args, kwargs)
 
@@ -181,11 +180,6 @@ def renorm(*args: Any, **kwargs: Any) -> Any:
 def renorm_(*args: Any, **kwargs: Any) -> Any:
     """`renorm` in place on its first argument."""
     return _call("renorm_", args, kwargs)
-
-
-def unravel_index(*args: Any, **kwargs: Any) -> Any:
-    """``unravel_index(Tensor indices, SymInt[] shape) -> Tensor[]``"""
-    return _call("unravel_index", args, kwargs)
 
 
 def unsafe_chunk(*args: Any, **kwargs: Any) -> Any:

@@ -32,7 +32,6 @@ __all__ = [
     "masked_scatter",
     "masked_scatter_",
     "masked_select",
-    "nonzero",
     "put",
     "put_",
     "scatter",
@@ -48,7 +47,6 @@ __all__ = [
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")
-_nonzero = _plans("nonzero", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
 
@@ -196,16 +194,6 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
             {"out": out},
         )
     return _masked_select.entry(input, mask)
-
-
-def nonzero(input: Any, *, out: Any = None) -> Any:
-    """The positions of the elements that are not zero, one row each.
-
-    ``nonzero(Tensor self) -> Tensor``
-    """
-    if out is not None:
-        return _call("nonzero", (input,), {"out": out})
-    return _nonzero.entry(input)
 
 
 def put(input: Any, index: Any, source: Any, accumulate: bool = False, *, out: Any = None) -> Any:

@@ -14,19 +14,15 @@ INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 
 __all__ = [
     "bilinear",
-    "chain_matmul",
     "cross",
-    "einsum",
     "kron",
     "linalg_cross",
     "linalg_multi_dot",
     "linalg_vecdot",
-    "tensordot",
     "trace",
 ]
 
 _bilinear = _plans("bilinear", "default")
-_chain_matmul = _plans("chain_matmul", "default")
 _kron = _plans("kron", "default")
 _linalg_multi_dot = _plans("linalg_multi_dot", "default")
 _trace = _plans("trace", "default")
@@ -40,30 +36,12 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     return _bilinear.entry(input1, input2, weight, bias)
 
 
-def chain_matmul(matrices: Any, *, out: Any = None) -> Any:
-    """The product of a chain of matrices in the cheapest order.
-
-    ``chain_matmul(Tensor[] matrices) -> Tensor``
-    """
-    if out is not None:
-        return _call("chain_matmul", (matrices,), {"out": out})
-    return _chain_matmul.entry(matrices)
-
-
 def cross(*args: Any, **kwargs: Any) -> Any:
     """The cross product along a dim of size 3 (the first one unless given).
 
     ``cross(Tensor self, Tensor other, int? dim=None) -> Tensor``
     """
     return _call("cross", args, kwargs)
-
-
-def einsum(*args: Any, **kwargs: Any) -> Any:
-    """Sums of products of tensors, written in Einstein's notation.
-
-    ``einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor``
-    """
-    return _call("einsum", args, kwargs)
 
 
 def kron(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -107,14 +85,6 @@ def linalg_vecdot(*args: Any, **kwargs: Any) -> Any:
     ``linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor``
     """
     return _call("linalg_vecdot", args, kwargs)
-
-
-def tensordot(*args: Any, **kwargs: Any) -> Any:
-    """The product of two tensors summed over pairs of dims.
-
-    ``tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor``
-    """
-    return _call("tensordot", args, kwargs)
 
 
 def trace(input: Any, *, out: Any = None) -> Any:

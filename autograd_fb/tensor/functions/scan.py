@@ -37,7 +37,6 @@ __all__ = [
     "nanmean",
     "nanmedian",
     "nansum",
-    "norm",
     "searchsorted",
     "sort",
     "topk",
@@ -274,17 +273,6 @@ def nansum(*args: Any, **kwargs: Any) -> Any:
     ``nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
     """
     return _call("nansum", args, kwargs)
-
-
-def norm(*args: Any, **kwargs: Any) -> Any:
-    """The p-norm of all elements.
-
-    ``norm.Scalar(Tensor self, Scalar p=2) -> Tensor``,
-    ``norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor``,
-    ``norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor``,
-    ``norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor``
-    """
-    return _call("norm", args, kwargs)
 
 
 def searchsorted(*args: Any, **kwargs: Any) -> Any:

@@ -16,13 +16,7 @@ __all__ = [
     "adjoint",
     "as_strided",
     "as_strided_scatter",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "block_diag",
-    "broadcast_tensors",
     "broadcast_to",
-    "cartesian_prod",
     "cat",
     "channel_shuffle",
     "chunk",
@@ -45,7 +39,6 @@ __all__ = [
     "flipud",
     "hsplit",
     "hstack",
-    "meshgrid",
     "moveaxis",
     "movedim",
     "narrow",
@@ -84,9 +77,6 @@ __all__ = [
 ]
 
 _adjoint = _plans("adjoint", "default")
-_block_diag = _plans("block_diag", "default")
-_broadcast_tensors = _plans("broadcast_tensors", "default")
-_cartesian_prod = _plans("cartesian_prod", "default")
 _channel_shuffle = _plans("channel_shuffle", "default")
 _column_stack = _plans("column_stack", "default")
 _detach = _plans("detach", "default")
@@ -131,51 +121,9 @@ def as_strided_scatter(*args: Any, **kwargs: Any) -> Any:
     return _call("as_strided_scatter", args, kwargs)
 
 
-def atleast_1d(*args: Any, **kwargs: Any) -> Any:
-    """``atleast_1d(Tensor self) -> Tensor``,
-    ``atleast_1d.Sequence(Tensor[] tensors) -> Tensor[]``
-    """
-    return _call("atleast_1d", args, kwargs)
-
-
-def atleast_2d(*args: Any, **kwargs: Any) -> Any:
-    """``atleast_2d(Tensor self) -> Tensor``,
-    ``atleast_2d.Sequence(Tensor[] tensors) -> Tensor[]``
-    """
-    return _call("atleast_2d", args, kwargs)
-
-
-def atleast_3d(*args: Any, **kwargs: Any) -> Any:
-    """``atleast_3d(Tensor self) -> Tensor``,
-    ``atleast_3d.Sequence(Tensor[] tensors) -> Tensor[]``
-    """
-    return _call("atleast_3d", args, kwargs)
-
-
-def block_diag(tensors: Any, *, out: Any = None) -> Any:
-    """``block_diag(Tensor[] tensors) -> Tensor``"""
-    if out is not None:
-        return _call("block_diag", (tensors,), {"out": out})
-    return _block_diag.entry(tensors)
-
-
-def broadcast_tensors(tensors: Any, *, out: Any = None) -> Any:
-    """``broadcast_tensors(Tensor[] tensors) -> Tensor[]``"""
-    if out is not None:
-        return _call("broadcast_tensors", (tensors,), {"out": out})
-    return _broadcast_tensors.entry(tensors)
-
-
 def broadcast_to(*args: Any, **kwargs: Any) -> Any:
     """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
     return _call("broadcast_to", args, kwargs)
-
-
-def cartesian_prod(tensors: Any, *, out: Any = None) -> Any:
-    """``cartesian_prod(Tensor[] tensors) -> Tensor``"""
-    if out is not None:
-        return _call("cartesian_prod", (tensors,), {"out": out})
-    return _cartesian_prod.entry(tensors)
 
 
 def cat(*args: Any, **kwargs: Any) -> Any:
@@ -368,13 +316,6 @@ def hstack(tensors: Any, *, out: Any = None) -> Any:
     if out is not None:
         return _call("hstack", (tensors,), {"out": out})
     return _hstack.entry(tensors)
-
-
-def meshgrid(*args: Any, **kwargs: Any) -> Any:
-    """``meshgrid(Tensor[] tensors) -> Tensor[]``,
-    ``meshgrid.indexing(Tensor[] tensors, *, str indexing) -> Tensor[]``
-    """
-    return _call("meshgrid", args, kwargs)
 
 
 def moveaxis(*args: Any, **kwargs: Any) -> Any:

@@ -20,6 +20,8 @@ _fill_diagonal_ = _plans("fill_diagonal_", "default")
 _inner = _plans("inner", "default")
 _is_nonzero = _plans("is_nonzero", "default")
 _is_same_size = _plans("is_same_size", "default")
+_nanquantile = _plans("nanquantile", "default")
+_quantile = _plans("quantile", "default")
 _sum_to_size = _plans("sum_to_size", "default")
 _unsafe_chunk = _plans("unsafe_chunk", "default")
 _unsafe_split_Tensor = _plans("unsafe_split", "Tensor")
@@ -64,15 +66,23 @@ class CompoundMethods:
         return _is_same_size.entry(self, other)
 
     def nanquantile(self, *args: Any, **kwargs: Any) -> Any:
-        """``nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-        ``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
+        """``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
+        ``nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (q,) if hasattr(q, "signature"):
+                    return _nanquantile[(self.signature | q.signature) & _state.mask](self, q, None, False, "linear")
         return _call("nanquantile", (self, *args), kwargs)
 
     def quantile(self, *args: Any, **kwargs: Any) -> Any:
-        """``quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-        ``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
+        """``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
+        ``quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
         """
+        if not kwargs:
+            match args:
+                case (q,) if hasattr(q, "signature"):
+                    return _quantile[(self.signature | q.signature) & _state.mask](self, q, None, False, "linear")
         return _call("quantile", (self, *args), kwargs)
 
     def renorm(self, *args: Any, **kwargs: Any) -> Any:

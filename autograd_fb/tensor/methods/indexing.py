@@ -15,7 +15,6 @@ INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")
-_nonzero = _plans("nonzero", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
 _take_along_dim = _plans("take_along_dim", "default")
@@ -120,13 +119,6 @@ class IndexingMethods:
         ``masked_select(Tensor self, Tensor mask) -> Tensor``
         """
         return _masked_select.entry(self, mask)
-
-    def nonzero(self) -> Any:
-        """The positions of the elements that are not zero, one row each.
-
-        ``nonzero(Tensor self) -> Tensor``
-        """
-        return _nonzero[self.signature & _state.mask](self)
 
     def put(self, index: Any, source: Any, accumulate: bool = False) -> Any:
         """``put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor``"""

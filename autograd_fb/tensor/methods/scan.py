@@ -33,7 +33,6 @@ _nanmean = _plans("nanmean", "default")
 _nanmedian = _plans("nanmedian", "default")
 _nanmedian_dim = _plans("nanmedian", "dim")
 _nansum = _plans("nansum", "default")
-_norm_Scalar = _plans("norm", "Scalar")
 _sort = _plans("sort", "default")
 _topk = _plans("topk", "default")
 
@@ -267,22 +266,6 @@ class ScanMethods:
                 case (dim, keepdim) if dim.__class__ is int and keepdim.__class__ is bool:
                     return _nansum[self.signature & _state.mask](self, [dim], keepdim, None)
         return _call("nansum", (self, *args), kwargs)
-
-    def norm(self, *args: Any, **kwargs: Any) -> Any:
-        """The p-norm of all elements.
-
-        ``norm.Scalar(Tensor self, Scalar p=2) -> Tensor``,
-        ``norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor``,
-        ``norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor``,
-        ``norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor``
-        """
-        if not kwargs:
-            match args:
-                case ():
-                    return _norm_Scalar[self.signature & _state.mask](self, 2)
-                case (p,) if p.__class__ is int:
-                    return _norm_Scalar[self.signature & _state.mask](self, p)
-        return _call("norm", (self, *args), kwargs)
 
     def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
         """Where values belong in a sorted sequence.

@@ -114,13 +114,6 @@ class ShapeMethods:
             return _clone[self.signature & _state.mask](self, None)
         return _call("clone", (self, *args), kwargs)
 
-    def contiguous(self, *args: Any, **kwargs: Any) -> Any:
-        """The tensor itself where it is row-major already, otherwise a copy that is.
-
-        ``contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)``
-        """
-        return _call("contiguous", (self, *args), kwargs)
-
     def diag(self, diagonal: int = 0) -> Any:
         """``diag(Tensor self, int diagonal=0) -> Tensor``"""
         return _diag.entry(self, diagonal)
