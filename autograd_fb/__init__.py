@@ -91,7 +91,6 @@ from autograd_fb.tensor.factory import tensor as tensor
 from autograd_fb.tensor.functions import *
 from autograd_fb.tensor.interop import from_numpy as from_numpy
 from autograd_fb.tensor.printing import set_printoptions as set_printoptions
-from autograd_fb.tensor.python_forms import *
 from autograd_fb.tensor.tensor import Tensor as Tensor
 
 _backends.load("cpu")
