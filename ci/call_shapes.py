@@ -1,7 +1,7 @@
 """Which calls of a method need no resolver at run time: decided here once, by the rules the resolver would apply.
 
-A *shape* is the kinds of the positional arguments after self: nothing, one to three ints, a tensor. For each shape that an
-operator takes, the overload and its remaining arguments are known, so the generated method looks up the plan itself.
+A *shape* is the kinds of the positional arguments after self: nothing, one to three ints, a tensor. For each shape that
+an operator takes, the overload and its remaining arguments are known, so the generated method looks up the plan itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPR = (bool, int, float, str, type(None))
 
 
 class Branch(NamedTuple):
-    """One ``case`` of a method: names for its arguments, the test they must pass, the overload and the values in schema order."""
+    """One ``case`` of a method: names of its arguments, the test they must pass, the overload, the values for it."""
 
     names: list[str]
     test: str
@@ -155,7 +155,11 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
     if not found:
         return [resolve], []
     if [b.names for b in found] == [[]]:
-        return ["        if not args and not kwargs:", f"            return {plan_call(found[0].row, found[0].values)}", resolve], [found[0].row]
+        return [
+            "        if not args and not kwargs:",
+            f"            return {plan_call(found[0].row, found[0].values)}",
+            resolve,
+        ], [found[0].row]
     lines = ["        if not kwargs:", "            match args:"]
     for b in found:
         pattern = "(" + ", ".join(b.names) + ("," if len(b.names) == 1 else "") + ")"

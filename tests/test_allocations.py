@@ -64,7 +64,9 @@ def a_second_derivative() -> None:
     assert h.tolist() == [6.0, 12.0]
 
 
-@pytest.mark.parametrize("run", [a_step, a_forward_only, an_inplace_step, a_second_derivative], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "run", [a_step, a_forward_only, an_inplace_step, a_second_derivative], ids=lambda f: f.__name__
+)
 def test_a_graph_has_no_reference_cycles(run: Callable[[], None]) -> None:
     assert garbage(run) == []
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.core.keys import SCALAR_BITS
+from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
 from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans_of
@@ -176,8 +177,10 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     """The ``out=`` form: through its overload, or by copying several results one by one."""
     args = _packed(name, args)
     op = packet(name).resolve(args, kwargs)
-    overload = "out" if op._overloadname in ("default", "Tensor") else f"{op._overloadname}_out"
-    form = (find("aten", name) or {}).get(overload)
+    overloads = find("aten", name) or {}
+    form = overloads.get(f"{op._overloadname}_out")
+    if form is None and op._overloadname in ("default", "Tensor"):
+        form = overloads.get("out")
     if form is not None and not isinstance(out, (tuple, list)):
         return form(*args, **kwargs, out=out)
     results = op(*args, **kwargs)
@@ -189,6 +192,10 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
             raise RuntimeError(
                 f"{name}(): functions with out=... arguments don't support automatic differentiation, "
                 "but one of the arguments requires grad."
+            )
+        if not can_cast(value.dtype, target.dtype):
+            raise RuntimeError(
+                f"result type {value.dtype.torch_name} can't be cast to the desired output type {target.dtype.torch_name}"
             )
         call("copy_", (_resized(target, value), value), {})
     return out

@@ -85,7 +85,9 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     view.array = r
     view.storage = storage
     view.base = base
-    view.meta = AutogradMeta(storage.rebased, "" if grad_mode else "no_grad") if storage.rebased or not grad_mode else None
+    view.meta = None
+    if storage.rebased or not grad_mode:
+        view.meta = AutogradMeta(storage.rebased, "" if grad_mode else "no_grad")
     if grad_mode and t.node is not None:
         view.signature = t.signature | _VIEW_WITH_GRAD
         view.node = index_node(t, key)
@@ -95,12 +97,12 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     return view
 
 
-_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0", type(Ellipsis): "AliasBackward0"}
+_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0"}
 _classes: dict[str, type[BasicIndexNode]] = {}
 
 
 class BasicIndexNode(Node):
-    """Backward of a basic index: the gradient put into zeros of the argument's shape. Named as PyTorch names its last step."""
+    """Backward of a basic index: the gradient put into zeros of the argument's shape. Named after its last step."""
 
     __slots__ = ()
 

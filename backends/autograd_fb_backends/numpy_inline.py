@@ -1,8 +1,8 @@
 """What plans write out instead of calling a kernel: small ops whose cost is the calls around them.
 
-A kernel in Python costs two calls, a partial application and the setting that silences warnings, together as much as adding
-sixteen numbers. These expressions are for float32 and float64 only, so that nothing has to be decided at the call. Where one
-raises ValueError the plan calls the kernel, which says what is wrong in PyTorch's words.
+A kernel in Python costs two calls, a partial application and the setting that silences warnings, together as much as
+adding sixteen numbers. These expressions are for float32 and float64 only: nothing has to be decided at the call. Where
+one raises ValueError the plan calls the kernel, which says what is wrong in PyTorch's words.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ EXPRESSIONS: Mapping[str, str] = {
     "neg": "np_negative({self})",
     "relu": "np_maximum({self}, zero)",
     # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little
-    "sum": "{kernel} if {dtype} is not None else {self}.dot(ones[{self}.shape]) if {self}.shape in ones else np_sum({self}, None)",
+    "sum": "{kernel} if {dtype} is not None else "
+           "{self}.dot(ones[{self}.shape]) if {self}.shape in ones else np_sum({self}, None)",
     # NumPy takes any negative number for -1
     "reshape": "{self}.reshape({shape}) if {shape} and min({shape}) >= -1 else {kernel}",
     "view": "{self}.reshape({size}) if {size} and min({size}) >= -1 and {self}.flags.c_contiguous else {kernel}",
-    "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and {self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
-}
+    "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
+              "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
+}  # fmt: skip
 
 
 @cache

@@ -12,7 +12,8 @@ class Case(NamedTuple):
     """A workload made ready in one process.
 
     ``statement`` is what is timed, run with ``scope`` as its globals (a statement, so that small ops are not timed
-    together with a function around them). ``result`` is called once, before any timing, and gives what is compared with the reference.
+    together with a function around them). ``result`` is called once, before any timing, and gives what is compared
+    with the reference.
     """
 
     statement: str

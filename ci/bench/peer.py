@@ -76,18 +76,20 @@ def calls(timer: timeit.Timer, seconds: float) -> int:
 def blas() -> str:
     """The BLAS that NumPy has loaded, with the kernel it chose where that can be found out."""
     try:
-        from threadpoolctl import threadpool_info  # lazy: optional
+        from threadpoolctl import threadpool_info  # type: ignore[import-not-found, unused-ignore]  # lazy: optional
     except ImportError:
         import numpy as np  # lazy: after the framework
 
-        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"{found.get('name')} {found.get('version')}" + _openblas_kernel()
     infos = [i for i in threadpool_info() if i.get("user_api") == "blas"]
-    return ", ".join(f"{i['internal_api']} {i['version']} ({i.get('architecture', '?')}, {i['num_threads']} threads)" for i in infos)
+    return ", ".join(
+        f"{i['internal_api']} {i['version']} ({i.get('architecture', '?')}, {i['num_threads']} threads)" for i in infos
+    )
 
 
 def _openblas_kernel() -> str:
-    """The kernel that OpenBLAS chose for this CPU, asked of the library in the process; empty when it cannot be asked."""
+    """The kernel that OpenBLAS chose for this CPU, asked of the loaded library; empty when it cannot be asked."""
     import ctypes  # lazy: only for this question
 
     try:

@@ -11,7 +11,7 @@ PEERS = ("autograd_fb", "torch", "numpy")
 
 
 class Measured(NamedTuple):
-    """One workload: the rounds of every peer in seconds per call, deviations from the reference, and what went wrong."""
+    """One workload: the rounds of every peer in seconds per call, deviations from the reference, and errors."""
 
     name: str
     group: str
@@ -81,14 +81,24 @@ HEADINGS = ("workload", "autograd_fb", "torch", "numpy", "to torch", "to floor",
 def row(m: Measured) -> tuple[str, ...]:
     target = "" if m.target is None else f"{m.target:g}"
     noise = f"{m.noise:.2f}" + ("!" if m.noise > NOISY else "")
-    return (m.name, *(quantity(m.median(p)) for p in PEERS), times(m.ratio("torch")), times(m.ratio("numpy")), target, m.verdict, noise)
+    return (
+        m.name,
+        *(quantity(m.median(p)) for p in PEERS),
+        times(m.ratio("torch")),
+        times(m.ratio("numpy")),
+        target,
+        m.verdict,
+        noise,
+    )
 
 
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str] = HEADINGS) -> str:
     """Plain columns for a terminal."""
     widths = [max(len(r[i]) for r in [headings, *rows]) for i in range(len(headings))]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
-             for r in [headings, *rows]]
+    lines = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
+        for r in [headings, *rows]
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -97,35 +107,54 @@ def remarks(results: Sequence[Measured]) -> list[str]:
     lines = []
     for m in results:
         lines += [f"{m.name}: {peer} could not run it: {text}" for peer, text in m.errors.items()]
-        lines += [f"{m.name}: {peer} differs from the float64 reference by {m.deviations[peer]:.1e}, more than {m.tolerance:.0e}"
-                  for peer in m.wrong]
+        lines += [
+            f"{m.name}: {peer} differs from the float64 reference by {m.deviations[peer]:.1e}, "
+            f"more than {m.tolerance:.0e}"
+            for peer in m.wrong
+        ]
     noisy = [m.name for m in results if m.noise > NOISY]
     if noisy:
-        lines.append(f"The machine was noisy: the quartiles of the rounds lie more than {NOISY - 1:.0%} apart in {len(noisy)} of "
-                     f"{len(results)} workloads ({', '.join(noisy[:5])}{', ...' if len(noisy) > 5 else ''}). Ratios there are rough.")
+        lines.append(
+            f"The machine was noisy: the quartiles of the rounds lie more than {NOISY - 1:.0%} apart in {len(noisy)} "
+            f"of {len(results)} workloads ({', '.join(noisy[:5])}{', ...' if len(noisy) > 5 else ''}). "
+            "Ratios there are rough."
+        )
     elif any(len(r) < 4 for m in results for r in m.rounds.values()):
         lines.append("With fewer than four rounds nothing can be said about how noisy the machine was.")
     elif results:
-        lines.append(f"The machine was quiet: in every workload the quartiles of the rounds lie within {NOISY - 1:.0%}.")
+        lines.append(
+            f"The machine was quiet: in every workload the quartiles of the rounds lie within {NOISY - 1:.0%}."
+        )
     return lines
 
 
 def page(results: Sequence[Measured], facts: Mapping[str, str], extra: Sequence[str] = ()) -> str:
     """The text of docs/benchmarks.md."""
-    lines = ["# Benchmarks", "",
-             "Written by `python -m ci.bench --write` from what it measured; change the suite, not this page.", ""]
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m ci.bench --write` from what it measured; change the suite, not this page.",
+        "",
+    ]
     lines += [f"* {name}: {value}" for name, value in facts.items()]
-    lines += ["",
-              "Every peer runs in a process of its own and the rounds are interleaved. Figures are medians over the rounds; results are compared with",
-              "a float64 reference before anything is timed. *numpy* is the floor: forward and backward written by hand over raw arrays, without",
-              "a graph. *to torch* and *to floor* are our time over theirs, so less than 1 is faster; *spread* is the upper over the lower",
-              "quartile of the rounds of the noisiest peer."]
+    lines += [
+        "",
+        "Every peer runs in a process of its own and the rounds are interleaved. Figures are medians over the rounds;",
+        "results are compared with a float64 reference before anything is timed. *numpy* is the floor: forward and",
+        "backward written by hand over raw arrays, without a graph. *to torch* and *to floor* are our time over",
+        "theirs, so less than 1 is faster; *spread* is the upper over the lower quartile of the noisiest peer's rounds.",
+    ]
     group = ""
     for m in results:
         if m.group != group:
             group = m.group
-            lines += ["", f"## {group[0].upper()}{group[1:]}", "", "| " + " | ".join(HEADINGS) + " |",
-                      "|---|" + "---:|" * (len(HEADINGS) - 1)]
+            lines += [
+                "",
+                f"## {group[0].upper()}{group[1:]}",
+                "",
+                "| " + " | ".join(HEADINGS) + " |",
+                "|---|" + "---:|" * (len(HEADINGS) - 1),
+            ]
         lines.append("| " + " | ".join(row(m)) + " |")
     lines += ["", "## Remarks", "", *(f"* {line}" for line in [*extra, *remarks(results)]), ""]
     return "\n".join(lines)

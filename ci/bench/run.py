@@ -1,7 +1,8 @@
-"""Measures the suite: `python ci/bench/run.py [--quick] [--only NAME ...] [--rounds N] [--threads N] [--write] [--list]`.
+"""Measures the suite: `python ci/bench/run.py [--quick] [--only NAME ...] [--rounds N] [--threads N] [--write]`.
 
 Each peer (autograd_fb, torch when it is installed, NumPy written by hand) runs in its own process; the rounds go
-A, B, C, A, B, C, so that what disturbs the machine for a while disturbs all. The exit status is 1 when a result is wrong or an error occurs.
+A, B, C, A, B, C, so that what disturbs the machine for a while disturbs all. The exit status is 1 when a result is
+wrong or an error occurs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def environment(threads: int) -> dict[str, str]:
     """The peers' environment: this checkout, a fixed number of threads, OpenBLAS's own choice of kernel."""
     result = {k: v for k, v in os.environ.items() if k not in CLEARED}
     result.update(dict.fromkeys(THREADS, str(threads)))
-    result["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "backends"), *filter(None, [result.get("PYTHONPATH")])])
+    result["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), str(ROOT / "backends"), *filter(None, [result.get("PYTHONPATH")])]
+    )
     return result
 
 
@@ -118,7 +121,8 @@ def import_remark(m: report.Measured) -> str:
     assert ours is not None and numpy is not None
     more = ours - numpy
     verdict = "met" if more <= IMPORT_TARGET else "MISSED"
-    return f"Importing takes {more * 1e3:.0f} ms more than NumPy's own import; target {IMPORT_TARGET * 1e3:.0f} ms: {verdict}."
+    target = f"target {IMPORT_TARGET * 1e3:.0f} ms: {verdict}"
+    return f"Importing takes {more * 1e3:.0f} ms more than NumPy's own import; {target}."
 
 
 def cpu_model() -> str:
@@ -148,7 +152,9 @@ def facts(peers: Sequence[PeerProcess], arguments: argparse.Namespace) -> dict[s
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ci.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few short rounds: seconds instead of minutes")
-    parser.add_argument("--only", action="append", metavar="NAME", help="workloads whose name contains NAME; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="workloads whose name contains NAME; may be repeated"
+    )
     parser.add_argument("--rounds", type=int, help="rounds per workload (default 15, with --quick 5)")
     parser.add_argument("--threads", type=int, default=1, help="threads of BLAS and of torch (default 1)")
     parser.add_argument("--peers", default=",".join(report.PEERS), help="which peers, separated by commas")

@@ -52,7 +52,14 @@ def test_noise_is_the_quotient_of_the_quartiles() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(2.5e-7, "0.25 us"), (1.234e-5, "12.3 us"), (4.56e-4, "456 us"), (0.0123, "12.3 ms"), (2.0, "2.00 s"), (None, "-")],
+    [
+        (2.5e-7, "0.25 us"),
+        (1.234e-5, "12.3 us"),
+        (4.56e-4, "456 us"),
+        (0.0123, "12.3 ms"),
+        (2.0, "2.00 s"),
+        (None, "-"),
+    ],
 )
 def test_quantities_have_three_digits_and_a_unit(seconds: float | None, text: str) -> None:
     assert report.quantity(seconds) == text

@@ -1,4 +1,4 @@
-"""A user's operator with a Python kernel for CPU and no derivative: through the autograd fallback, in its quiet and its warning mode."""
+"""A user's operator with a Python kernel for CPU and no derivative, through the autograd fallback in two modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks with forward and backward written by hand over raw arrays: the floor of `training`, and in float64 its reference."""
+"""Networks with forward and backward by hand over raw arrays: the floor of `training`, in float64 its reference."""
 
 from __future__ import annotations
 
@@ -118,7 +118,12 @@ def block_arrays(dtype: Any) -> list[Any]:
     rng = np.random.default_rng(4)
     d = WIDTH
     weights = [rng.standard_normal(s) / np.sqrt(s[1]) for s in ((3 * d, d), (d, d), (4 * d, d), (d, 4 * d))]
-    norms = [1 + 0.1 * rng.standard_normal(d), 0.1 * rng.standard_normal(d), 1 + 0.1 * rng.standard_normal(d), 0.1 * rng.standard_normal(d)]
+    norms = [
+        1 + 0.1 * rng.standard_normal(d),
+        0.1 * rng.standard_normal(d),
+        1 + 0.1 * rng.standard_normal(d),
+        0.1 * rng.standard_normal(d),
+    ]
     x = rng.standard_normal((BATCH, LENGTH, d))
     found = [x, norms[0], norms[1], weights[0], weights[1], norms[2], norms[3], weights[2], weights[3]]
     return [a.astype(dtype) for a in found]
@@ -149,7 +154,7 @@ def block_floor(dtype: Any) -> Case:
     half, one, three = dtype(0.5), dtype(1), dtype(3)
 
     def step() -> list[Any]:
-        u1, i1 = normalized(x)
+        u1, _ = normalized(x)
         n1 = u1 * g1 + b1
         q, k, v = (split_heads(part) for part in np.split(n1.dot(wqkv.T), 3, axis=1))
         s = np.matmul(q, k.swapaxes(2, 3)) * scale
@@ -173,7 +178,16 @@ def block_floor(dtype: Any) -> Case:
         parts = (np.matmul(gs, k), np.matmul(gs.swapaxes(2, 3), q), np.matmul(p.swapaxes(2, 3), gj))
         gqkv = np.concatenate([join_heads(part) for part in parts], axis=1)
         gn1 = gqkv.dot(wqkv)
-        return [y.reshape(full.shape), (gn1 * u1).sum(axis=0), gn1.sum(axis=0), gqkv.T.dot(n1), gh.T.dot(joined),
-                (gn2 * u2).sum(axis=0), gn2.sum(axis=0), gf.T.dot(n2), gy.T.dot(r)]
+        return [
+            y.reshape(full.shape),
+            (gn1 * u1).sum(axis=0),
+            gn1.sum(axis=0),
+            gqkv.T.dot(n1),
+            gh.T.dot(joined),
+            (gn2 * u2).sum(axis=0),
+            gn2.sum(axis=0),
+            gf.T.dot(n2),
+            gy.T.dot(r),
+        ]
 
     return Case("step()", {"step": step}, step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def mlp_arrays(dtype: Any, batch: int) -> tuple[Any, list[Any]]:
     """The input and the parameters, in the order of `parameters()`."""
     rng = np.random.default_rng(2)
     parameters = []
-    for fan_in, fan_out in zip(MLP[:-1], MLP[1:], strict=True):
+    for fan_in, fan_out in pairwise(MLP):
         parameters += [rng.standard_normal((fan_out, fan_in)) / np.sqrt(fan_in), rng.standard_normal(fan_out) * 0.1]
     return rng.standard_normal((batch, MLP[0])).astype(dtype), [p.astype(dtype) for p in parameters]
 
@@ -44,7 +45,8 @@ def mlp(nn: Any) -> Any:
 
 def cnn(nn: Any) -> Any:
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(32 * 49, 10),
     )  # fmt: skip
 
@@ -74,7 +76,9 @@ def _step(make: Callable[[Any], Any], arrays: Callable[..., tuple[Any, list[Any]
     return Case("step()", {"step": step}, result)
 
 
-def _floor(gradients: Callable[..., Sequence[Any]], arrays: Callable[..., tuple[Any, list[Any]]], batch: int, dtype: Any) -> Case:
+def _floor(
+    gradients: Callable[..., Sequence[Any]], arrays: Callable[..., tuple[Any, list[Any]]], batch: int, dtype: Any
+) -> Case:
     x, parameters = arrays(dtype, batch)
     y = labels(batch)
     rate, momentum = np.asarray(RATE, dtype), np.asarray(MOMENTUM, dtype)
@@ -120,10 +124,23 @@ def _block(torch: Any) -> Case:
 
 
 def _add(name: str, make: Any, arrays: Any, gradients: Any, batch: int, target: float) -> None:
-    add(Workload(name, GROUP, partial(_step, make, arrays, batch), partial(_floor, gradients, arrays, batch), target, 1e-3))
+    add(
+        Workload(
+            name, GROUP, partial(_step, make, arrays, batch), partial(_floor, gradients, arrays, batch), target, 1e-3
+        )
+    )
 
 
 _add("mlp.b1", mlp, mlp_arrays, floors.mlp_gradients, 1, 0.9)
 _add("mlp.b1024", mlp, mlp_arrays, floors.mlp_gradients, 1024, 0.6)
 _add("cnn.28", cnn, cnn_arrays, floors.cnn_gradients, 32, 1.5)
-add(Workload("transformer.block", "transformer block, forward and backward (8 x 128 x 256)", _block, floors.block_floor, None, 1e-3))
+add(
+    Workload(
+        "transformer.block",
+        "transformer block, forward and backward (8 x 128 x 256)",
+        _block,
+        floors.block_floor,
+        None,
+        1e-3,
+    )
+)

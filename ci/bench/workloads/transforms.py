@@ -1,4 +1,4 @@
-"""Derivatives beyond one backward: Hessian-vector products and gradients sample by sample, where only overhead counts."""
+"""Hessian-vector products and gradients sample by sample: many small steps, where only overhead counts."""
 
 from __future__ import annotations
 
