@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from autograd_fb.core import config
@@ -225,11 +225,15 @@ def _collected(records: Registrations) -> None:
     records.undo()
 
 
-@contextmanager
-def _scoped_library(ns: str, kind: str, dispatch_key: str | DispatchKey = "") -> Iterator[Library]:
+class _scoped_library:
     """A Library for a block: everything registered through it is taken back at the end, also after an exception."""
-    lib = Library(ns, kind, dispatch_key)
-    try:
-        yield lib
-    finally:
-        lib._destroy()
+
+    def __init__(self, ns: str, kind: str, dispatch_key: str | DispatchKey = ""):
+        self._arguments = ns, kind, dispatch_key
+
+    def __enter__(self) -> Library:
+        self._lib = Library(*self._arguments)
+        return self._lib
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._lib._destroy()
