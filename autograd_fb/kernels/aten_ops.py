@@ -15,9 +15,10 @@ from autograd_fb.dispatch import registry
 from autograd_fb.dispatch.arguments import kind_of, python_name
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
+from autograd_fb.dispatch.state import state
 from autograd_fb.kernels import namespace
 from autograd_fb.kernels.devices import joining
-from autograd_fb.kernels.inplace import RawCall, bump, inplace_compute, out_compute
+from autograd_fb.kernels.inplace import RawCall, bump, check_cast, check_written, inplace_compute, out_compute
 from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
@@ -32,8 +33,10 @@ VERSIONS = DispatchKey["ADInplaceOrView"]
 _built: set[str] = set()
 
 
-def out_name(overload: str) -> str:
-    """The overload name of the ``out=`` form."""
+def out_name(name: str, overload: str) -> str:
+    """The overload name of the ``out=`` form. ``Tensor`` is left out of it where there is no overload without a name."""
+    if overload == "Tensor" and name in TABLE:
+        return "Tensor_out"
     return "out" if overload in ("", "Tensor") else f"{overload}_out"
 
 
@@ -55,7 +58,7 @@ def out_schema(schema: FunctionSchema) -> FunctionSchema:
     arguments = tail.rpartition(") -> ")[0]
     star = "" if "*, " in arguments else "*, " if not arguments else ", *, "
     joint = ", " if "*, " in arguments else ""
-    return parse_schema(f"{name}.{out_name(overload)}({arguments}{joint or star}Tensor(a!) out) -> Tensor(a!)")
+    return parse_schema(f"{name}.{out_name(name, overload)}({arguments}{joint or star}Tensor(a!) out) -> Tensor(a!)")
 
 
 def provide(ns: str, name: str) -> None:
@@ -116,13 +119,17 @@ def _inplace(row: Row) -> None:
 def _composite_inplace(row: Row, self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     F = namespace.tensor_namespace()
     assert row.composite is not None
-    result = row.composite(F, self, *args, **kwargs)
+    # A copy stands for what it was: the ops of the composition may save it, and self is about to change.
+    original = F.clone(self) if state.grad_mode and self.requires_grad else self
+    result = row.composite(F, original, *args, **kwargs)
+    check_written(self, result.array.shape, row.name)
+    check_cast(result.array, self)
     out: Tensor = F.copy_(self, result)
     return out
 
 
 def _out(row: Row) -> None:
-    if out_name(row.overload) in (registry.OPERATORS.get(("aten", row.name)) or {}):
+    if out_name(row.name, row.overload) in (registry.OPERATORS.get(("aten", row.name)) or {}):
         return
     op = registry.define(out_schema(row.schema).with_namespace("aten"), _site(row), row=row)
     op.add(Kernel(None, EXPLICIT, _site(row), specialize=_out_plan, owner="aten"))

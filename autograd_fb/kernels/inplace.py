@@ -8,7 +8,7 @@ from typing import Any
 
 from autograd_fb.aten.row import COMPARISON, PLAIN, Row
 from autograd_fb.backend.registry import Binding
-from autograd_fb.core.geometry import has_internal_overlap
+from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, native_dtype, quiet_kernel
@@ -141,7 +141,13 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
 
         def run_mutating(self: Tensor, *rest: Any) -> None:
             check_overlap(self)
-            mutate(*raw.prepare((self, *rest)))
+            prepared = raw.prepare((self, *rest))
+            try:
+                mutate(*prepared)
+            except ValueError:  # a broadcast that self cannot hold: nothing was written
+                shapes = [tuple(a.shape) for a in prepared if hasattr(a, "shape")]
+                check_written(self, broadcast_shapes(*shapes), op._name)
+                raise
 
         return run_mutating
     direct = raw.named and row.promotion is not COMPARISON and binding.backend.traits.strided

@@ -158,10 +158,14 @@ def no_skip(sample: Sample) -> bool:
     return False
 
 
+# Functions that take other arguments than the operator of their name.
+OWN_SIGNATURE = {"tensordot", "einsum"}
+
+
 def routes(row: Row) -> Iterator[tuple[str, Callable[..., Any]]]:
     """The ways a user reaches a row: the overload, the function, the method; those that PyTorch has too must exist."""
     yield "ops", our_op(row.key)
-    private = row.name.startswith("_")
+    private = row.name.startswith("_") or row.name in OWN_SIGNATURE
     for route, place in (("function", torch), ("method", torch.Tensor)):
         if private or not (row.function if route == "function" else row.method):
             continue
