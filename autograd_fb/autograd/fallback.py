@@ -24,6 +24,7 @@ from __future__ import annotations
 import enum
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType
@@ -42,7 +43,7 @@ from autograd_fb.core.keys import (
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView, state
 from autograd_fb.dispatch.variable_fallback import set_autograd_hook
-from autograd_fb.graph.node import Node, edge_of
+from autograd_fb.graph.node import Handle, Node, Output, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.tensor import Tensor, make_view
 
@@ -57,6 +58,7 @@ class AutogradFallbackMode(enum.Enum):
     Error = "error"
 
 
+next_hook = Handle._next
 _NOTHING, _ERROR = AutogradFallbackMode.Nothing, AutogradFallbackMode.Error
 
 
@@ -171,7 +173,7 @@ def site_text(code: CodeType, lasti: int) -> str:
 
 
 class Lost(NamedTuple):
-    """What the texts say of one call."""
+    """What the texts say of one call; as a hook of an output that has a history of its own, it says it in backward."""
 
     op: OpOverload
     key: DispatchKey
@@ -179,6 +181,11 @@ class Lost(NamedTuple):
     lasti: int
     kernel_site: str
     inputs: tuple[str, ...]
+
+    takes_undefined = True  # the hook runs although no gradient arrived
+
+    def __call__(self, grad: Any) -> None:
+        _speak(self, carried=True)
 
     def text(self, carried: bool = False) -> str:
         """The warning or error; ``carried`` when the kernel did carry the gradient."""
@@ -278,18 +285,21 @@ def _caller() -> tuple[CodeType, int]:
     return frame.f_code, frame.f_lasti
 
 
-def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[str, ...]:
-    """The names of the arguments that require grad."""
-    names = []
-    for argument, value in zip(op._schema.arguments, args, strict=False):
+def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """The edges to all tensor arguments, and the names of the arguments that require grad."""
+    edges, names = [], []
+    for argument, value in zip(op._schema.arguments, args):  # noqa: B905 (one each: the op has bound them)
         if isinstance(value, Tensor):
+            edges.append(value.node)
             if value.node is not None:
                 names.append(argument.name)
-        elif isinstance(value, (list, tuple)):
-            names += [
-                f"{argument.name}[{i}]" for i, t in enumerate(value) if isinstance(t, Tensor) and t.node is not None
-            ]
-    return tuple(names)
+        elif value.__class__ is list or value.__class__ is tuple:
+            for i, t in enumerate(value):
+                if isinstance(t, Tensor):
+                    edges.append(t.node)
+                    if t.node is not None:
+                        names.append(f"{argument.name}[{i}]")
+    return tuple(edges), tuple(names)
 
 
 def _kernel_site(op: OpOverload, signature: int) -> str:
@@ -314,6 +324,7 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
     entry = _report.setdefault((op.key, key.name), FallbackEntry(op.key, key.name, kernel_site))
     entry.registered_at = kernel_site
     written = [r.alias_info is not None and r.alias_info.is_write for r in op._schema.returns]
+    single = len(written) == 1 and op._schema.returns[0].is_tensor
     sites, current = entry.sites_by_code, _current
 
     def basic_fallback(*args: Any) -> Any:
@@ -327,16 +338,18 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
         if mode is _NOTHING:
             return below(*args)
         if mode is _ERROR and current.at_forward:
-            raise RuntimeError(Lost(op, key, *place, kernel_site, _required(op, args)).text())
-        edges = tuple(t.node for t in args if isinstance(t, Tensor)) if written else ()
-        for a in args:
-            if a.__class__ is list or a.__class__ is tuple:
-                edges += tuple(t.node for t in a if isinstance(t, Tensor))
-        if not any(edges) and written:
+            raise RuntimeError(Lost(op, key, *place, kernel_site, _required(op, args)[1]).text())
+        if not written:
             return below(*args)
-        required = _required(op, args)
+        edges, required = _required(op, args)
+        if not required:
+            return below(*args)
         results = below(*args)
-        _mark(results, written, Lost(op, key, *place, kernel_site, required), edges)
+        lost = tuple.__new__(Lost, (op, key, *place, kernel_site, required))  # Lost(...) is a call in Python
+        if single and results.signature & REQUIRES_GRAD and results.base is None:
+            _hook(results, lost)  # what `_mark` does for the usual case
+        else:
+            _mark(results, written, lost, edges)
         return results
 
     return basic_fallback
@@ -376,11 +389,14 @@ def _warn_node(lost: Lost, edges: tuple[Any, ...]) -> WarnNotImplemented:
 
 
 def _hook(t: Tensor, lost: Lost) -> None:
-    def warn_in_backward(grad: Any) -> None:
-        _speak(lost, carried=True)
-
-    warn_in_backward.takes_undefined = True  # type: ignore[attr-defined]
-    t.register_hook(warn_in_backward)
+    """`Tensor.register_hook` without the handle, which nobody will ask for."""
+    node, nr = (t.node.node, t.node.nr) if type(t.node) is Output else (t.node, 0)
+    assert isinstance(node, Node)
+    hooks = node.hooks or node.hook_table()
+    table = hooks.tensor.get(nr)
+    if table is None:
+        table = hooks.tensor[nr] = OrderedDict()
+    table[next_hook()] = lost
 
 
 def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:
