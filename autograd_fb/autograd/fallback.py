@@ -182,8 +182,6 @@ class Lost(NamedTuple):
     kernel_site: str
     inputs: tuple[str, ...]
 
-    takes_undefined = True  # the hook runs although no gradient arrived
-
     def __call__(self, grad: Any) -> None:
         _speak(self, carried=True)
 
@@ -214,6 +212,7 @@ class Lost(NamedTuple):
         return "\n".join(lines)
 
 
+Lost.takes_undefined = True  # type: ignore[attr-defined]  # as a hook it runs although no gradient arrived
 _registry: dict[Any, Any] = {}
 
 
@@ -288,7 +287,7 @@ def _caller() -> tuple[CodeType, int]:
 def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """The edges to all tensor arguments, and the names of the arguments that require grad."""
     edges, names = [], []
-    for argument, value in zip(op._schema.arguments, args):  # noqa: B905 (one each: the op has bound them)
+    for argument, value in zip(op._schema.arguments, args):
         if isinstance(value, Tensor):
             edges.append(value.node)
             if value.node is not None:
