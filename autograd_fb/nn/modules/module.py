@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from autograd_fb.autograd.grad_mode import no_grad
 from autograd_fb.core.device import Device
-from autograd_fb.core.dtype import DType, as_dtype
+from autograd_fb.core import dtype as dtypes
+from autograd_fb.core.dtype import DType
 from autograd_fb.nn.modules.hooks import Hooked
 from autograd_fb.nn.modules.state_dict import StateDict
 from autograd_fb.nn.modules.traversal import Traversal
@@ -275,16 +276,16 @@ class Module(Hooked, StateDict, Traversal):
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
     def float(self: T) -> T:
-        return self._cast(as_dtype("float32"))
+        return self._cast(dtypes.float32)
 
     def double(self: T) -> T:
-        return self._cast(as_dtype("float64"))
+        return self._cast(dtypes.float64)
 
     def half(self: T) -> T:
-        return self._cast(as_dtype("float16"))
+        return self._cast(dtypes.float16)
 
     def bfloat16(self: T) -> T:
-        return self._cast(as_dtype("bfloat16"))
+        return self._cast(dtypes.bfloat16)
 
     def type(self: T, dst_type: Any) -> T:
         return self._apply(lambda t: t.type(dst_type))
