@@ -28,7 +28,7 @@ def dump(name: str) -> str:
     if op is None:
         lines.append("schema: (none)")
     else:
-        lines += [f"schema: {op._schema}", f"debug: registered at {op.defined_at}", "alias analysis kind: FROM_SCHEMA"]
+        lines += [f"schema: {op._schema}", f"debug: registered at {_place(op.defined_at)}", "alias analysis kind: FROM_SCHEMA"]
     for key, stack in sorted(kernels.items()):
         mark = "[alias]" if key.is_alias else ""
         for kernel in reversed(stack):
@@ -63,7 +63,12 @@ def _table(op: OpOverload) -> Iterator[str]:
 
 def _origin(kernel: Kernel) -> str:
     passed_over = "fallthrough " if kernel.kind == "fallthrough" else ""
-    return f"{passed_over}registered at {kernel.site}"
+    return f"{passed_over}registered at {_place(kernel.site)}"
+
+
+def _place(site: str) -> str:
+    """``file:line`` alone: programs read these texts."""
+    return site.partition(" (in ")[0]
 
 
 def all_names() -> list[str]:

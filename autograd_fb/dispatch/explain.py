@@ -49,7 +49,7 @@ class Explanation:
             self.signature |= BACKEND_SELECT
         self.keys = DispatchKeySet(self.signature)
         self.steps = list(_steps(op, self.signature))
-        self.plan = None if self.kernel is None else op.plans[self.signature]
+        self.plan = None if self.steps[-1].outcome == "missing" else op.plans[self.signature]
 
     @property
     def kernel(self) -> Kernel | None:
@@ -78,7 +78,7 @@ class Explanation:
                 mark = "->" if kernel is not None and not found and kernel is step.kernel else "  "
                 found = found or mark == "->"
                 yield f"  {mark} {place}: {_kernel_text(kernel)}"
-        if self.kernel is None:
+        if self.plan is None:
             yield from str(self.op.missing(self.steps[-1].key)).splitlines()
         elif self.source:
             yield "plan:"

@@ -253,8 +253,7 @@ class OpOverload:
         if not self.alive:
             raise RuntimeError(
                 f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive "
-                "as long as its "
-                "operators are used (a module-level variable does)."
+                "as long as its operators are used (a module-level variable does)."
             )
         key, kernel = DispatchKey.Undefined, None
         for key, kernel in self.route(signature):  # noqa: B007 (the last pair is what is wanted)
