@@ -79,8 +79,11 @@ def test_untaped_calls(name: str, x: Any) -> None:
 @pytest.mark.parametrize("name", UNTAPED)
 def test_calls_under_no_grad_are_untaped_ones(name: str, leaf: Any) -> None:
     budget, run = UNTAPED[name]
+    marked = (
+        3 if run(leaf).grad_fn is not None and run(leaf)._base is not None else 0
+    )  # views remember how they were made
     with torch.no_grad():
-        within(budget + 1, lambda: run(leaf))
+        within(budget + marked, lambda: run(leaf))
 
 
 @pytest.mark.parametrize("name", TAPED)

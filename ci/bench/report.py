@@ -30,6 +30,11 @@ class Measured(NamedTuple):
         ours, theirs = self.median("autograd_fb"), self.median(to)
         return None if ours is None or theirs is None else ours / theirs
 
+    def best(self, to: str) -> float | None:
+        """The same from the fastest rounds, which other programs disturb least."""
+        ours, theirs = self.rounds.get("autograd_fb"), self.rounds.get(to)
+        return min(ours) / min(theirs) if ours and theirs else None
+
     @property
     def noise(self) -> float:
         """The worst peer's upper quartile over its lower one."""
@@ -75,7 +80,7 @@ def times(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-HEADINGS = ("workload", "autograd_fb", "torch", "numpy", "to torch", "to floor", "target", "", "spread")
+HEADINGS = ("workload", "autograd_fb", "torch", "numpy", "to torch", "(best)", "to floor", "target", "", "spread")
 
 
 def row(m: Measured) -> tuple[str, ...]:
@@ -85,6 +90,7 @@ def row(m: Measured) -> tuple[str, ...]:
         m.name,
         *(quantity(m.median(p)) for p in PEERS),
         times(m.ratio("torch")),
+        times(m.best("torch")),
         times(m.ratio("numpy")),
         target,
         m.verdict,
@@ -142,7 +148,8 @@ def page(results: Sequence[Measured], facts: Mapping[str, str], extra: Sequence[
         "Every peer runs in a process of its own and the rounds are interleaved. Figures are medians over the rounds;",
         "results are compared with a float64 reference before anything is timed. *numpy* is the floor: forward and",
         "backward written by hand over raw arrays, without a graph. *to torch* and *to floor* are our time over",
-        "theirs, so less than 1 is faster; *spread* is the upper over the lower quartile of the noisiest peer's rounds.",
+        "theirs, so less than 1 is faster, *(best)* the first of them from the fastest rounds, which other programs",
+        "disturb least; *spread* is the upper over the lower quartile of the noisiest peer's rounds.",
     ]
     group = ""
     for m in results:

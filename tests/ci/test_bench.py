@@ -18,6 +18,7 @@ def test_ratios_are_of_medians() -> None:
     assert m.median("autograd_fb") == 2.0
     assert m.ratio("torch") == 0.5
     assert m.ratio("numpy") is None
+    assert m.best("torch") == 0.25
 
 
 @pytest.mark.parametrize(("ours", "verdict"), [([2.0], "met"), ([3.2], "met"), ([3.3], "MISSED")])
@@ -68,7 +69,7 @@ def test_quantities_have_three_digits_and_a_unit(seconds: float | None, text: st
 def test_the_page_holds_only_what_was_measured() -> None:
     page = report.page([measured([1e-6], [2e-6])], {"Date": "today"}, ["A remark."])
     assert "* Date: today" in page
-    assert "| w | 1.00 us | 2.00 us | - | 0.50 | - | 0.8 | met | 1.00 |" in page
+    assert "| w | 1.00 us | 2.00 us | - | 0.50 | 0.50 | - | 0.8 | met | 1.00 |" in page
     assert "* A remark." in page
 
 
