@@ -9,7 +9,7 @@ the backend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
@@ -568,6 +568,16 @@ def _diagonal(xp: Any, self: Array, offset: int = 0, dim1: int = 0, dim2: int = 
     return library(begin, size, stride, element_offset(begin))
 
 
+def contiguous_result(kernel: Callable[..., Array]) -> Callable[..., Array]:
+    """The meta kernel of one whose result is contiguous however it is computed."""
+
+    def on_meta(xp: Any, *args: Any, **kwargs: Any) -> Array:
+        made = kernel(xp, *args, **kwargs)
+        return xp.empty(tuple(made.shape), dtype=made.dtype, device=made.device)
+
+    return on_meta
+
+
 def _diagonal_backward(
     xp: Any, grad_output: Array, input_sizes: Sequence[int], offset: int, dim1: int, dim2: int
 ) -> Array:
@@ -726,6 +736,7 @@ op("slice_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt sta
    backward={"grad_output": lambda F, grad, dim, start, end, step: F.slice(grad, dim, start, end, step)})
 op("diagonal_backward(Tensor grad_output, SymInt[] input_sizes, int offset, int dim1, int dim2) -> Tensor",
    family="shape", method=False, function=False, kernel=_diagonal_backward, linear=("grad_output",),
+   meta=contiguous_result(_diagonal_backward),
    backward={"grad_output": lambda F, grad, offset, dim1, dim2: F.diagonal(grad, offset, dim1, dim2)})
 op("unfold_backward(Tensor grad_in, SymInt[] input_sizes, int dim, int size, int step) -> Tensor", family="shape",
    method=False, function=False, kernel=_unfold_backward, linear=("grad_in",),
@@ -845,8 +856,8 @@ def _tensor_split(F: Any, self: Any, indices_or_sections: int | Sequence[int], d
         small, larger = divmod(size, sections)
         indices_or_sections = list(accumulate([small + 1] * larger + [small] * (sections - larger)))[:-1]
     bounds = [0, *indices_or_sections, size]
-    return [F.slice(self, dim, start, end if i < len(bounds) - 2 else size, 1)
-            for i, (start, end) in enumerate(pairwise(bounds))]
+    return tuple(F.slice(self, dim, start, end if i < len(bounds) - 2 else size, 1)
+                 for i, (start, end) in enumerate(pairwise(bounds)))
 
 
 def _named_split(F: Any, self: Any, argument: int | Sequence[int], name: str, least: int, dim: int) -> Any:

@@ -547,7 +547,8 @@ def new_zeros(
 def masked_fill(xp: Any, self: Array, mask: Array, value: Any) -> Array:
     if mask.shape != self.shape:
         shape = np.broadcast_shapes(mask.shape, self.shape)
-        self = np.broadcast_to(self, shape) if shape != self.shape else self
+        if shape != self.shape:
+            return masked_fill_(xp, np.broadcast_to(self, shape).copy(order="C"), mask, value)
     return masked_fill_(xp, self.copy(order="K"), mask, value)
 
 

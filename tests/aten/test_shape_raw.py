@@ -142,7 +142,7 @@ def run_elsewhere(key: str, namespace: Any, make: Any, values: bool) -> None:
     for sample in samples_of(key, "float64") + samples_of(key, "int64"):
         expected = as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs))
         args = [moved(a, make) for a in sample.args]
-        if not values and TABLE[key].meta is not None:
+        if not values and TABLE[key].meta is not None and key != "diagonal_backward":
             with pytest.raises(NotImplementedError):
                 TABLE[key].meta(namespace, *args, **sample.kwargs)
             continue
