@@ -330,7 +330,7 @@ def _place(
         out = make_view(out.array, out, out.signature & ~REQUIRES_GRAD)
     if fixed or not recorded or not differentiable:
         return out if not is_input else _detached(out)
-    if out.requires_grad and not is_input:
+    if out.requires_grad and out.base is None:
         out = out.detach()
     out.node = edge_of(ctx, nr)
     out.signature |= REQUIRES_GRAD
@@ -341,8 +341,8 @@ def _place(
 
 
 def _detached(out: Tensor) -> Tensor:
-    out.node = None
-    out.signature &= ~REQUIRES_GRAD
+    out.node = out.base = None
+    out.signature &= ~(REQUIRES_GRAD | IS_VIEW)
     return out
 
 

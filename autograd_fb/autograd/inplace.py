@@ -109,11 +109,11 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             return self
         if not rules.differentiable:
             node: Node = NoFormula((self.node,))
-            node.op = op._name  # type: ignore[attr-defined]
+            node.op = op._schema.name  # type: ignore[attr-defined]
         else:
             node = node_type(named)(edges)
             node.saved = _saved(rules, named, original, self)
-            node.versions = versions_of(node.saved)
+            node.versions = versions_of(node.saved, written=self.storage)
             node.shapes = shapes
         frame = sys._getframe(1)
         while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from autograd_fb.core.keys import REQUIRES_GRAD
-from autograd_fb.graph.node import RELEASED, Node, edge_of
+from autograd_fb.graph.node import RELEASED, Node, edge_of, forward_name
 from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -32,10 +32,17 @@ def result_of(node: Node, ref: ResultRef | None) -> Any:
     return out
 
 
-def versions_of(saved: tuple[Any, ...]) -> tuple[int, ...] | None:
-    """The versions of saved tensors, entry by entry; None when all are unmodified so far."""
-    versions = tuple(0 if (s := getattr(t, "storage", None)) is None else s.version for t in saved)
-    return versions if any(versions) else None
+def versions_of(saved: tuple[Any, ...], written: Storage | None = None) -> tuple[int, ...] | None:
+    """The versions of saved tensors, entry by entry; None when all are unmodified so far.
+
+    ``written`` was just modified by the op that saves: an argument over it was read before that, at the version before.
+    """
+    versions = []
+    for t in saved:
+        storage = getattr(t, "storage", None)
+        before = storage is not None and storage is written and type(t) is not ResultRef
+        versions.append(0 if storage is None else storage.version - before)
+    return tuple(versions) if any(versions) else None
 
 
 def check_versions(node: Node) -> None:
@@ -68,9 +75,9 @@ def _type_name(t: Any) -> str:
 
 def _output_of(t: Any, node: Node) -> str:
     if isinstance(t, ResultRef):
-        return f", which is output {t.nr} of {node.name()},"
+        return f", which is output {t.nr} of {forward_name(node)},"
     fn = t.grad_fn
-    return f", which is output {t.output_nr} of {fn.name()}," if fn is not None else ""
+    return f", which is output {t.output_nr} of {forward_name(fn)}," if fn is not None else ""
 
 
 def released(node: Node) -> NoReturn:

@@ -14,10 +14,10 @@ from typing import Any
 from autograd_fb.core.geometry import storage_size
 from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.graph.node import Node, Output, edge_of
+from autograd_fb.graph.node import Node, Output, edge_of, forward_name
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
-from autograd_fb.tensor.tensor import Tensor, renew, share, wrap
+from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share, wrap
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
@@ -39,7 +39,11 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
     def marked(*args: Any) -> Any:
         out = below(*args)
         for t in out if isinstance(out, (list, tuple)) else (out,):
-            if t.base is not None and t is not args[0]:
+            if t.base is None or t is args[0]:
+                continue
+            if creation == "no_grad":
+                mark_no_grad(t)
+            else:
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, creation)
         return out
 
@@ -162,11 +166,13 @@ def rebase(t: Tensor, node: Node, nr: int = 0) -> None:
 
 
 def renew_grad_fn(view: Tensor) -> None:
-    """A view's place in the graph, from its base as it is now."""
+    """A view's place in the graph, from its base as it is now. RuntimeError for views that cannot be renewed."""
     base, storage = view.base, view.storage
     assert base is not None and storage is not None
     if view.meta is None:
         view.meta = AutogradMeta()
+    if view.meta.creation and base.node is not None:
+        raise _refusal(view, "its base or another view of its base has been modified inplace")
     view.meta.generation = storage.rebased
     if base.node is None:
         return
@@ -179,13 +185,30 @@ def renew_grad_fn(view: Tensor) -> None:
 renew.grad_fn = renew_grad_fn
 
 
-def _function_name(t: Tensor) -> str:
-    """What made a tensor: the name of its node, or of the custom Function."""
-    node = t.grad_fn
-    if node is None:
-        return "a function"
-    forward = getattr(node, "_forward_cls", None)
-    return node.name() if forward is None else str(forward.__name__)
+def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError:
+    """Why a view made under no_grad, by an op with several views or by a Function takes no in-place op."""
+    assert t.meta is not None
+    if t.meta.creation == "no_grad":
+        return RuntimeError(
+            f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is ambiguous and "
+            "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside "
+            "the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+            "tracked)."
+        )
+    node = t.node
+    number, made_by = (node.nr, node.node) if type(node) is Output else (0, node)
+    function = forward_name(made_by) if isinstance(made_by, Node) else "a function"
+    start = f"Output {number} of {function} is a view and {what}."
+    if t.meta.creation == "multi_output":
+        return RuntimeError(
+            f"{start} This view is the output of a function that returns multiple views. Such functions do not allow the output "
+            "views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+        )
+    return RuntimeError(
+        f"{start} This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic "
+        "to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+        "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+    )
 
 
 def check_inplace(t: Tensor, recorded: bool) -> None:
@@ -193,27 +216,9 @@ def check_inplace(t: Tensor, recorded: bool) -> None:
     if not recorded:
         return
     if t.base is not None:
-        creation = "" if t.meta is None else t.meta.creation
-        made_by = f"Output {t.output_nr} of {_function_name(t)} is a view and is being modified inplace."
-        if creation == "multi_output":
-            raise RuntimeError(
-                f"{made_by} This view is the "
-                "output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should "
-                "replace the inplace operation by an out-of-place one."
-            )
-        if creation == "no_grad":
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous "
-                "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the "
-                "no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
-            )
-        if creation == "custom":
-            raise RuntimeError(
-                f"{made_by} This view was created inside a custom Function (or because "
-                "an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the "
-                "custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
-            )
-        if t.base.node is not None and isinstance(t.base.node, AccumulateGrad):
+        if t.meta is not None and t.meta.creation:
+            raise _refusal(t)
+        if t.requires_grad and t.base.is_leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     if isinstance(t.node, AccumulateGrad):
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")

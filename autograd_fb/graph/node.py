@@ -7,6 +7,7 @@ backward, tensors when the backward itself is recorded (``create_graph``).
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from itertools import count
 from types import CodeType
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 next_sequence = count().__next__
 
+_BACKWARD = re.compile(r"Backward\d*$")
 RELEASED: Any = ("released",)  # stands in `saved` after a backward without retain_graph
 
 
@@ -32,6 +34,7 @@ class Node:
 
     num_outputs: ClassVar[int] = 1
     takes_undefined: ClassVar[bool] = False  # whether apply runs although no gradient arrived
+    keeps: ClassVar[bool] = True             # whether a run that does not keep the graph has something to release
 
     edges: tuple[Any, ...]
     saved: Any
@@ -129,6 +132,11 @@ class Output:
 
 def edge_of(node: Node, nr: int) -> Node | Output:
     return node if node.num_outputs == 1 and nr == 0 else Output(node, nr)
+
+
+def forward_name(node: Node) -> str:
+    """What the forward of a step is called in errors: ``Mul`` for MulBackward0."""
+    return _BACKWARD.sub("", node.name())
 
 
 class Hooks:

@@ -13,7 +13,7 @@ from autograd_fb.graph.node import Node, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.storage import AutogradMeta, Storage
-from autograd_fb.tensor.tensor_base import refresh, wrap
+from autograd_fb.tensor.tensor_base import mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -56,6 +56,8 @@ class Indexing:
             shape, room = tuple(value.array.shape), len(target.array.shape)
             while len(shape) > room and shape[0] == 1:  # leading ones of the value are dropped, as in PyTorch
                 value, shape = call("squeeze", (value, 0), {}), shape[1:]
+            if shape != target.array.shape:
+                value = call("expand", (value, list(target.array.shape)), {})
             call("copy_", (target, value), {})
         elif isinstance(value, (bool, int, float, complex)):
             call("fill_", (target, value), {})
@@ -94,6 +96,8 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     else:
         view.signature = t.signature & _NO_GRAD | IS_VIEW
         view.node = None
+        if base.node is not None:
+            mark_no_grad(view)
     return view
 
 
@@ -194,7 +198,9 @@ def _as_value(target: Any, value: Any) -> Any:
     if hasattr(value, "signature"):
         return value
     if not isinstance(value, (bool, int, float, complex)) and getattr(value, "shape", None) != ():
-        raise TypeError(f"can't assign a {type(value).__name__} to a {target.type()}")
+        kind = type(value)
+        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        raise TypeError(f"can't assign a {name} to a {target.type()}")
     number = value if isinstance(value, (bool, int, float, complex)) else value.item()
     return call("scalar_tensor", (number,), {"dtype": target.dtype, "device": target.device})
 

@@ -36,6 +36,8 @@ class Interop:
                 raise TypeError(
                     f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
                 )
+        if self.dtype.name == "bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
         return self.binding.backend.to_numpy(self.array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -73,7 +75,10 @@ class Interop:
         return object.__format__(self, spec)
 
     def _text(self) -> str:
-        fn = self.grad_fn
+        try:
+            fn = None if self.grad_fn is None else type(self.grad_fn).__name__
+        except RuntimeError:  # a view whose history cannot be renewed; see autograd.views
+            fn = "Invalid"
         backend = self.binding.backend
         numpy = None if not backend.traits.has_values else backend.to_numpy
 
@@ -97,7 +102,7 @@ class Interop:
             device=self.device,
             requires_grad=self.requires_grad,
             edge_items=edge_items,
-            grad_fn_name=None if fn is None else fn.name(),
+            grad_fn_name=fn,
             is_meta=not backend.traits.has_values,
             is_parameter=type(self).__name__ == "Parameter",
         )

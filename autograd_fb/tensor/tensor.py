@@ -18,7 +18,7 @@ from autograd_fb.tensor.interop import Interop
 from autograd_fb.tensor.methods import TensorMethods
 from autograd_fb.tensor.operators import Operators
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
-from autograd_fb.tensor.tensor_base import TensorBase, _binding, make, make_view, refresh, renew, set_class, share, wrap
+from autograd_fb.tensor.tensor_base import TensorBase, _binding, make, make_view, mark_no_grad, refresh, renew, set_class, share, wrap
 
 _new = object.__new__
 
@@ -149,9 +149,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     @property
     def requires_grad(self) -> bool:
-        if self.base is not None:
-            refresh(self)
-        return self.node is not None
+        return self.node is not None or (self.base is not None and self.base.node is not None)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -386,6 +384,6 @@ def _check_grad(t: Tensor, value: Any) -> None:
 
 
 set_class(Tensor)
-__all__ = ["Tensor", "make", "make_view", "refresh", "renew", "share", "wrap"]
+__all__ = ["Tensor", "make", "make_view", "mark_no_grad", "refresh", "renew", "share", "wrap"]
 _constructor: list[Any] = [None]  # torch.Tensor(...): set by tensor.factory
 GRAD_BITS = REQUIRES_GRAD | GRAD_MODE

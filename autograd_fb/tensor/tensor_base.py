@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE, Binding
-from autograd_fb.core.keys import IS_VIEW
+from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
 from autograd_fb.graph.node import Node, Output
-from autograd_fb.tensor.storage import AutogradMeta, Storage
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, Storage
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -91,6 +91,17 @@ def make_view(array: Any, of: Tensor, signature: int) -> Tensor:
     if storage.rebased:
         t.meta = AutogradMeta(storage.rebased)
     return t
+
+
+def mark_no_grad(view: Tensor) -> None:
+    """Note that a view was made under no_grad: it takes no recorded in-place op.
+
+    Where its base requires grad it does so too, as in PyTorch, and as a leaf of its own.
+    """
+    view.meta = AutogradMeta(0 if view.storage is None else view.storage.rebased, "no_grad")
+    if view.base is not None and view.base.node is not None:
+        view.signature |= REQUIRES_GRAD
+        view.node = AccumulateGrad(view)
 
 
 class _Renew:

@@ -119,8 +119,11 @@ class NumpyBackend(Backend):
 
 def _owner(array: Any) -> Any:
     """The array that owns the memory: views of views point at it directly or through others."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while base is not None and hasattr(base, "__array_interface__"):
+        if isinstance(base, np.ndarray):  # NumPy's as_strided puts an object that is no array in between
+            array = base
+        base = getattr(base, "base", None)
     return array
 
 
