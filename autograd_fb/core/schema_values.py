@@ -318,6 +318,9 @@ class FunctionSchema:
     def __str__(self) -> str:
         return self._text
 
+    def __repr__(self) -> str:
+        return self._text
+
     @property
     def namespace(self) -> str:
         return self.name.rpartition("::")[0]

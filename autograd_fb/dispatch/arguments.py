@@ -70,7 +70,7 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
             f"{op._opname}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(value).__name__}"
         )
     raise CallError(
-        f"{op._name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
+        f"{op._schema.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
         f"type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
     )
 
@@ -157,7 +157,7 @@ def plain(op: OpOverload, argument: Argument, value: Any) -> Any:
 
 def _wrong(op: OpOverload, argument: Argument, value: Any) -> Any:
     raise CallError(
-        f"{op._name}() Expected a value of type '{argument.type.annotation}' for argument '{argument.name}' but "
+        f"{op._schema.name}() Expected a value of type '{argument.type.annotation}' for argument '{argument.name}' but "
         f"instead found type '{type(value).__name__}'.\n"
         f"Position: {op._schema.arguments.index(argument)}\nValue: {value!r}\n"
         f"Declaration: {op._schema}"

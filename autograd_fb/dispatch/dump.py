@@ -28,7 +28,8 @@ def dump(name: str) -> str:
     if op is None:
         lines.append("schema: (none)")
     else:
-        lines += [f"schema: {op._schema}", f"debug: registered at {_place(op.defined_at)}", "alias analysis kind: FROM_SCHEMA"]
+        lines += [f"schema: {op._schema}", f"debug: registered at {_place(op.defined_at)}"]
+        lines.append("alias analysis kind: FROM_SCHEMA")
     for key, stack in sorted(kernels.items()):
         mark = "[alias]" if key.is_alias else ""
         for kernel in reversed(stack):

@@ -77,12 +77,11 @@ class OpOverload:
 
     def __init__(self, schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), row: Any = None):
         self._schema = schema
-        self._name = schema.name
         self._overloadname = schema.overload_name or "default"
         self.namespace = schema.namespace
         self._opname = schema.base_name
         self.__name__ = f"{schema.base_name}.{self._overloadname}"
-        self.__qualname__ = self.__name__
+        self._name = self.__qualname__ = schema.name + (f".{schema.overload_name}" if schema.overload_name else "")
         self.__module__ = f"autograd_fb.ops.{schema.namespace}"
         self.defined_at = defined_at
         self.tags = list(tags)
@@ -102,10 +101,10 @@ class OpOverload:
     @property
     def key(self) -> str:
         """``ns::name`` or ``ns::name.overload``, as errors and reports write it."""
-        return self._name + (f".{self._schema.overload_name}" if self._schema.overload_name else "")
+        return self._name
 
     def name(self) -> str:
-        return self.key
+        return self._name
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self._opname}.{self._overloadname}"
@@ -159,9 +158,7 @@ class OpOverload:
     def has_kernel_for_dispatch_key(self, key: DispatchKey | str) -> bool:
         """Whether a kernel was registered to this very key (built-in kernels count for every backend)."""
         k = parse_key(key)
-        if self.direct(k) is not None:
-            return True
-        return self.row is not None and (k.is_backend or k.is_autograd) and self.lookup(k) is not None
+        return self.direct(k) is not None or (self.row is not None and k.is_backend and self.lookup(k) is not None)
 
     def has_kernel_for_any_dispatch_key(self, keys: DispatchKeySet) -> bool:
         return any(self.has_kernel_for_dispatch_key(k) for k in keys)

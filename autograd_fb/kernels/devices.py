@@ -91,12 +91,12 @@ def together(op: OpOverload, args: Sequence[Any]) -> tuple[tuple[Any, ...], Devi
         target = first.device
         args = (first, [_index(i, target) for i in args[1]], *args[2:])
     tensors = [t for a in args for t in (a if isinstance(a, (list, tuple)) else (a,)) if isinstance(t, Tensor)]
-    same_device(tensors, op._name)
+    same_device(tensors, op._schema.name)
     target = next((t.device for t in tensors if not _is_free(t)), tensors[0].device)
     if op._schema.arguments[0].is_write and isinstance(first, Tensor) and first.device != target:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {target} and "
-            f"{first.device}! (when checking arguments of {op._name})"
+            f"{first.device}! (when checking arguments of {op._schema.name})"
         )
     return tuple(_moved(a, target) for a in args), target
 

@@ -146,7 +146,7 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
                 mutate(*prepared)
             except ValueError:  # a broadcast that self cannot hold: nothing was written
                 shapes = [tuple(a.shape) for a in prepared if hasattr(a, "shape")]
-                check_written(self, broadcast_shapes(*shapes), op._name)
+                check_written(self, broadcast_shapes(*shapes), op._schema.name)
                 raise
 
         return run_mutating
@@ -164,7 +164,7 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
             raw.run(prepared, out=array)
             return
         result = raw.run(prepared)
-        check_written(self, result.shape, op._name)
+        check_written(self, result.shape, op._schema.name)
         check_cast(result, self)
         write(self, result)
 
@@ -180,7 +180,7 @@ def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any
         result = raw.run(raw.prepare(rest))
         if not isinstance(result, binding.array_types):
             result = binding.backend.as_array(result)
-        same_device([*(a for a in rest if isinstance(a, Tensor)), out], op._name)
+        same_device([*(a for a in rest if isinstance(a, Tensor)), out], op._schema.name)
         check_cast(result, out)
         if tuple(out.array.shape) != tuple(result.shape):
             resize_out(out, result)

@@ -126,7 +126,7 @@ class Writer:
         call = self.call
         if self.mixed_devices or self.binding.multi:
             every = ", ".join([*call.tensors, *(f"*({n} or ())" for n in call.lists)])
-            self.add(f"place_ = same_device(({every},), {self.op._name!r})")
+            self.add(f"place_ = same_device(({every},), {self.op._schema.name!r})")
         for i, t in enumerate(call.tensors):
             get = f"to_binding({t}, binding, place_)" if self.mixed_devices else f"{t}.array"
             if t in self.numbers:

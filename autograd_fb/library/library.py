@@ -97,7 +97,7 @@ class Library:
         explicit = bool(parsed.namespace)
         tags = tuple(tags) if _is_sequence(tags) else (tags,)
         op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tags)
-        return op._name if explicit else op._opname
+        return op._schema.name if explicit else op._opname
 
     # --- kernels
 
