@@ -42,9 +42,17 @@ def test_row(key: str) -> None:
     on_meta = RawF(backend.xp)
     for dtype in ("float32", "complex64", "int64"):
         for sample in samples_of(key, dtype):
-            expected = as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs))
+            try:
+                expected = as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs))
+            except (RuntimeError, TypeError):  # a dtype the op does not take, a dtype argument that is a tensor's
+                continue
             keywords = {name: to_meta(value) for name, value in sample.kwargs.items()}
-            actual = as_tuple(on_meta.call_row(key, *to_meta(sample.args), **keywords))
+            try:
+                actual = as_tuple(on_meta.call_row(key, *to_meta(sample.args), **keywords))
+            except (NotImplementedError, RuntimeError) as error:
+                if "meta" not in str(error):
+                    raise
+                pytest.skip(str(error))
             for have, entry in zip(actual, expected, strict=True):
                 want = np.asarray(entry)
                 assert (have.shape, have.dtype.name) == (want.shape, want.dtype.name), sample.name
