@@ -70,8 +70,8 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
             f"{op._opname}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(value).__name__}"
         )
     raise CallError(
-        f"{op._schema.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found "
-        f"type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
+        f"{op._schema.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead "
+        f"found type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
     )
 
 

@@ -54,7 +54,8 @@ def test_minimal_build_registers_fallthrough(fresh_python: Callable[..., Any]) -
         "lib = torch.library.Library('m', 'DEF'); lib.define('foo(Tensor a) -> Tensor')\n"
         "lib.impl('foo', lambda a: a.detach() * 2, 'CPU')\n"
         "x = torch.ones(2, requires_grad=True)\n"
-        "print(fallbacks.lookup(DispatchKey['AutogradCPU']).kind, torch.ops.m.foo(x).requires_grad, (x * x).requires_grad)\n"
+        "kind = fallbacks.lookup(DispatchKey['AutogradCPU']).kind\n"
+        "print(kind, torch.ops.m.foo(x).requires_grad, (x * x).requires_grad)\n"
     )
     out = fresh_python(code, AUTOGRAD_FB_MINIMAL="1")
     assert out.stdout.strip() == "fallthrough False True", out.stderr
