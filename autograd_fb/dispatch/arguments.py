@@ -71,7 +71,8 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
         )
     raise CallError(
         f"{op._schema.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead "
-        f"found type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\nDeclaration: {op._schema}"
+        f"found type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\n"
+        f"Declaration: {op._schema}"
     )
 
 

@@ -84,11 +84,7 @@ class Explanation:
             yield "plan:"
             yield from ("    " + line for line in self.source.splitlines())
         else:
-            yield (
-                f"plan: calls {getattr(self.plan, '__qualname__', self.plan)}, {site_of(self.plan)}"
-                if self.plan
-                else ""
-            )
+            yield f"plan: calls {getattr(self.plan, '__qualname__', self.plan)}, {site_of(self.plan)}"
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
