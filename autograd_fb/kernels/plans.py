@@ -251,6 +251,9 @@ class Writer:
     def view(self, signature: str) -> None:
         """A view of the first argument; a tensor of its own where the kernel had to copy, as `reshape` may."""
         of = self.call.tensors[0]
+        if self.row.key == "detach":  # shares memory and versions, but is a tensor of its own
+            self.add(f"t = {of}.detach()")
+            return
         self.scope.update(Storage=Storage, AutogradMeta=AutogradMeta, aliases=self.binding.backend.aliases)
         self.add(
             "t = new(Tensor)",

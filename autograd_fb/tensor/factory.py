@@ -278,7 +278,7 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         if not same_device and dtype.name not in (source.backend.traits.dtypes or (dtype.name,)):
             assert device is not None
             array, source, same_device = _moved(array, source, device), registry.load(device.type), True
-        array = source.xp.astype(array, source.backend.native_dtype(dtype))
+        array = source.quietly(source.xp.astype, array, source.backend.native_dtype(dtype))
     if not same_device:
         assert device is not None
         array = _moved(array, source, device)
