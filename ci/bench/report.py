@@ -147,9 +147,9 @@ def page(results: Sequence[Measured], facts: Mapping[str, str], extra: Sequence[
         "",
         "Every peer runs in a process of its own and the rounds are interleaved. Figures are medians over the rounds;",
         "results are compared with a float64 reference before anything is timed; the garbage collector is on. *numpy*",
-        "is the floor: forward and backward written by hand over raw arrays, without a graph. *to torch* and *to floor*",
-        "are our time over theirs, so less than 1 is faster, *(best)* the first of them from the fastest rounds, which",
-        "other programs disturb least; *spread* is the upper over the lower quartile of the noisiest peer's rounds.",
+        "is the floor: forward and backward written by hand over raw arrays, without a graph. *to torch* and",
+        "*to floor* are our time over theirs, so less than 1 is faster, *(best)* the first of them from the fastest",
+        "rounds, which other programs disturb least; *spread* is the upper over the lower quartile of the rounds.",
     ]
     group = ""
     for m in results:
