@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from autograd_fb.core.keys import HAS_TANGENT
 from autograd_fb.graph.node import Node
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Storage:
 class AutogradMeta:
     """What a tensor needs as a leaf or a view in a graph: its gradient, how it came to be a view, its name."""
 
-    __slots__ = ("creation", "generation", "grad", "grad_dtype", "name", "post_accumulate", "retains")
+    __slots__ = ("creation", "generation", "grad", "grad_dtype", "name", "post_accumulate", "retains", "tangents")
 
     def __init__(self, generation: int = 0, creation: str = ""):
         self.grad: Tensor | None = None
@@ -38,6 +39,7 @@ class AutogradMeta:
         self.retains = False
         self.post_accumulate: Any = None
         self.grad_dtype: Any = None
+        self.tangents: Any = None     # of forward mode: see tensor/levels.py
 
 
 class AccumulateGrad(Node):
@@ -48,6 +50,7 @@ class AccumulateGrad(Node):
     """
 
     __slots__ = ("array", "leaf", "meta", "signature")
+    keeps = False
 
     def __init__(self, tensor: Tensor):
         super().__init__()
@@ -55,7 +58,7 @@ class AccumulateGrad(Node):
         if tensor.meta is None:
             tensor.meta = AutogradMeta()
         self.meta = tensor.meta
-        self.array, self.signature = tensor.array, tensor.signature
+        self.array, self.signature = tensor.array, tensor.signature & ~HAS_TANGENT
         self.leaf = weakref.ref(tensor)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
-from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
+from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output
@@ -277,7 +277,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
     @property
     def data(self) -> Tensor:
         """The same array outside the graph, with a version counter of its own."""
-        return make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW))
+        return make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -285,16 +285,16 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.signature & REQUIRES_GRAD and not (value.dtype.is_floating_point or value.dtype.is_complex):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-        keep = self.signature & REQUIRES_GRAD
+        keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
         self.array = value.array
-        self.signature = (value.signature & ~(REQUIRES_GRAD | IS_VIEW)) | keep | (self.signature & IS_VIEW)
+        self.signature = (value.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT)) | keep | (self.signature & IS_VIEW)
         if isinstance(self.node, AccumulateGrad):
             self.node.array = value.array
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""
         storage = self.storage or share(self)
-        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW))
+        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
         out.storage = storage
         return out
 
