@@ -50,8 +50,8 @@ RESERVED = {
 # Functions that tensor/python_forms.py writes by hand, because Python's form takes other arguments than the schema.
 BY_HAND = {"atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod",
            "chain_matmul",
-           "einsum", "meshgrid", "nonzero", "norm", "tensordot", "unravel_index"}  # fmt: skip
-RESERVED |= {"contiguous", "nonzero", "norm"}
+           "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index"}  # fmt: skip
+RESERVED |= {"contiguous", "nonzero", "norm", "split"}
 OPERATORS = {  # method -> (op, overload, whether the operands are exchanged)
     "__add__": ("add", "Tensor", False), "__radd__": ("add", "Tensor", True), "__sub__": ("sub", "Tensor", False),
     "__rsub__": ("rsub", "Tensor", False), "__mul__": ("mul", "Tensor", False), "__rmul__": ("mul", "Tensor", True),
@@ -164,8 +164,9 @@ def operator(target: str, op: str, overload: str, exchanged: bool) -> list[str]:
     ignored = "  # type: ignore[override]" if target in ("__eq__", "__ne__") else ""
     return [
         f"    def {target}(self, other: Any) -> Any:{ignored}",
-        "        bits = _scalar_bits(other.__class__)",
-        "        if bits is None:",
+        "        if other.__class__ is self.__class__:",
+        "            bits = other.signature",
+        "        elif (bits := _scalar_bits(other.__class__)) is None:",
         "            try:",
         "                bits = other.signature",
         "            except AttributeError:",

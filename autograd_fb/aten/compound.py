@@ -273,6 +273,26 @@ op("unravel_index(Tensor indices, SymInt[] shape) -> Tensor[]", family="compound
    method=False)
 
 
+def _cumulative_trapezoid(F: Any, y: Any, widths: Any, dim: int) -> Any:
+    dim = normalize_dim(dim, y.ndim)
+    size = y.shape[dim]
+    pairs = F.slice(y, dim, 1, size) + F.slice(y, dim, 0, size - 1)
+    return F.cumsum(pairs * widths, dim) / 2
+
+
+def _cumulative_trapezoid_x(F: Any, y: Any, x: Any, *, dim: int = -1) -> Any:
+    widths = F.diff(x, 1, -1 if x.ndim == 1 else dim)
+    if x.ndim == 1 and y.ndim > 1:
+        widths = F.reshape(widths, [-1 if d == normalize_dim(dim, y.ndim) else 1 for d in range(y.ndim)])
+    return _cumulative_trapezoid(F, y, widths, dim)
+
+
+op("cumulative_trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor", family="compound", method=False,
+   composite=_cumulative_trapezoid_x, doc="Areas under a curve up to each point, by trapezoids.")
+op("cumulative_trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor", family="compound", method=False,
+   composite=lambda F, y, *, dx=1, dim=-1: _cumulative_trapezoid(F, y, dx, dim))
+
+
 # --- windows
 
 

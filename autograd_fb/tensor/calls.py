@@ -100,6 +100,8 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if "requires_grad" in kwargs:  # of the factories: no op has it
             wanted = kwargs.pop("requires_grad")
             made = call(name, args, kwargs)
+            if wanted and not (made.dtype.is_floating_point or made.dtype.is_complex):
+                raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
             return made.requires_grad_() if wanted else made
         kwargs = _keywords(name, kwargs)
         if out is not None:

@@ -16,7 +16,10 @@ class Conversions:
     device: Any
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """The tensor in another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``."""
+        """The tensor in another dtype or on another device.
+
+        As ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(other)``; itself when nothing changes.
+        """
         from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
         memory_format = kwargs.pop("memory_format", None)
@@ -41,46 +44,67 @@ class Conversions:
     def type_as(self, other: Any) -> Any:
         return self.to(other.dtype)
 
-    def float(self) -> Any:
-        return self.to(dtypes.float32)
+    def _as(self, dtype: Any, memory_format: Any) -> Any:
+        if memory_format is not None:
+            return self.to(dtype, memory_format=memory_format)
+        from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
-    def double(self) -> Any:
-        return self.to(dtypes.float64)
+        return factory.to(self, dtype=dtype)  # type: ignore[arg-type]
 
-    def half(self) -> Any:
-        return self.to(dtypes.float16)
+    def float(self, memory_format: Any = None) -> Any:
+        """The tensor as float32; itself if it is already."""
+        return self._as(dtypes.float32, memory_format)
 
-    def bfloat16(self) -> Any:
-        return self.to(dtypes.bfloat16)
+    def double(self, memory_format: Any = None) -> Any:
+        """The tensor as float64; itself if it is already."""
+        return self._as(dtypes.float64, memory_format)
 
-    def int(self) -> Any:
-        return self.to(dtypes.int32)
+    def half(self, memory_format: Any = None) -> Any:
+        """The tensor as float16; itself if it is already."""
+        return self._as(dtypes.float16, memory_format)
 
-    def long(self) -> Any:
-        return self.to(dtypes.int64)
+    def bfloat16(self, memory_format: Any = None) -> Any:
+        """The tensor as bfloat16; itself if it is already."""
+        return self._as(dtypes.bfloat16, memory_format)
 
-    def short(self) -> Any:
-        return self.to(dtypes.int16)
+    def int(self, memory_format: Any = None) -> Any:
+        """The tensor as int32; itself if it is already."""
+        return self._as(dtypes.int32, memory_format)
 
-    def char(self) -> Any:
-        return self.to(dtypes.int8)
+    def long(self, memory_format: Any = None) -> Any:
+        """The tensor as int64; itself if it is already."""
+        return self._as(dtypes.int64, memory_format)
 
-    def byte(self) -> Any:
-        return self.to(dtypes.uint8)
+    def short(self, memory_format: Any = None) -> Any:
+        """The tensor as int16; itself if it is already."""
+        return self._as(dtypes.int16, memory_format)
 
-    def bool(self) -> Any:
-        return self.to(dtypes.bool_)
+    def char(self, memory_format: Any = None) -> Any:
+        """The tensor as int8; itself if it is already."""
+        return self._as(dtypes.int8, memory_format)
 
-    def cfloat(self) -> Any:
-        return self.to(dtypes.complex64)
+    def byte(self, memory_format: Any = None) -> Any:
+        """The tensor as uint8; itself if it is already."""
+        return self._as(dtypes.uint8, memory_format)
 
-    def cdouble(self) -> Any:
-        return self.to(dtypes.complex128)
+    def bool(self, memory_format: Any = None) -> Any:
+        """The tensor as bool; itself if it is already."""
+        return self._as(dtypes.bool_, memory_format)
 
-    def cpu(self) -> Any:
+    def cfloat(self, memory_format: Any = None) -> Any:
+        """The tensor as complex64; itself if it is already."""
+        return self._as(dtypes.complex64, memory_format)
+
+    def cdouble(self, memory_format: Any = None) -> Any:
+        """The tensor as complex128; itself if it is already."""
+        return self._as(dtypes.complex128, memory_format)
+
+    def cpu(self, memory_format: Any = None) -> Any:
+        """The tensor in host memory."""
         return self.to(Device("cpu"))
 
-    def cuda(self, device: Any = None, non_blocking: Any = False) -> Any:
+    def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
+        """The tensor on a CUDA device."""
         return self.to(Device("cuda", 0) if device is None else Device(device))
 
     def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any:

@@ -83,7 +83,7 @@ class ExtraMethods:
     const_data_ptr = data_ptr
 
     def contiguous(self, *, memory_format: MemoryFormat | None = None) -> Any:
-        """The tensor with its elements in memory in the order of its dims, or of a memory format; itself if they are."""
+        """The tensor with its elements in memory in the order of its dims, or of a memory format."""
         order = None if memory_format is None else _ORDERS.get(memory_format.name)
         if order is None:
             return _contiguous.entry(self, memory_format)
@@ -179,6 +179,10 @@ class ExtraMethods:
         """A vector norm: see `autograd_fb.norm`."""
         dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
         return python_forms.norm(self, p, dim, keepdim, dtype=dtype)
+
+    def split(self, split_size: Any, dim: int = 0) -> Any:
+        """Pieces along a dim: see `autograd_fb.split`."""
+        return python_forms.split(self, split_size, dim)
 
     # --- sets of values
 

@@ -38,6 +38,7 @@ class Indexing:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if key is False:
+            _as_value(self, value)
             return
         if is_basic(key):
             target = basic(self, key, state.grad_mode)

@@ -1,4 +1,4 @@
-"""Functions whose Python form differs from their operator's schema: tensors one by one, results by what is asked for."""
+"""Functions whose Python form differs from their operator's schema: tensors given one by one, results as asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autograd_fb.tensor.tensor_base import TensorBase
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "chain_matmul",
-    "einsum", "meshgrid", "nonzero", "norm", "tensordot", "unravel_index",
+    "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index",
 ]  # fmt: skip
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -31,7 +31,10 @@ def einsum(*args: Any) -> Any:
     tensor([1., 1.])
     """
     if len(args) < 2:
-        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list")  # fmt: skip  # noqa: E501
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+            "subscripts list"
+        )
     if isinstance(args[0], str):
         return call("einsum", (args[0], _listed(args[1:])), {})
     operands, sublists = list(args[0 : len(args) - len(args) % 2 : 2]), list(args[1::2])
@@ -128,6 +131,11 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
     return call("nonzero", (input,), {} if out is None else {"out": out})
 
 
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
+    """Pieces along a dim, of one size (the last may be smaller) or of the sizes in a list."""
+    return call("split", (tensor, split_size_or_sections, dim), {})
+
+
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """Coordinates in an array of ``shape`` for places in its flattened form."""
     return tuple(call("unravel_index", (indices, [shape] if isinstance(shape, int) else list(shape)), {}))
@@ -136,7 +144,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
 def norm(
     input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
 ) -> Any:
-    """A vector norm over ``dim`` (all dims by default); ``"fro"`` is the 2-norm, ``"nuc"`` the sum of singular values."""
+    """A vector norm over ``dim`` (all by default); ``"fro"`` is the 2-norm, ``"nuc"`` the sum of singular values."""
     keywords: dict[str, Any] = {"keepdim": keepdim, "dtype": dtype}
     if out is not None:
         keywords["out"] = out

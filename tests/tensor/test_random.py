@@ -148,7 +148,7 @@ ERRORS: dict[str, Draw] = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_are_pytorchs(name: str) -> None:
     reference = pytest.importorskip("torch")
-    with pytest.raises(Exception) as want:  # noqa: PT011
+    with pytest.raises(Exception) as want:
         ERRORS[name](reference)
     with pytest.raises(type(want.value)) as got:
         ERRORS[name](torch)

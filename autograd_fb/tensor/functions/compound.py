@@ -17,6 +17,7 @@ __all__ = [
     "blackman_window",
     "cdist",
     "combinations",
+    "cumulative_trapezoid",
     "equal",
     "hamming_window",
     "hann_window",
@@ -93,6 +94,15 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False, *, out:
             {"out": out},
         )
     return _combinations.entry(input, r, with_replacement)
+
+
+def cumulative_trapezoid(*args: Any, **kwargs: Any) -> Any:
+    """Areas under a curve up to each point, by trapezoids.
+
+    ``cumulative_trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor``,
+    ``cumulative_trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor``
+    """
+    return _call("cumulative_trapezoid", args, kwargs)
 
 
 def equal(input: Any, other: Any) -> Any:

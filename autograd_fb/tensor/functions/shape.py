@@ -55,7 +55,6 @@ __all__ = [
     "select",
     "select_scatter",
     "slice_scatter",
-    "split",
     "split_with_sizes",
     "squeeze",
     "stack",
@@ -435,15 +434,6 @@ def select_scatter(*args: Any, **kwargs: Any) -> Any:
 def slice_scatter(*args: Any, **kwargs: Any) -> Any:
     """``slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor``"""
     return _call("slice_scatter", args, kwargs)
-
-
-def split(*args: Any, **kwargs: Any) -> Any:
-    """Consecutive parts of one size along ``dim``; the last may be smaller.
-
-    ``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
-    ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
-    """
-    return _call("split", args, kwargs)
 
 
 def split_with_sizes(*args: Any, **kwargs: Any) -> Any:

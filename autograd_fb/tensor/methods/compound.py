@@ -96,7 +96,7 @@ class CompoundMethods:
     def sum_to_size(self, *args: Any, **kwargs: Any) -> Any:
         """``sum_to_size(Tensor self, SymInt[] size) -> Tensor``"""
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break
@@ -131,7 +131,7 @@ class CompoundMethods:
         ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``
         """
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break

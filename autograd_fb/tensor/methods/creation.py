@@ -26,7 +26,7 @@ class CreationMethods:
     def new_empty(self, *args: Any, **kwargs: Any) -> Any:
         """``new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break
@@ -45,7 +45,7 @@ class CreationMethods:
     def new_ones(self, *args: Any, **kwargs: Any) -> Any:
         """``new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break
@@ -56,7 +56,7 @@ class CreationMethods:
     def new_zeros(self, *args: Any, **kwargs: Any) -> Any:
         """``new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break

@@ -35,7 +35,7 @@ class NnPoolMethods:
         ``adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor``
         """
         if args and not kwargs:
-            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:
                     break
@@ -49,7 +49,7 @@ class NnPoolMethods:
         ``adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor``
         """
         if args and not kwargs:
-            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:
                     break
@@ -63,7 +63,7 @@ class NnPoolMethods:
         ``adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)``
         """
         if args and not kwargs:
-            output_size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:
                     break

@@ -1329,8 +1329,9 @@ class PointwiseMethods:
         return _call("where", (*args[:1], self, *args[1:]), kwargs)
 
     def __add__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1338,8 +1339,9 @@ class PointwiseMethods:
         return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __radd__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1347,8 +1349,9 @@ class PointwiseMethods:
         return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __sub__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1356,8 +1359,9 @@ class PointwiseMethods:
         return _sub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __rsub__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1365,8 +1369,9 @@ class PointwiseMethods:
         return _rsub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __mul__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1374,8 +1379,9 @@ class PointwiseMethods:
         return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __rmul__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1383,8 +1389,9 @@ class PointwiseMethods:
         return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __truediv__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1392,8 +1399,9 @@ class PointwiseMethods:
         return _div_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __floordiv__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1401,8 +1409,9 @@ class PointwiseMethods:
         return _floor_divide[(self.signature | bits) & _state.mask](self, other)
 
     def __mod__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1410,8 +1419,9 @@ class PointwiseMethods:
         return _remainder_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __and__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1419,8 +1429,9 @@ class PointwiseMethods:
         return _bitwise_and_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __or__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1428,8 +1439,9 @@ class PointwiseMethods:
         return _bitwise_or_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __xor__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1437,8 +1449,9 @@ class PointwiseMethods:
         return _bitwise_xor_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __eq__(self, other: Any) -> Any:  # type: ignore[override]
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1446,8 +1459,9 @@ class PointwiseMethods:
         return _eq_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __ne__(self, other: Any) -> Any:  # type: ignore[override]
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1455,8 +1469,9 @@ class PointwiseMethods:
         return _ne_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __lt__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1464,8 +1479,9 @@ class PointwiseMethods:
         return _lt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __le__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1473,8 +1489,9 @@ class PointwiseMethods:
         return _le_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __gt__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1482,8 +1499,9 @@ class PointwiseMethods:
         return _gt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __ge__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1491,8 +1509,9 @@ class PointwiseMethods:
         return _ge_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __iadd__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1500,8 +1519,9 @@ class PointwiseMethods:
         return _add__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __isub__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1509,8 +1529,9 @@ class PointwiseMethods:
         return _sub__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __imul__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:
@@ -1518,8 +1539,9 @@ class PointwiseMethods:
         return _mul__Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __itruediv__(self, other: Any) -> Any:
-        bits = _scalar_bits(other.__class__)
-        if bits is None:
+        if other.__class__ is self.__class__:
+            bits = other.signature
+        elif (bits := _scalar_bits(other.__class__)) is None:
             try:
                 bits = other.signature
             except AttributeError:

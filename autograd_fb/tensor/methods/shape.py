@@ -46,7 +46,6 @@ _roll = _plans("roll", "default")
 _rot90 = _plans("rot90", "default")
 _select_int = _plans("select", "int")
 _slice_scatter = _plans("slice_scatter", "default")
-_split_Tensor = _plans("split", "Tensor")
 _squeeze = _plans("squeeze", "default")
 _squeeze_dim = _plans("squeeze", "dim")
 _swapaxes = _plans("swapaxes", "default")
@@ -87,7 +86,7 @@ class ShapeMethods:
     def broadcast_to(self, *args: Any, **kwargs: Any) -> Any:
         """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break
@@ -153,7 +152,7 @@ class ShapeMethods:
         ``expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)``
         """
         if args and not kwargs:
-            size = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
                     break
@@ -175,7 +174,7 @@ class ShapeMethods:
         ``flip(Tensor self, int[] dims) -> Tensor``
         """
         if args and not kwargs:
-            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
                     break
@@ -247,7 +246,7 @@ class ShapeMethods:
         ``permute(Tensor(a) self, int[] dims) -> Tensor(a)``
         """
         if args and not kwargs:
-            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
                     break
@@ -265,7 +264,7 @@ class ShapeMethods:
         ``repeat(Tensor self, SymInt[] repeats) -> Tensor``
         """
         if args and not kwargs:
-            repeats = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            repeats = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in repeats:
                 if number.__class__ is not int:
                     break
@@ -296,7 +295,7 @@ class ShapeMethods:
         ``reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)``
         """
         if args and not kwargs:
-            shape = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            shape = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in shape:
                 if number.__class__ is not int:
                     break
@@ -354,20 +353,6 @@ class ShapeMethods:
                     return _slice_scatter[(self.signature | src.signature) & _state.mask](self, src, 0, None, None, 1)
         return _call("slice_scatter", (self, *args), kwargs)
 
-    def split(self, *args: Any, **kwargs: Any) -> Any:
-        """Consecutive parts of one size along ``dim``; the last may be smaller.
-
-        ``split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]``,
-        ``split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]``
-        """
-        if not kwargs:
-            match args:
-                case (split_size,) if split_size.__class__ is int:
-                    return _split_Tensor[self.signature & _state.mask](self, split_size, 0)
-                case (split_size, dim) if split_size.__class__ is int and dim.__class__ is int:
-                    return _split_Tensor[self.signature & _state.mask](self, split_size, dim)
-        return _call("split", (self, *args), kwargs)
-
     def split_with_sizes(self, *args: Any, **kwargs: Any) -> Any:
         """Consecutive parts of the given sizes along ``dim``.
 
@@ -420,7 +405,7 @@ class ShapeMethods:
     def tile(self, *args: Any, **kwargs: Any) -> Any:
         """``tile(Tensor self, SymInt[] dims) -> Tensor``"""
         if args and not kwargs:
-            dims = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args
+            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
                     break
