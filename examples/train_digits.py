@@ -2,8 +2,8 @@
 
     python examples/train_digits.py --device cpu --epochs 25 --seed 0 --out digits
 
-Writes the curves of loss and accuracy, the digits it still gets wrong, and the weights. With ``--device meta`` it prints the
-shapes layer by layer instead: nothing is computed. `python -m autograd_fb demo` runs this file too.
+Writes the curves of loss and accuracy, the digits it still gets wrong, and the weights. With ``--device meta`` it
+prints the shapes layer by layer instead: nothing is computed. `python -m autograd_fb demo` runs this file too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import autograd_fb as torch
 import numpy as np
+
+import autograd_fb as torch
 from autograd_fb import nn
 from autograd_fb.nn import functional as F
 
@@ -26,13 +28,14 @@ EXTRAS = ("tqdm", "matplotlib", "safetensors")
 BATCH = 32
 
 
-class Digits(NamedTuple):
+@dataclass(frozen=True)
+class Digits:
     """Images ``(N, 1, 8, 8)`` with values from 0 to 1, and labels ``(N,)``."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
-    def __getitem__(self, index: Any) -> Digits:  # type: ignore[override]
+    def __getitem__(self, index: Any) -> Digits:
         return Digits(self.images[index], self.labels[index])
 
 
@@ -142,7 +145,7 @@ def draw_mistakes(probabilities: torch.Tensor, test: Digits, path: Path, shown: 
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, i in zip(grid.flat, wrong[:shown]):  # noqa: B905 (the last row may be short)
+    for axes, i in zip(grid.flat, wrong[:shown]):
         axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(f"{labels[i]}, read as {said[i]} ({sure[i]:.0%})", fontsize=9)
     figure.savefig(path, dpi=120)
@@ -160,10 +163,10 @@ def print_shapes(model: nn.Module, images: torch.Tensor) -> None:
 
     def report(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         count = sum(p.numel() for p in layer.parameters())
-        print(f"{type(layer).__name__:<12} {str(tuple(output.shape)):<18} {count:>8,}")
+        print(f"{type(layer).__name__:<12} {tuple(output.shape)!s:<18} {count:>8,}")
 
     print(f"{'layer':<12} {'output':<18} {'parameters':>8}")
-    print(f"{'input':<12} {str(tuple(images.shape)):<18}")
+    print(f"{'input':<12} {tuple(images.shape)!s:<18}")
     for layer in model:  # type: ignore[attr-defined]
         layer.register_forward_hook(report)
     model(images)
@@ -224,10 +227,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     digits, test = load_digits(device)
     model = make_model(device)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{len(digits.labels)} digits to train with, {len(test.labels)} held out; {parameters:,} parameters on {device}")
+    print(
+        f"{len(digits.labels)} digits to train with, {len(test.labels)} held out; {parameters:,} parameters on {device}"
+    )
     began = time.perf_counter()
     history = train(model, digits, test, options.epochs)
-    print(f"{history.accuracies[-1]:.2%} of the held-out digits are read correctly, after {time.perf_counter() - began:.1f} s")
+    print(
+        f"{history.accuracies[-1]:.2%} of the held-out digits are read correctly, after "
+        f"{time.perf_counter() - began:.1f} s"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     draw_history(history, options.out / "loss.png")
     wrong = draw_mistakes(predict(model, test), test, options.out / "mistakes.png")

@@ -27,11 +27,24 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def _channels(input: Tensor, p: float, training: bool, inplace: bool, batched: int, name: str) -> Tensor:
     """Drop whole channels of inputs of ``batched`` dims, or of one less (no batch)."""
     if input.ndim not in (batched, batched - 1):
+        purpose = (
+            f"Note that {name} exists to provide channel-wise dropout on inputs with {batched - 2} spatial "
+            f"dimension{'s' * (batched > 3)}, a channel dimension, and an optional batch dimension "
+            f"(i.e. {batched - 1}D or {batched}D inputs)."
+        )
+        if batched == 3:
+            raise RuntimeError(f"{name}: Expected 2D or 3D input, but received a {input.ndim}D input. {purpose}")
         warnings.warn(
             f"{name}: Received a {input.ndim}-D input to {name}, which is deprecated and will result in an error in a "
-            f"future release. To retain the behavior and silence this warning, please use dropout instead. Note that "
-            f"{name} exists to provide channel-wise dropout on inputs with {batched - 2} spatial dimensions, a channel "
-            f"dimension, and an optional batch dimension (i.e. {batched - 1}D or {batched}D inputs).",
+            "future release. To retain the behavior and silence this warning, please use dropout instead. " + purpose,
+            UserWarning,
+            stacklevel=4,
+        )
+    elif input.ndim == 3 and batched == 4:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
+            "desired: "
+            "the input is taken as (N, C, L). Use dropout1d for that; a later release may take it as (C, H, W).",
             UserWarning,
             stacklevel=4,
         )

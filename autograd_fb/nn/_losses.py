@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 from autograd_fb.tensor.calls import plans as _op
 from autograd_fb.tensor.functions import broadcast_tensors, full_like
@@ -47,7 +48,8 @@ def _same_size(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if input.shape == target.shape:
         return input, target
     warnings.warn(
-        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely lead to "
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely "
+        "lead to "
         "incorrect results due to broadcasting. Please ensure they have the same size.",
         UserWarning,
         stacklevel=4,
@@ -64,8 +66,8 @@ def _weighted(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
 
 
 def mse_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-    weight: Tensor | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """(input - target) ** 2."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -76,8 +78,8 @@ def mse_loss(
 
 
 def l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-    weight: Tensor | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """abs(input - target)."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -88,8 +90,8 @@ def l1_loss(
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-    beta: float = 1.0,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Half the square divided by beta where the difference is below beta, else the difference less beta / 2."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -105,13 +107,14 @@ def huber_loss(
     """Half the square where the difference is below delta, else delta times the difference less delta / 2."""
     input, target = _same_size(input, target)
     if weight is not None:
-        return _weighted(_huber.entry(input, target, 0, delta), weight, reduction)
+        weighted = _weighted(_huber.entry(input, target, 0, delta), weight, "none")
+        return _reduced(weighted, reduction)  # a plain mean, unlike the two losses above: as in PyTorch
     return _huber.entry(input, target, _code(reduction), delta)
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """-log(softmax(input)) at the target; input ``(N, C, ...)``, target class numbers ``(N, ...)`` or probabilities."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -119,8 +122,8 @@ def cross_entropy(
 
 
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """-input at the target; input log-probabilities ``(N, C, ...)``, target ``(N, ...)``."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -135,7 +138,8 @@ def binary_cross_entropy(
     reduction = _legacy(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please "
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            "Please "
             "ensure they have the same size."
         )
     if weight is not None:
@@ -155,8 +159,8 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-    log_target: bool = False,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:  # fmt: skip
     """target * (log(target) - input), for log-probabilities ``input``; ``batchmean`` divides by the batch size only."""
     reduction = _legacy(size_average, reduce, reduction)
@@ -184,7 +188,7 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
     """(log(var) + (input - target) ** 2 / var) / 2; variances below ``eps`` count as ``eps``."""
     if isinstance(var, (int, float)):
@@ -256,11 +260,3 @@ def triplet_margin_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     code = _code(_legacy(size_average, reduce, reduction))
     return _triplet.entry(anchor, positive, negative, margin, p, eps, swap, code)
-
-
-__all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
-    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
-    "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
-    "triplet_margin_loss",
-]  # fmt: skip

@@ -57,7 +57,8 @@ def interpolate(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Resize ``(N, C, ...)`` to ``size`` or by ``scale_factor``; modes nearest, nearest-exact, linear, bilinear, trilinear.
+    """Resize ``(N, C, ...)`` to ``size`` or by ``scale_factor``; modes nearest, nearest-exact, linear, bilinear,
+    trilinear.
 
     NotImplementedError for the other modes of PyTorch and for ``antialias``.
     """
@@ -65,7 +66,8 @@ def interpolate(
         raise NotImplementedError(f"interpolate: mode {mode!r}{' with antialias' * antialias} is not implemented")
     if mode in _LINEAR and _LINEAR[mode] != input.ndim - 2:
         raise NotImplementedError(
-            f"Input Error: got {input.ndim}D input, but bilinear and its kin need as many spatial dims as their name says: {mode}"
+            f"Input Error: got {input.ndim}D input, but bilinear and its kin need as many spatial dims as their name "
+            f"says: {mode}"
         )
     if align_corners is not None and mode not in _LINEAR:
         raise ValueError(

@@ -1,4 +1,5 @@
-"""Filling parameters with their first values. Every function works in place, outside the graph, and returns its tensor."""
+"""Filling parameters with their first values. Every function works in place, outside the graph, and returns its
+tensor."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def trunc_normal_(
     """Normal numbers, of which those outside [a, b] are redrawn."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
             stacklevel=2,
         )
 

@@ -67,6 +67,8 @@ class Buffer(metaclass=_BufferMeta):
     ``persistent=False`` keeps it out of the state dict.
     """
 
+    persistent: bool
+
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         t = empty(0) if data is None else data.detach().requires_grad_(data.requires_grad)
         t._is_buffer, t.persistent = True, persistent

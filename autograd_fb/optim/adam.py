@@ -14,18 +14,20 @@ from autograd_fb.tensor.tensor import Tensor
 class Adam(RuleOptimizer):
     """``p -= lr * mean(g) / (sqrt(mean(g * g)) + eps)``, with means corrected for their start at 0.
 
-    ``weight_decay`` is added to the gradient, or taken from the parameter with ``decoupled_weight_decay`` (as AdamW does).
-    ``amsgrad`` divides by the largest mean of squares so far.
+    ``weight_decay`` is added to the gradient, or taken from the parameter with ``decoupled_weight_decay`` (as AdamW
+    does). ``amsgrad`` divides by the largest mean of squares so far.
     """
 
     def __init__(
         self, params: Params, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-        capturable: bool = False, differentiable: bool = False, fused: bool | None = None, decoupled_weight_decay: bool = False,
+        capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ):  # fmt: skip
         check_options(lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
         defaults = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize,
             "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip

@@ -99,7 +99,8 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will "
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
+                "will "
                 "change between runs. Please use a list instead."
             )
         listed = [params] if isinstance(params, Tensor) else list(params)
@@ -124,7 +125,7 @@ class Optimizer:
     # --- saving and loading
 
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {number: state}, "param_groups": [options]}``; parameters are numbered in the order of the groups."""
+        """``{"state": {number: state}, "param_groups": [options]}``; parameters are numbered in order."""
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:

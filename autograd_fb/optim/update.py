@@ -1,13 +1,14 @@
 """How a parameter is updated: a rule runs over raw arrays, in place, in blocks, and outside the graph.
 
 Note [Rules]
-    A rule is a function ``(xp, param, grad, *state) -> (param, *state)`` over arrays of any library, written with in-place operators
-    (``m *= beta``). On arrays that can be written to these work in place; on those that cannot, they bind new arrays, which the
-    rule returns and `apply` puts into the tensors. One text serves both. A rule never writes to ``grad``.
+    A rule is a function ``(xp, param, grad, *state) -> (param, *state)`` over arrays of any library, written with
+    in-place operators (``m *= beta``). On arrays that can be written to these work in place; on those that cannot, they
+    bind new arrays, which the rule returns and `apply` puts into the tensors. One text serves both. A rule never writes
+    to ``grad``.
 
 Note [Blocks]
-    A rule makes a handful of temporaries. Over blocks that stay in the processor's cache it runs three times as fast as over
-    whole arrays of millions. Devices that queue their work get whole arrays: there each block would cost launches.
+    A rule makes a handful of temporaries. Over blocks that stay in the processor's cache it runs three times as fast as
+    over whole arrays of millions. Devices that queue their work get whole arrays: there each block would cost launches.
 """
 
 from __future__ import annotations
@@ -34,13 +35,12 @@ def zeros_for(p: Tensor, fill: float = 0.0) -> Tensor:
 
 def count_step(state: dict[str, Any]) -> float:
     """Add one to ``state["step"]``, a 0-d tensor as in PyTorch's states, and return it."""
-    step = state["step"]
+    step: Any = state["step"]
     if not isinstance(step, Tensor):
         step = state["step"] = tensor(float(step))
-    step.array = step.array + 1
-    if not isinstance(step.array, step.binding.array_types):
-        step.array = step.binding.backend.as_array(step.array)
-    return float(step.array)
+    backend = step.binding.backend
+    step.array = backend.as_array(step.array + 1)
+    return float(backend.item(step.array))
 
 
 def apply(rule: Rule, p: Tensor, grad: Any, *state: Tensor) -> None:

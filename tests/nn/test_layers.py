@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import autograd_fb
 import numpy as np
 import pytest
+
+import autograd_fb
 
 torch = pytest.importorskip("torch")
 
@@ -71,7 +72,8 @@ LAYERS: list[tuple[str, Any, tuple[Any, ...]]] = [
             ("CELU", (0.5,)), ("SELU", ()), ("Mish", ()), ("Tanh", ()), ("Sigmoid", ()), ("LogSigmoid", ()),
             ("Softplus", (2.0, 3.0)), ("Softsign", ()), ("Tanhshrink", ()), ("Softshrink", (0.3,)), ("Hardshrink", ()),
             ("Hardtanh", (-0.5, 0.7)), ("ReLU6", ()), ("Hardsigmoid", ()), ("Hardswish", ()), ("Threshold", (0.1, 3.0)),
-            ("GLU", (1,)), ("Softmax", (1,)), ("LogSoftmax", (-1,)), ("Softmin", (2,)), ("Softmax2d", ()), ("PReLU", (4,)),
+            ("GLU", (1,)), ("Softmax", (1,)), ("LogSoftmax", (-1,)), ("Softmin", (2,)), ("Softmax2d", ()),
+            ("PReLU", (4,)),
         ]
     ],
     ("dropout-eval", lambda nn: nn.Dropout(0.3).eval(), (X2,)),
@@ -103,7 +105,8 @@ LAYERS: list[tuple[str, Any, tuple[Any, ...]]] = [
     ("smooth_l1-beta0", lambda nn: nn.SmoothL1Loss(beta=0.0), (X2, X2 * 2)),
     ("huber", lambda nn: nn.HuberLoss(delta=0.3), (X2, X2 * 2)),
     ("cross_entropy", lambda nn: nn.CrossEntropyLoss(), (X2, LABELS)),
-    ("cross_entropy-options", lambda nn: nn.CrossEntropyLoss(ignore_index=5, label_smoothing=0.1, reduction="sum"), (X2, LABELS)),
+    ("cross_entropy-options",
+     lambda nn: nn.CrossEntropyLoss(ignore_index=5, label_smoothing=0.1, reduction="sum"), (X2, LABELS)),
     ("cross_entropy-probabilities", lambda nn: nn.CrossEntropyLoss(), (X2, PROBABILITIES)),
     ("nll", lambda nn: nn.NLLLoss(), (X2, LABELS)),
     ("bce", lambda nn: nn.BCELoss(), (PROBABILITIES, PROBABILITIES[::-1].copy())),
@@ -185,9 +188,10 @@ def test_layers_run_on_meta(make: Any, inputs: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize(("make", "shape"), [
-    (lambda nn: nn.Dropout(0.3), (4, 5)), (lambda nn: nn.Dropout1d(0.5), (2, 3, 4)), (lambda nn: nn.Dropout2d(0.5), (2, 3, 2, 2)),
-    (lambda nn: nn.Dropout3d(0.5), (3, 1, 2, 2)), (lambda nn: nn.AlphaDropout(0.4), (4, 5)),
-    (lambda nn: nn.FeatureAlphaDropout(0.4), (2, 3, 4)), (lambda nn: nn.Linear(4, 3), (2, 4)), (lambda nn: nn.Embedding(5, 2), None),
+    (lambda nn: nn.Dropout(0.3), (4, 5)), (lambda nn: nn.Dropout1d(0.5), (2, 3, 4)),
+    (lambda nn: nn.Dropout2d(0.5), (2, 3, 2, 2)), (lambda nn: nn.Dropout3d(0.5), (3, 1, 2, 2)),
+    (lambda nn: nn.AlphaDropout(0.4), (4, 5)), (lambda nn: nn.FeatureAlphaDropout(0.4), (2, 3, 4)),
+    (lambda nn: nn.Linear(4, 3), (2, 4)), (lambda nn: nn.Embedding(5, 2), None),
     (lambda nn: nn.Conv2d(2, 3, 3), (1, 2, 4, 4)), (lambda nn: nn.MultiheadAttention(4, 2), None),
 ])  # fmt: skip
 def test_seeds_give_what_they_give_in_pytorch(make: Any, shape: Any) -> None:
@@ -201,17 +205,18 @@ def test_seeds_give_what_they_give_in_pytorch(make: Any, shape: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [
-    lambda nn, t: nn.Conv2d(3, 4, 3, groups=2), lambda nn, t: nn.Conv2d(3, 4, 3, padding="x"), lambda nn, t: nn.Dropout(2),
-    lambda nn, t: nn.Conv2d(3, 4, 3, padding="same", stride=2), lambda nn, t: nn.Conv2d(3, 4, 3, groups=0),
-    lambda nn, t: nn.BatchNorm1d(3)(t.ones(3, 3, 3, 3)), lambda nn, t: nn.BatchNorm2d(3)(t.ones(3, 3)),
-    lambda nn, t: nn.BatchNorm1d(3)(t.ones(1, 3)), lambda nn, t: nn.GroupNorm(2, 3), lambda nn, t: nn.Linear(2, 3)(t.ones(4, 4)),
-    lambda nn, t: nn.MSELoss(reduction="x")(t.ones(2), t.ones(2)), lambda nn, t: nn.Parameter(t.ones(2, dtype=t.int64)),
-    lambda nn, t: nn.Embedding(3, 4, padding_idx=7), lambda nn, t: nn.functional.dropout(t.ones(2), -1.0),
-    lambda nn, t: nn.functional.cross_entropy(t.ones(2, 3), t.ones(3, dtype=t.long)), lambda nn, t: nn.Sequential(3),
-    lambda nn, t: nn.BCELoss()(t.ones(2), t.ones(3)), lambda nn, t: nn.BCEWithLogitsLoss()(t.ones(2), t.ones(3)),
-    lambda nn, t: nn.BCELoss()(t.ones(2) * 3, t.ones(2)), lambda nn, t: nn.Sequential(nn.ReLU())[4],
-    lambda nn, t: nn.functional.interpolate(t.ones(1, 1, 2)), lambda nn, t: nn.MultiheadAttention(5, 2),
-    lambda nn, t: nn.Softmax2d()(t.ones(2)), lambda nn, t: nn.Conv2d(1, 1, 3, padding_mode="x"),
+    lambda nn, t: nn.Conv2d(3, 4, 3, groups=2), lambda nn, t: nn.Conv2d(3, 4, 3, padding="x"), lambda nn,
+    t: nn.Dropout(2), lambda nn, t: nn.Conv2d(3, 4, 3, padding="same", stride=2), lambda nn,
+    t: nn.Conv2d(3, 4, 3, groups=0), lambda nn, t: nn.BatchNorm1d(3)(t.ones(3, 3, 3, 3)), lambda nn,
+    t: nn.BatchNorm2d(3)(t.ones(3, 3)), lambda nn, t: nn.BatchNorm1d(3)(t.ones(1, 3)), lambda nn,
+    t: nn.GroupNorm(2, 3), lambda nn, t: nn.Linear(2, 3)(t.ones(4, 4)), lambda nn,
+    t: nn.MSELoss(reduction="x")(t.ones(2), t.ones(2)), lambda nn, t: nn.Parameter(t.ones(2, dtype=t.int64)),
+    lambda nn, t: nn.Embedding(3, 4, padding_idx=7), lambda nn, t: nn.functional.dropout(t.ones(2), -1.0), lambda nn,
+    t: nn.functional.cross_entropy(t.ones(2, 3), t.ones(3, dtype=t.long)), lambda nn, t: nn.Sequential(3), lambda nn,
+    t: nn.BCELoss()(t.ones(2), t.ones(3)), lambda nn, t: nn.BCEWithLogitsLoss()(t.ones(2), t.ones(3)), lambda nn,
+    t: nn.BCELoss()(t.ones(2) * 3, t.ones(2)), lambda nn, t: nn.Sequential(nn.ReLU())[4], lambda nn,
+    t: nn.functional.interpolate(t.ones(1, 1, 2)), lambda nn, t: nn.MultiheadAttention(5, 2), lambda nn,
+    t: nn.Softmax2d()(t.ones(2)), lambda nn, t: nn.Conv2d(1, 1, 3, padding_mode="x"),
 ])  # fmt: skip
 def test_errors_are_pytorchs(make: Any) -> None:
     def error(lib: Any) -> Exception:

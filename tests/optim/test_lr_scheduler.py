@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import autograd_fb
 import pytest
+
+import autograd_fb
 from autograd_fb import optim
 
 torch = pytest.importorskip("torch")
@@ -23,7 +24,9 @@ SCHEDULES: list[Any] = [
     lambda s, o: s.LambdaLR(o, [lambda epoch: 0.5**epoch, lambda epoch: epoch]),
     lambda s, o: s.MultiplicativeLR(o, lambda epoch: 0.9),
     lambda s, o: s.OneCycleLR(o, max_lr=1.0, total_steps=20),
-    lambda s, o: s.OneCycleLR(o, max_lr=[1.0, 0.3], epochs=4, steps_per_epoch=5, anneal_strategy="linear", three_phase=True),
+    lambda s, o: s.OneCycleLR(
+        o, max_lr=[1.0, 0.3], epochs=4, steps_per_epoch=5, anneal_strategy="linear", three_phase=True
+    ),
     lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [4]),
 ]
 
@@ -53,7 +56,9 @@ def test_rates_are_pytorchs(make: Any) -> None:
         assert ours[1] == pytest.approx(theirs[1], rel=1e-12)
 
 
-@pytest.mark.parametrize("options", [{}, {"mode": "max", "threshold_mode": "abs"}, {"cooldown": 2, "min_lr": [0.05, 0.01]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"mode": "max", "threshold_mode": "abs"}, {"cooldown": 2, "min_lr": [0.05, 0.01]}]
+)
 def test_plateaus_are_pytorchs(options: dict[str, Any]) -> None:
     metrics = [1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
 

@@ -6,9 +6,10 @@ import copy
 import pickle
 from typing import Any
 
-import autograd_fb
 import numpy as np
 import pytest
+
+import autograd_fb
 from autograd_fb import optim
 from autograd_fb.optim import update as update_module
 

@@ -26,8 +26,8 @@ def _additive(mask: Tensor | None, like: Tensor) -> Tensor | None:
 class MultiheadAttention(Module):
     """Attention in several subspaces at once; ``(L, N, E)``, or ``(N, L, E)`` with ``batch_first``.
 
-    Returns the output and, unless ``need_weights=False``, the weights (averaged over heads). NotImplementedError for ``add_bias_kv`` and
-    ``add_zero_attn``.
+    Returns the output and, unless ``need_weights=False``, the weights (averaged over heads). NotImplementedError for
+    ``add_bias_kv`` and ``add_zero_attn``.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class MultiheadAttention(Module):
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
-                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} instead"
+                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} "
+                "instead"
             )
         if embed_dim % num_heads:
             raise AssertionError("embed_dim must be divisible by num_heads")
@@ -94,8 +95,8 @@ class MultiheadAttention(Module):
         return scores
 
     def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
-        average_attn_weights: bool = True, is_causal: bool = False,
+        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
+        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Any, Any]:  # fmt: skip
         if is_causal and attn_mask is None:
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")

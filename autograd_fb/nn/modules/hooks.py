@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,8 @@ _TABLES = (
 
 
 class ModuleBackwardHook(Node):
-    """Stands at the border of a module with backward hooks: hands gradients on, so that node hooks see them together."""
+    """Stands at the border of a module with backward hooks: hands gradients on, so that node hooks see them
+    together."""
 
     __slots__ = ("count",)
     count: int
@@ -28,8 +30,8 @@ class ModuleBackwardHook(Node):
     def outputs(self) -> int:
         return self.count
 
-    def apply_raw(self, grads: Any) -> tuple[Any, ...]:
-        return tuple(grads)
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        return tuple(grad)
 
     apply_tensors = apply_raw
 
@@ -99,7 +101,8 @@ class Hooked:
     ) -> Handle:
         """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the output.
 
-        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``always_call`` it runs after an error too.
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``always_call`` it runs after an error
+        too.
         """
         handle = self._add_hook(self._forward_hooks, hook, prepend)
         if with_kwargs:
@@ -109,8 +112,8 @@ class Hooked:
         return handle
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Handle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs were computed; what it returns
-        replaces them."""
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs were computed; what it
+        returns replaces them."""
         return self._add_hook(self._backward_hooks, hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> Handle:
@@ -152,7 +155,8 @@ class Hooked:
                 if changed is not None:
                     if not (isinstance(changed, tuple) and len(changed) == 2):
                         raise RuntimeError(
-                            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                            "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
+                            f"{changed}."
                         )
                     args, kwargs = changed
             else:
@@ -194,11 +198,22 @@ class _BackwardHooks:
                 if changed is not None:
                     self.grad_output = changed if isinstance(changed, tuple) else (changed,)
             if not self.input_places:
+                self._warn_no_inputs()
                 self._call_hooks((None,) * self.inputs)
             return None if self.grad_output is before else tuple(self.grad_output[i] for i in places)
 
         node.register_prehook(on_outputs)
         return values[0] if single else values
+
+    def _warn_no_inputs(self) -> None:
+        if self.module._backward_hooks:
+            warnings.warn(
+                "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                "inputs "
+                "require gradients. grad_input is None for all of them.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _call_hooks(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook in list(self.module._backward_hooks.values()):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from autograd_fb.autograd.grad_mode import no_grad
-from autograd_fb.core.device import Device
 from autograd_fb.core import dtype as dtypes
+from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
 from autograd_fb.nn.modules.hooks import Hooked
 from autograd_fb.nn.modules.state_dict import StateDict
@@ -82,7 +82,7 @@ class Module(Hooked, StateDict, Traversal):
         if "_parameters" not in self.__dict__:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
         if not isinstance(name, str):
-            raise TypeError(f"{what} name should be a string. Got {type_name(type(name)()) if name else name!r}")
+            raise TypeError(f"{what} name should be a string. Got {type_name(name)}")
         if "." in name:
             raise KeyError(f'{what} name can\'t contain "."' + (f", got: {name}" if what == "module" else ""))
         if name == "":
@@ -237,7 +237,7 @@ class Module(Hooked, StateDict, Traversal):
         return self
 
     def _apply(self: T, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T:
-        """Replace the values of all parameters, gradients and buffers by ``fn`` of them; parameters stay the same objects."""
+        """Replace all parameters, gradients and buffers by ``fn`` of them; parameters stay the same objects."""
         if recurse:
             for module in self.children():
                 module._apply(fn)

@@ -14,9 +14,13 @@ from autograd_fb.tensor.tensor import Tensor
 EXTRA = "_extra_state"
 
 
-class _IncompatibleKeys(NamedTuple):
+class _Keys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+class _IncompatibleKeys(_Keys):
+    __slots__ = ()
 
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
@@ -67,7 +71,8 @@ class StateDict:
         ['weight', 'bias']
         """
         if args:  # the order before the arguments became keyword-only
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
+            return self.state_dict(**{"prefix": prefix, "keep_vars": keep_vars, **given})
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
@@ -98,7 +103,8 @@ class StateDict:
     # --- loading
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Copy values in by name (``assign=True`` takes the tensors themselves). Returns the missing and unexpected keys.
+        """Copy values in by name (``assign=True`` takes the tensors themselves). Returns the missing and unexpected
+        keys.
 
         RuntimeError that lists every problem: shapes that differ and, when ``strict``, missing or unexpected keys.
         """
@@ -107,7 +113,7 @@ class StateDict:
         loading = _Loading([], [], [])
         values = OrderedDict(state_dict)
         metadata = getattr(state_dict, "_metadata", None) or {}
-        self._load(values, "", metadata, strict, assign, loading)
+        self._load(values, "", metadata, assign, loading)
         errors = list(loading.errors)
         if strict:
             for keys, kind in ((loading.missing, "Missing"), (loading.unexpected, "Unexpected")):
@@ -121,20 +127,21 @@ class StateDict:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{text}")
         return _IncompatibleKeys(loading.missing, loading.unexpected)
 
-    def _load(self, values: Any, prefix: str, metadata: Any, strict: bool, assign: bool, loading: _Loading) -> None:
+    def _load(self, values: Any, prefix: str, metadata: Any, assign: bool, loading: _Loading) -> None:
         own = dict(metadata.get(prefix[:-1], {}))
         if assign:
             own["assign_to_params_buffers"] = True
-        self._load_from_state_dict(values, prefix, own, strict, *loading)
+        self._load_from_state_dict(values, prefix, own, True, *loading)
         for name, module in self._modules.items():
             if module is not None:
                 below = {k: v for k, v in values.items() if k.startswith(f"{prefix}{name}.")}
-                module._load(below, f"{prefix}{name}.", metadata, strict, assign, loading)
+                module._load(below, f"{prefix}{name}.", metadata, assign, loading)
         keys = _IncompatibleKeys(loading.missing, loading.unexpected)
         for hook in self._load_state_dict_post_hooks.values():
             if hook(self, keys) is not None:
                 raise AssertionError(
-                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if "
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                    "values, if "
                     "incompatible_keys need to be modified, it should be done inplace."
                 )
 
@@ -171,7 +178,8 @@ class StateDict:
         key = prefix + name
         if not isinstance(value, Tensor):
             errors.append(
-                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
+                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
+                "checkpoint but "
                 f"received {type(value)}"
             )
             return
@@ -179,7 +187,8 @@ class StateDict:
             value = value[0]
         if target.shape != value.shape:
             errors.append(
-                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current "
+                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
+                "current "
                 f"model is {target.shape}."
             )
             return
@@ -192,7 +201,8 @@ class StateDict:
                     target.copy_(value)
         except Exception as error:  # all problems are told together
             errors.append(
-                f'While copying the parameter named "{key}", whose dimensions in the model are {target.shape} and whose '
+                f'While copying the parameter named "{key}", whose dimensions in the model are {target.shape} and '
+                "whose "
                 f"dimensions in the checkpoint are {value.shape}, an exception occurred : {error.args}."
             )
 
@@ -209,7 +219,7 @@ class StateDict:
     _register_state_dict_hook = register_state_dict_post_hook
 
     def register_load_state_dict_pre_hook(self, hook: Any) -> Handle:
-        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
+        """Call ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`` before loading."""
         return Handle.add(self._load_state_dict_pre_hooks, hook)
 
     def register_load_state_dict_post_hook(self, hook: Any) -> Handle:
