@@ -143,7 +143,7 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
             values = ["self", size, *(text for text in others if text is not None)]
             return [
                 "        if args and not kwargs:",
-                f"            {size} = args[0] if len(args) == 1 and args[0].__class__ in _SEQUENCES else args",
+                f"            {size} = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]",
                 f"            for number in {size}:",
                 "                if number.__class__ is not int:",
                 "                    break",
