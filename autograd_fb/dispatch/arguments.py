@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb.core.keys import FUNCTIONALITY_MASK, SCALAR_BITS, DispatchKeySet
+from autograd_fb.core.keys import SCALAR_BITS
 from autograd_fb.core.schema import Argument, CallError, ListType, OptionalType, Type
-from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
 if TYPE_CHECKING:
@@ -214,118 +212,3 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
     exec("\n".join(source), scope)
     entry: Callable[..., Any] = scope["entry"]
     return entry
-
-
-def call_arguments(op: OpOverload, args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The values for a user's function: keyword-only ones by name, those that equal a trailing default not at all."""
-    positional: list[Any] = []
-    keywords: dict[str, Any] = {}
-    for argument, value in zip(op._schema.arguments, args, strict=True):
-        if argument.kwarg_only:
-            if not (argument.has_default_value() and _same(value, argument.default_value)):
-                keywords[argument.name] = value
-        else:
-            positional.append(list(value) if isinstance(value, tuple) and kind_of(argument).endswith("[]") else value)
-    arguments = [a for a in op._schema.arguments if not a.kwarg_only]
-    while positional:
-        argument = arguments[len(positional) - 1]
-        if not (argument.has_default_value() and _same(positional[-1], argument.default_value)):
-            break
-        positional.pop()
-    return positional, keywords
-
-
-def _same(value: Any, default: Any) -> bool:
-    if hasattr(value, "signature"):
-        return False
-    if isinstance(default, tuple):
-        return isinstance(value, (list, tuple)) and tuple(value) == default
-    return type(value) is type(default) and bool(value == default)
-
-
-def user_plan(op: OpOverload, kernel: Kernel, signature: int) -> Callable[..., Any]:
-    """The plan that calls a user's kernel as its author expects it, and checks that what it returns fits the schema."""
-    fn = kernel.fn
-    assert fn is not None
-    lead: tuple[Any, ...] = ()
-    boxed = getattr(fn, "boxed", False)  # a fallback that may also be registered to a single op
-    if kernel.with_keyset or boxed:
-        lead += (visited_keys(op, signature),)
-    if kernel.kind == "fallback" or boxed:
-        lead += (op,)
-    if kernel.owner == "aten":
-        return built_in_plan(op, partial(fn, *lead) if lead else fn)
-    returns_tensor = len(op._schema.returns) == 1 and op._schema.returns[0].is_tensor
-    simple = not any(a.kwarg_only or a.has_default_value() or kind_of(a).endswith("[]") for a in op._schema.arguments)
-
-    def call_user_kernel(*args: Any) -> Any:
-        if simple:
-            result = fn(*lead, *args)
-        else:
-            positional, keywords = call_arguments(op, args)
-            result = fn(*lead, *positional, **keywords)
-        if returns_tensor and hasattr(result, "signature"):
-            return result
-        return returned(op, kernel, result)
-
-    return call_user_kernel
-
-
-def built_in_plan(op: OpOverload, fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The plan of a composite of the table: it takes every argument, and what it returns is right."""
-    positional = op._schema.n_positional
-    names = [a.name for a in op._schema.arguments[positional:]]
-    if not names:
-        return fn
-    return lambda *args: fn(*args[:positional], **dict(zip(names, args[positional:])))
-
-
-def visited_keys(op: OpOverload, signature: int) -> DispatchKeySet:
-    """The key set of a call without the keys that it passes over."""
-    bits = signature
-    for key in DispatchKeySet(signature):
-        kernel = op.lookup(key)
-        if kernel is not None and kernel.kind == "fallthrough":
-            bits &= ~(key.bits & FUNCTIONALITY_MASK)
-    return DispatchKeySet(bits)
-
-
-def returned(op: OpOverload, kernel: Kernel, result: Any) -> Any:
-    """What a user's kernel returned, in the schema's form; RuntimeError if it does not fit."""
-    returns = op._schema.returns
-    if not returns:
-        if result is not None:
-            raise RuntimeError(
-                f"Expected {kernel} for {op.key} to return None but it returned something else instead: "
-                f"{type(result).__name__}"
-            )
-        return None
-    if len(returns) == 1:
-        return _one_return(op, kernel, returns[0], result)
-    if not isinstance(result, (tuple, list)) or len(result) != len(returns):
-        given = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
-        raise RuntimeError(
-            f"Expected {kernel} for {op.key} to return a tuple of {len(returns)} values, as its schema says, "
-            f"but got {given}"
-        )
-    return tuple(_one_return(op, kernel, r, v) for r, v in zip(returns, result, strict=True))
-
-
-def _one_return(op: OpOverload, kernel: Kernel, declared: Argument, value: Any) -> Any:
-    if declared.is_tensor:
-        fits = value is None or hasattr(value, "signature")
-    elif declared.is_tensor_list:
-        fits = isinstance(value, (list, tuple))
-        value = list(value) if fits else value
-    else:
-        number = _RETURNED_NUMBERS.get(kind_of(declared))
-        fits = number is None or value is None or isinstance(value, number)
-    if not fits:
-        raise RuntimeError(
-            f"Unable to cast {value!r} to {declared.type}: {kernel} returned a value of type {type(value).__name__} "
-            f"where the schema says {declared.type}. Schema: {op._schema}"
-        )
-    return value
-
-
-_RETURNED_NUMBERS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}

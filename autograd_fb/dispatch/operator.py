@@ -20,7 +20,7 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import arguments, fallbacks, trace
+from autograd_fb.dispatch import arguments, fallbacks, trace, user_kernel
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
@@ -261,7 +261,7 @@ class OpOverload:
             raise self.missing(key)
         if kernel.specialize is not None:
             return kernel.specialize(self, signature, key)
-        return arguments.user_plan(self, kernel, signature)
+        return user_kernel.user_plan(self, kernel, signature)
 
     def compose_below(self, signature: int, key: DispatchKey) -> Plan:
         """The plan for what stands below a key."""
@@ -280,7 +280,11 @@ class OpOverload:
             signature |= BACKEND_SELECT
         if state.trace is not None or SHOW_DISPATCH_TRACE:
             return trace.run(self, signature, "call", args)
-        return self.plans[signature](*args)
+        if state.on_result is None:
+            return self.plans[signature](*args)
+        result = self.plans[signature](*args)
+        state.on_result(result)
+        return result
 
     @property
     def entry(self) -> Plan:

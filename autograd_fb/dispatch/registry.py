@@ -145,6 +145,8 @@ class OpOverloadPacket:
                 f"The underlying op of '{self.namespace}.{self.__name__}' has no overload name '{name}'. It has: "
                 f"{', '.join(self.overloads())}"
             )
+        if found.row is not None:
+            self.__dict__[name] = found
         return found
 
     def __dir__(self) -> list[str]:
@@ -218,9 +220,13 @@ class OpNamespace(types.ModuleType):
 
     def __getattr__(self, name: str) -> OpOverloadPacket:
         namespace = self.__dict__["_namespace"]
-        if find(namespace, name) is None:  # dunder names too: there are operators called __and__
+        found = find(namespace, name)
+        if found is None:  # dunder names are looked up too: there are operators called __and__
             raise AttributeError(f"'_OpNamespace' '{namespace}' object has no attribute '{name}'")
-        return packet(namespace, name)
+        out = packet(namespace, name)
+        if any(op.row is not None for op in found.values()):  # operators of the table stay: next time without a look-up
+            self.__dict__[name] = out
+        return out
 
     def __dir__(self) -> list[str]:
         namespace = self.__dict__["_namespace"]

@@ -41,6 +41,7 @@ class ThreadState(threading.local):
     inference_mode: bool = False
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
     trace: Any = None  # the innermost dispatch_trace's list of lines
+    on_result: Any = None                                  # sees what every call gives, on the general path
     depth: int = 0  # how many traced calls are running inside each other
 
     def refresh(self) -> None:
