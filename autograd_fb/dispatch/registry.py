@@ -11,6 +11,8 @@ from autograd_fb.dispatch import fallbacks, variable_fallback
 from autograd_fb.dispatch.arguments import NUMBERS_AS_TENSORS
 from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 
+INTERNAL_FRAMES = True  # calls of packets only pass through here: see OpOverload
+
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
 # Makes the operators of a name that is known but not built yet (the table's rows are built when first used).
 PROVIDERS: list[Callable[[str, str], None]] = []
