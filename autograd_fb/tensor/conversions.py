@@ -6,6 +6,7 @@ from typing import Any
 
 from autograd_fb.core import dtype as dtypes
 from autograd_fb.core.device import Device
+from autograd_fb.tensor.calls import call
 
 
 class Conversions:
@@ -111,7 +112,8 @@ class Conversions:
         """A leaf with a copy of ``data``, by default of this tensor's dtype and device."""
         from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
-        return factory.tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+        dtype, device = dtype or self.dtype, device or self.device
+        return factory.tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
         return self.to(Device(device))
@@ -145,14 +147,10 @@ class Conversions:
 
     @property
     def real(self) -> Any:
-        from autograd_fb.tensor.calls import call
-
         return call("real", (self,), {}) if self.dtype.is_complex else self
 
     @property
     def imag(self) -> Any:
-        from autograd_fb.tensor.calls import call
-
         if not self.dtype.is_complex:
             raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
         return call("imag", (self,), {})

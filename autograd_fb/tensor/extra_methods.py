@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from autograd_fb.core.device import Device
 from autograd_fb.core.geometry import contiguous_strides, storage_size
 from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
@@ -268,7 +269,6 @@ def with_class(cls: type, t: Any) -> Any:
 
 def rebuild(cls: type, host: Any, device: str, requires_grad: bool) -> Tensor:
     """A tensor from its pickle."""
-    from autograd_fb.core.device import Device
     from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
     if isinstance(host, tuple):

@@ -149,8 +149,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
             if shape[at] not in (1, sizes[at]):
                 if sizes[at] != 1:
                     raise RuntimeError(
-                        f"Attempting to broadcast a dimension of length {shape[at]} at {at}! Mismatching argument at index "
-                        f"{i} had {shape}; but expected shape should be broadcastable to {sizes}"
+                        f"Attempting to broadcast a dimension of length {shape[at]} at {at}! Mismatching argument at "
+                        f"index {i} had {shape}; but expected shape should be broadcastable to {sizes}"
                     )
                 sizes[at] = shape[at]
     return size_of(tuple(sizes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ _NUMBERS = {bool, int, float, complex}
 
 
 def infer_dtype(data: Any) -> DType | None:
-    """The dtype of Python data: that of its numbers together; None when it holds none. RuntimeError for other things."""
+    """The dtype of Python data: that of its numbers together, None without any. RuntimeError for other things."""
     found: set[DType] = set()
     _collect(data, found)
     dtype: DType | None = None
@@ -105,10 +106,7 @@ def _check_lengths(data: Any, wanted: DType) -> None:
 def _check_level(data: Any, sizes: list[int], dim: int, wanted: DType) -> None:
     if dim == len(sizes):
         if isinstance(data, (list, tuple)):
-            integral = wanted.kind in "bui"
-            name = type(data).__name__
-            wrong = f"'{name}' object cannot be interpreted as an integer" if integral else f"must be real number, not {name}"
-            raise TypeError(wrong)
+            raise _not_a_number(type(data).__name__, wanted)
         return
     if not isinstance(data, (list, tuple)):
         raise TypeError("not a sequence")
@@ -147,12 +145,16 @@ def _cast(array: Any, native: Any, dtype: DType) -> Any:
         return array
     kind = array.dtype.kind
     if kind == "c" and dtype.kind not in "cb":
-        integral = dtype.kind in "ui"
-        wrong = "'complex' object cannot be interpreted as an integer" if integral else "must be real number, not complex"
-        raise TypeError(wrong)
+        raise _not_a_number("complex", dtype)
     if dtype.kind in "ui" and kind in "iufO" and array.size and not _fits(array, dtype):
         raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
     return array.astype(native)
+
+
+def _not_a_number(name: str, wanted: DType) -> TypeError:
+    if wanted.kind in "bui":
+        return TypeError(f"'{name}' object cannot be interpreted as an integer")
+    return TypeError(f"must be real number, not {name}")
 
 
 def _fits(array: Any, dtype: DType) -> bool:
@@ -170,7 +172,9 @@ def place(array: Any, device: Device) -> Tensor:
     return wrap(binding.backend.from_numpy(array, device.index or 0, copy=True), binding)
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """A leaf with a copy of ``data``: a number, nested lists, an array or a tensor.
 
     Floats get the default dtype, integers int64. ValueError for ragged lists.
@@ -183,8 +187,6 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     dtype = None if dtype is None else as_dtype(dtype)
     where = None if device is None else as_device(device)
     if isinstance(data, Tensor):
-        import warnings
-
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
             "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
@@ -212,15 +214,16 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     >>> torch.as_tensor(t) is t
     True
     """
+    kind, where = None if dtype is None else as_dtype(dtype), None if device is None else as_device(device)
     if isinstance(data, Tensor):
-        return to(data, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
+        return to(data, dtype=kind, device=where)
     binding = registry.binding_of(data)
     if binding is not None:
         if binding.backend.device_type == "cpu":
             check_native(data)
         out = wrap(data, binding)
         if dtype is not None or device is not None:
-            out = to(out, dtype=None if dtype is None else as_dtype(dtype), device=None if device is None else as_device(device))
+            out = to(out, dtype=kind, device=where)
         return out
     return tensor(data, dtype=dtype, device=device)
 
@@ -228,7 +231,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where a copy would be needed."""
+    """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where it would have to."""
     shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.binding_of(obj) is not None else None
     out = as_tensor(obj, dtype=dtype, device=device)
     if copy is False and (shared is None or out.array is not shared.array):
@@ -319,7 +322,7 @@ def parse_to(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[DType | None,
 
 
 def legacy_constructor(cls: type, *args: Any, device: Any = None) -> Tensor:
-    """``torch.Tensor(2, 3)``: an uninitialised tensor of these sizes; ``torch.Tensor([1, 2])``: these values; float32."""
+    """``Tensor(2, 3)``: an uninitialised tensor of these sizes; ``Tensor([1, 2])``: these values, as float32."""
     where = current_default_device() if device is None else as_device(device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         source = args[0]

@@ -25,16 +25,21 @@ class Interop:
 
     def _refuse_grad(self, what: str) -> None:
         if self.requires_grad:
-            raise RuntimeError(f"Can't call {what}() on Tensor that requires grad. Use tensor.detach().{what}() instead.")
+            raise RuntimeError(
+                f"Can't call {what}() on Tensor that requires grad. Use tensor.detach().{what}() instead."
+            )
 
     def numpy(self, *, force: bool = False) -> Any:
-        """The values as a NumPy array: the very memory for CPU tensors of NumPy. RuntimeError if grad is required, TypeError for
-        other devices; ``force=True`` detaches and copies to the host."""
+        """The values as a NumPy array: the very memory for CPU tensors of NumPy.
+
+        RuntimeError if grad is required, TypeError for other devices; ``force=True`` detaches and copies to the host.
+        """
         if not force:
             self._refuse_grad("numpy")
             if self.device.type != "cpu":
                 raise TypeError(
-                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                    "host memory first."
                 )
         if self.dtype.name == "bfloat16":
             raise TypeError("Got unsupported ScalarType BFloat16")
@@ -126,9 +131,9 @@ def check_native(array: Any) -> None:
     """TypeError or ValueError for NumPy arrays that no tensor can be made of."""
     if array.dtype.kind not in "buifc" and array.dtype.name != "bfloat16":
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: float64, "
-            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and "
-            "bool."
+            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: "
+            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            "uint8, and bool."
         )
     if not array.dtype.isnative:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The operators and protocols of Tensor that no row names: reflected and in-place operators, numbers, iteration, printing."""
+"""The operators and protocols of Tensor that no row names: reflected and in-place operators, numbers, iteration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _matmul, _pow_number = plans("matmul"), plans("pow", "Tensor_Scalar")
 
 
 def _operand(other: Any) -> bool:
-    return hasattr(other, "signature") or isinstance(other, _NUMBERS) or (getattr(other, "ndim", None) == 0 and hasattr(other, "item"))
+    if hasattr(other, "signature") or isinstance(other, _NUMBERS):
+        return True
+    return getattr(other, "ndim", None) == 0 and hasattr(other, "item")
 
 
 class Operators:
@@ -166,7 +168,8 @@ class Operators:
 
     def __contains__(self, value: Any) -> bool:
         if not _operand(value):
-            raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(value)}.")
+            kind = type(value)
+            raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {kind}.")
         return bool(call("any", (call("eq", (self, value), {}),), {}).item())
 
     def __reversed__(self) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import OrderedDict
 from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
+from autograd_fb.core.geometry import contiguous_strides, is_contiguous, normalize_dim
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
@@ -18,7 +21,18 @@ from autograd_fb.tensor.interop import Interop
 from autograd_fb.tensor.methods import TensorMethods
 from autograd_fb.tensor.operators import Operators
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
-from autograd_fb.tensor.tensor_base import TensorBase, _binding, make, make_view, mark_no_grad, refresh, renew, set_class, share, wrap
+from autograd_fb.tensor.tensor_base import (
+    TensorBase,
+    _binding,
+    make,
+    make_view,
+    mark_no_grad,
+    refresh,
+    renew,
+    set_class,
+    share,
+    wrap,
+)
 
 _new = object.__new__
 
@@ -80,8 +94,6 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         """Steps between elements along each dimension, in elements."""
         geometry = self.binding.backend.geometry(self.array)
         if geometry is None:
-            from autograd_fb.core.geometry import contiguous_strides
-
             strides: tuple[int, ...] = contiguous_strides(self.array.shape)
         else:
             strides = geometry[1]
@@ -136,9 +148,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in the order of the dims (or of a memory format)."""
-        from autograd_fb.core.geometry import is_contiguous
-
-        wanted = "contiguous" if memory_format is None else str(memory_format).removeprefix("torch.").removesuffix("_format")
+        wanted = "contiguous" if memory_format is None else memory_format.name.removesuffix("_format")
         return is_contiguous(tuple(self.array.shape), self.stride(), wanted)
 
     @property
@@ -170,8 +180,8 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         else:
             if not self.is_leaf:
                 raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
-                    "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self.signature &= ~REQUIRES_GRAD
             self.node = None
@@ -243,8 +253,6 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         node, nr = (self.node.node, self.node.nr) if type(self.node) is Output else (self.node, 0)
         assert isinstance(node, Node)
-        from collections import OrderedDict
-
         return Handle.add(node.hook_table().tensor.setdefault(nr, OrderedDict()), hook)
 
     def register_post_accumulate_grad_hook(self, hook: Any) -> Handle:
@@ -255,9 +263,11 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         return Handle.add(self.node.hook_table().post_accumulate, hook)
 
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
         """Add the gradient of this tensor to the ``grad`` of the leaves. See `autograd_fb.autograd.backward`."""
-        from autograd_fb.tensor.backward import backward
+        from autograd_fb.tensor.backward import backward  # lazy: it needs Tensor
 
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
@@ -287,7 +297,8 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
         self.array = value.array
-        self.signature = (value.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT)) | keep | (self.signature & IS_VIEW)
+        own = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT
+        self.signature = (value.signature & ~own) | keep | (self.signature & IS_VIEW)
         if isinstance(self.node, AccumulateGrad):
             self.node.array = value.array
 
@@ -339,18 +350,15 @@ def check_mode() -> bool:
 
 
 def _dim(dim: int, ndim: int) -> int:
-    from autograd_fb.core.geometry import normalize_dim
-
     return normalize_dim(dim, ndim)
 
 
 def _warn_non_leaf_grad() -> None:
-    import warnings
-
     warnings.warn(
-        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during "
-        "autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
-        "non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.",
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+        "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+        "you access the leaf Tensor instead.",
         UserWarning,
         stacklevel=3,
     )
@@ -368,8 +376,9 @@ def _check_grad(t: Tensor, value: Any) -> None:
         raise RuntimeError("can't assign Variable as its own grad")
     if value.dtype is not t.dtype:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{_CPP.get(value.dtype.name, value.dtype.name)}' to a tensor with grad_dtype "
-            f"'{t.dtype.torch_name}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype)."
+            f"attempting to assign a gradient with dtype '{_CPP.get(value.dtype.name, value.dtype.name)}' to a tensor "
+            f"with grad_dtype '{t.dtype.torch_name}'. The gradient must match the tensor's grad_dtype (defaults to the "
+            "tensor's dtype)."
         )
     if value.device != t.device:
         raise RuntimeError(

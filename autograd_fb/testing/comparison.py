@@ -58,7 +58,7 @@ def assert_close(
     check_stride: bool = False,
     msg: str | Callable[[str], str] | None = None,
 ) -> None:
-    """AssertionError unless ``|actual - expected| <= atol + rtol * |expected|`` everywhere, and dtypes and devices agree.
+    """AssertionError unless ``|actual - expected| <= atol + rtol * |expected|``, and dtypes and devices agree.
 
     Tolerances depend on the dtype unless given. Sequences and mappings are compared item by item.
 
