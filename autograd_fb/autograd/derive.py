@@ -41,12 +41,15 @@ def rules_of(row: Row) -> Rules:
     return found
 
 
-def node_class(row: Row, w: Writer, numbers: frozenset[str], variant: Any = None) -> type[Node]:
+def node_class(
+    row: Row, w: Writer, numbers: frozenset[str], variant: Any = None, lone: str | None = None
+) -> type[Node]:
     complex_ = bool(w.signature & COMPLEX_BITS)
-    key = (id(row), id(w.binding), complex_, numbers, variant)
+    key = (id(row), id(w.binding), complex_, numbers, variant, lone)
     found = _NODES.get(key)
     if found is None:
-        found = _NODES[key] = NodeWriter(rules_of(row), node_name(row, variant), w.binding, complex_, numbers).build()
+        writer = NodeWriter(rules_of(row), node_name(row, variant), w.binding, complex_, numbers, lone)
+        found = _NODES[key] = writer.build()
     return found
 
 
@@ -133,7 +136,7 @@ class TapedWriter(Writer):
             else:
                 self.add(f"e{i} = " + (f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node"))
             parts.append(f"*e{i}" if n in self.call.lists else f"e{i}")
-        self.add(f"edges = ({', '.join(parts)},)")
+        self.edge_tuple = f"({', '.join(parts)},)"
 
     def no_edge(self) -> str:
         """The condition that nothing with a derivative requires grad."""
@@ -218,9 +221,21 @@ class TapedWriter(Writer):
     def node_text(self) -> str:
         """The node's class: one, or the one named by what the call is like."""
         if self.row.key not in VARIANTS:
-            return "Node"
+            return self.lone_text()
         self.scope["NODES"] = NodeVariants(lambda variant: node_class(self.row, self, self.numbers, variant))
         return f"NODES[{VARIANTS[self.row.key][0]}]"
+
+    def lone_text(self) -> str:
+        """The node's class by which edges there are: see Note [Lone edges]."""
+        able = [n for n in self.rules.differentiable if python_name(n) not in self.numbers]
+        if self.call.lists or not self.single or not 1 <= len(able) <= 2:
+            return "Node"
+        for n in able:
+            self.scope[f"Lone_{n}"] = node_class(self.row, self, self.numbers, None, n)
+        if len(able) == 1:
+            return f"Lone_{able[0]}"
+        first, second = (f"e{self.rules.differentiable.index(n)}" for n in able)
+        return f"Lone_{able[0]} if {second} is None else Lone_{able[1]} if {first} is None else Node"
 
     def node(self) -> None:
         """The node, after the results exist."""
@@ -228,7 +243,7 @@ class TapedWriter(Writer):
         stored = [n for n in saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
         self.add(
             f"node = new({self.node_text()})",
-            "node.edges = edges",
+            f"node.edges = {self.edge_tuple}",
             f"node.shapes = {self.shapes()}",
             "node.hooks = node.task = None",
             "f = frame(2)",
@@ -236,9 +251,11 @@ class TapedWriter(Writer):
             "node.code = f.f_code; node.lasti = f.f_lasti; node.sequence = next_sequence()",
         )
         if not saved:
-            self.add("node.saved = (); node.versions = None")
+            self.add("node.saved = ()")
             return
         self.add(f"node.saved = {self.saved()}")
+        if all(self.rules.kind(n) in ("value", "attribute") for n in saved):
+            return  # nothing that has versions
         tests = [f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
                  for n in map(python_name, stored)]
         tests += ["False" for n in saved if self.rules.kind(n) == "list"]

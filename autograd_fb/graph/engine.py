@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autograd_fb.dispatch.state import changed, state
-from autograd_fb.graph.node import Hooks, Node, Output
+from autograd_fb.graph.node import RELEASED, Hooks, Node, Output
 
 
 class Values(Protocol):
@@ -43,10 +43,11 @@ watching = _Watching()
 class Task:
     """One run: which thread it is in, whether it goes on, what it had to put aside."""
 
-    __slots__ = ("borrowed", "callbacks", "claimed", "done", "keep_graph", "thread")
+    __slots__ = ("borrowed", "callbacks", "claimed", "done", "keep_graph", "over", "thread")
 
     def __init__(self, keep_graph: bool):
         self.thread, self.keep_graph = running.identity, keep_graph
+        self.over = False
         self.done = threading.Event()
         self.claimed: list[Node] = []
         self.borrowed: list[tuple[Node, Any, int, Any]] = []
@@ -74,7 +75,7 @@ class _Busy(Exception):
 
 def _claim(node: Node, task: Task) -> None:
     owner = node.task
-    if owner is not None and not owner.done.is_set():
+    if owner is not None and not owner.over:
         if owner.thread != task.thread:
             raise _Busy(owner)
         task.borrowed.append((node, owner, node.pending, node.buffer))
@@ -84,14 +85,12 @@ def _claim(node: Node, task: Task) -> None:
 
 def _discover(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]] | None) -> None:
     """Claim every node reachable from the roots and count the gradients each will get."""
-    stack: list[Node] = []
+    claimed = task.claimed
     for root in roots:
         if root.task is not task:
             _claim(root, task)
-            stack.append(root)
-    pop, push, claimed = stack.pop, stack.append, task.claimed.append
-    while stack:
-        node = pop()
+    push = claimed.append
+    for node in claimed:  # grows as it is walked
         for e in node.edges:
             if e is None:
                 continue
@@ -100,22 +99,23 @@ def _discover(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]]
             if owner is task:
                 n.pending += 1
             else:
-                if owner is None:  # _claim, written out for the usual case
+                if owner is None or owner.over:  # _claim, written out for the usual case
                     n.task, n.buffer = task, None
-                    claimed(n)
+                    push(n)
                 else:
                     _claim(n, task)
                 n.pending = 1
-                push(n)
             if parents is not None:
                 parents.setdefault(n, []).append(node)
 
 
-def _give_back(task: Task) -> None:
-    for node in task.claimed:
-        if node.task is task:
-            node.task = node.buffer = None
-            node.pending = 0
+def _give_back(task: Task, untouched: bool = False) -> None:
+    """Nodes as they were before the run. A whole run leaves nothing in its nodes but itself, and it is over then."""
+    if not untouched:
+        for node in task.claimed:
+            if node.task is task:
+                node.task = node.buffer = None
+                node.pending = 0
     for node, owner, pending, buffer in reversed(task.borrowed):
         node.task, node.pending, node.buffer = owner, pending, buffer
     task.claimed.clear()
@@ -217,6 +217,7 @@ def _run(
     starts = [r.node if type(r) is Output else r for r in roots]
     parents: dict[Node, list[Node]] | None = None if captures is None else {}
     found: list[Any] = [None] * len(captures or ())
+    whole = False
     try:
         _start(starts, task, parents)  # type: ignore[arg-type]
         running.tasks.append(task)
@@ -228,10 +229,12 @@ def _run(
                 _loop(task, starts, values, captures or {}, found, needed, record)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
+            whole = captures is None
         finally:
             running.tasks.pop()
     finally:
-        _give_back(task)
+        _give_back(task, whole)
+        task.over = True
         task.done.set()
     return found
 
@@ -248,25 +251,39 @@ def _loop(
     ready = sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
     captured_nodes = {node for node, _ in captures}
     keep, add, watch = task.keep_graph, values.add, watching.watch
+    plain = not (captures or record or watch is not None)
     results: Any
     while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
         node = ready.pop()
         grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
             continue  # nothing wanted lies behind it
-        if node.hooks is not None or node in captured_nodes:
+        if node.hooks is not None or (captures and node in captured_nodes):
             results = _run_with_hooks(node, grad, values, captures, found, needed, record)
             if results is None:
                 continue
         elif grad is None and not node.takes_undefined:
             results = (None,) * len(node.edges)
+        elif plain:
+            if node.lone >= 0:  # Note [Lone edges]: the loop below for one edge
+                g = node.apply_lone(grad)
+                if node.keeps and not keep:
+                    node.saved = RELEASED
+                n = node.edges[node.lone]
+                if n.pending != 1 or ready:
+                    _hand_on(n, g, values, ready)
+                else:
+                    if g is not None:
+                        n.buffer = g if n.buffer is None else add(n.buffer, g)
+                    ready.append(n)
+                g = None
+                continue
+            results = node.apply_raw(grad)
         elif watch is not None:
             results = watch.step(node, grad, record)
-        elif record:
-            results = node.apply_tensors(grad)
         else:
-            results = node.apply_raw(grad)
-        if not keep and node.saved:
+            results = node.apply_tensors(grad) if record else node.apply_raw(grad)
+        if not keep and node.keeps:
             node.release()
         for n, g in zip(node.edges, results):  # noqa: B905 (a leaf has neither edges nor results)
             if n is None:
@@ -284,6 +301,17 @@ def _loop(
             else:
                 ready.append(n)
         results = g = None  # leaves count who holds their gradient: not this loop
+
+
+def _hand_on(n: Node | Output, grad: Any, values: Values, ready: list[Node]) -> None:
+    """Give a gradient to an edge's target, and let the target run when it has all of them."""
+    if grad is not None:
+        _put(n, grad, values)
+    node = n.node if type(n) is Output else n
+    if node.pending != 1:
+        node.pending -= 1
+    else:
+        insort(ready, node, key=_sequence)
 
 
 def _sequence(node: Node) -> int:

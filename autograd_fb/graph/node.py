@@ -34,6 +34,7 @@ class Node:
 
     num_outputs: ClassVar[int] = 1
     takes_undefined: ClassVar[bool] = False  # whether apply runs although no gradient arrived
+    lone: ClassVar[int] = -1                 # the place of the only edge, in classes whose `apply_lone` answers for it alone
     keeps: ClassVar[bool] = True             # whether a run that does not keep the graph has something to release
 
     edges: tuple[Any, ...]
@@ -57,6 +58,10 @@ class Node:
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         """Gradients of the arguments, as arrays, one per edge."""
+        raise NotImplementedError(self.name())
+
+    def apply_lone(self, grad: Any) -> Any:
+        """What `apply_raw` returns for the edge `lone`, bare."""
         raise NotImplementedError(self.name())
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
@@ -123,6 +128,7 @@ class Output:
     """One output of a node that has several; stands where a node stands for those that have one."""
 
     __slots__ = ("node", "nr")
+    pending: ClassVar[int] = 0  # so that the engine's short way, for nodes that wait for one gradient, passes it by
     node: Node
     nr: int
 
