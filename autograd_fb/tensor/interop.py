@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
+from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.printing import edge_positions, tensor_str
 from autograd_fb.tensor.tensor_base import wrap
 
@@ -24,7 +25,7 @@ class Interop:
     grad_fn: Any
 
     def _refuse_grad(self, what: str) -> None:
-        if self.requires_grad:
+        if self.requires_grad and state.grad_mode:  # under no_grad nothing would have been recorded anyway
             raise RuntimeError(
                 f"Can't call {what}() on Tensor that requires grad. Use tensor.detach().{what}() instead."
             )
