@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autograd_fb.aten.row import Row
 from autograd_fb.kernels.namespace import rows_named
 
@@ -24,9 +26,9 @@ _NAMES = {
     "imag": "SelectBackward0", "matmul": "UnsafeViewBackward0", "linear": "UnsafeViewBackward0",
 }  # fmt: skip
 
-# Where one row does what PyTorch composes of several ops, the last of which gives the name: what of a call decides, as an
-# expression over a plan's `t` (the result) and arrays, and the names by its value.
-VARIANTS = {
+# Where one row does what PyTorch composes of several ops, the last of which gives the name: what of a call decides, as
+# an expression over a plan's `t` (the result) and arrays, and the names by its value.
+VARIANTS: dict[str, tuple[str, dict[Any, str]]] = {
     "reshape": ("t.base is None", {True: "UnsafeViewBackward0"}),
     "contiguous": ("True", {}),
     "matmul": ("(a0.ndim, a1.ndim)", {

@@ -1,4 +1,4 @@
-"""What a library's error about a pointwise call means, in PyTorch's words; asked only after the error, so calls pay nothing."""
+"""What a library's error about a pointwise call means, in PyTorch's words: asked after it, so calls pay nothing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from autograd_fb.core.keys import DTYPE_MASK, FIRST_DTYPE_BIT, SCALAR_BITS
 from autograd_fb.dispatch.operator import OpOverload
 
 # PyTorch's names of the loops, where they are not the op's own.
-_LOOPS = {"bitwise_left_shift": "lshift", "bitwise_right_shift": "rshift", "__lshift__": "lshift", "__rshift__": "rshift"}
+_LOOPS = {
+    "bitwise_left_shift": "lshift",
+    "bitwise_right_shift": "rshift",
+    "__lshift__": "lshift",
+    "__rshift__": "rshift",
+}
 _BOOL_SUBTRACTION = (
-    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+    "Subtraction, the `-` operator, with two bool tensors is not supported. "
+    "Use the `^` or `logical_xor()` operator instead."
 )
 _MIXED_SUBTRACTION = (
-    "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-    "`logical_not()` operator instead."
+    "Subtraction, the `-` operator, with a bool tensor is not supported. "
+    "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 )
 _BOOL = 1 << (FIRST_DTYPE_BIT + bool_.index)
 
@@ -33,7 +39,7 @@ def refuse_bool_subtraction(op: OpOverload, signature: int) -> None:
 
 
 def failed(op: OpOverload, error: Exception, arrays: Sequence[Any]) -> NoReturn:
-    """Raise what PyTorch raises for a pointwise call that the library refused; the library's own error if that is not known.
+    """Raise what PyTorch raises for a pointwise call that the library refused; the library's own error if not known.
 
     RuntimeError for shapes that do not broadcast, NotImplementedError for a dtype that
     the function is not defined for.
@@ -52,4 +58,6 @@ def _refuse_dtype(op: OpOverload, error: TypeError, arrays: Sequence[Any], bindi
     name = op._opname.removesuffix("_")
     if "not supported for the input types" in str(error):
         kind = dtype.type_string.removeprefix("torch.").removesuffix("Tensor")
-        raise NotImplementedError(f"\"{_LOOPS.get(name, name)}_{binding.backend.device_type}\" not implemented for '{kind}'") from None
+        raise NotImplementedError(
+            f"\"{_LOOPS.get(name, name)}_{binding.backend.device_type}\" not implemented for '{kind}'"
+        ) from None

@@ -188,7 +188,7 @@ def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any
             check_overlap(out)
             write(out, result)
         bump(out)
-        return out  # type: ignore[no-any-return]
+        return out
 
     return run
 

@@ -1,10 +1,11 @@
 """NumPy's floating-point warnings, off for one call.
 
 Note [Floating-point warnings]
-    1/0 and log(-1) are values here, as in PyTorch, whatever the user has set for NumPy or for `warnings`. NumPy reports to the Python
-    frame that called the ufunc, and Python drops warnings of frames whose globals have no module name: plans are such
-    frames, so ufuncs called by them cost nothing extra. Everything else goes through `quiet`, whose setting is local to
-    the thread and the call. ``np.errstate`` does the same and takes a microsecond, ten times as long.
+    1/0 and log(-1) are values here, as in PyTorch, whatever the user has set for NumPy or for `warnings`. NumPy reports
+    to the Python frame that called the ufunc, and Python drops warnings of frames whose globals have no module name:
+    plans are such frames, so ufuncs called by them cost nothing extra. Everything else goes through `quiet`, whose
+    setting is local to the thread and the call. ``np.errstate`` does the same and takes a microsecond, ten times as
+    long.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops.known import reason, skips
 
 import autograd_fb as torch
 from autograd_fb.testing.op_suite import (
@@ -20,6 +20,7 @@ from autograd_fb.testing.op_suite import (
     samples_of,
     theirs,
 )
+from tests.ops.known import reason, skips
 
 DTYPES = ("float32", "float64", "complex128", "int64", "bool", "float16")
 
@@ -47,7 +48,8 @@ def test_values_by_every_route(key: str) -> None:
 KINDS = ("bool", "uint8", "int64", "float16", "float32", "float64", "complex64")
 SHAPES = (((3,), (3,)), ((3,), ()), ((), (3,)), ((), ()))
 BINARY = (
-    "add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "fmod", "pow", "atan2", "maximum", "minimum",
+    "add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "fmod", "pow", "atan2", "maximum",
+    "minimum",
     "eq", "lt", "ge", "logical_and", "logaddexp", "hypot", "bitwise_and", "copysign", "nextafter", "xlogy", "fmax",
 )  # fmt: skip
 SCALARS = (True, 2, 2.5, 1 + 2j)
@@ -85,8 +87,11 @@ def test_promotion_of_two_tensors(name: str) -> None:
             for a_shape, b_shape in SHAPES:
                 a, b = values(one, a_shape), values(two, b_shape)
                 what = f"{name}({one}{a_shape}, {two}{b_shape})"
-                same_call(lambda: getattr(torch, name)(ours(a), ours(b)),
-                          lambda: getattr(reference, name)(theirs(a), theirs(b)), what)
+                mine, other = (
+                    partial(getattr(torch, name), ours(a), ours(b)),
+                    partial(getattr(reference, name), theirs(a), theirs(b)),
+                )
+                same_call(mine, other, what)
 
 
 OPERATORS: dict[str, Any] = {
@@ -105,8 +110,9 @@ def test_promotion_with_numbers_on_either_side(symbol: str) -> None:
         for shape in ((3,), ()):
             for number in SCALARS:
                 a = values(kind, shape)
-                same_call(lambda: fn(ours(a), number), lambda: fn(theirs(a), number), f"{kind}{shape} {symbol} {number}")
-                same_call(lambda: fn(number, ours(a)), lambda: fn(number, theirs(a)), f"{number} {symbol} {kind}{shape}")
+                what = f"{kind}{shape} {symbol} {number}"
+                same_call(partial(fn, ours(a), number), partial(fn, theirs(a), number), what)
+                same_call(partial(fn, number, ours(a)), partial(fn, number, theirs(a)), f"{what}, exchanged")
 
 
 def test_numpy_scalars_count_as_python_numbers() -> None:

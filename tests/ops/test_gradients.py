@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.ops.known import reason, skips
 
 from autograd_fb.aten.row import TABLE
 from autograd_fb.testing.op_suite import check_gradients, check_second, keys, reference, samples_of
+from tests.ops.known import reason, skips
 
 DIFFERENTIABLE = [key for key in keys() if TABLE[key].differentiable]
 

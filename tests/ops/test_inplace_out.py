@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops.known import reason, skips
 
 import autograd_fb as torch
 from autograd_fb.aten.row import TABLE, Row
@@ -30,6 +29,7 @@ from autograd_fb.testing.op_suite import (
     to_numpy,
 )
 from autograd_fb.testing.samples import Sample
+from tests.ops.known import reason, skips
 
 INPLACE = [key for key in keys() if TABLE[key].inplace]
 OUT = [
@@ -140,7 +140,9 @@ def test_leaves_that_require_grad_are_not_written(key: str) -> None:
             continue
         before = np.array(to_numpy(x))
         x.requires_grad_()
-        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        with pytest.raises(
+            RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"
+        ):
             op(x, *ours(sample.args[1:]), **{k: ours(v) for k, v in sample.kwargs.items()})
         assert np.array_equal(to_numpy(x), before, equal_nan=True), f"{key}: written, then refused"
 
