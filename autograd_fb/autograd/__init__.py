@@ -1,12 +1,22 @@
-"""Recording and running backward: `backward`, `grad`, `Function`, the modes and the fallbacks."""
+"""Recording and running backward: `backward`, `grad`, `Function`, the modes, checks of derivatives and the fallbacks."""
 
 from __future__ import annotations
 
+from autograd_fb.autograd import anomaly as anomaly
+from autograd_fb.autograd import function as function
+from autograd_fb.autograd import grad_mode as grad_mode
+from autograd_fb.autograd import graph as graph
+from autograd_fb.autograd import variable as variable
+from autograd_fb.autograd.anomaly import detect_anomaly as detect_anomaly
+from autograd_fb.autograd.anomaly import set_detect_anomaly as set_detect_anomaly
+from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
+from autograd_fb.autograd.function import Function as Function
 from autograd_fb.autograd.grad_mode import enable_grad as enable_grad
 from autograd_fb.autograd.grad_mode import inference_mode as inference_mode
 from autograd_fb.autograd.grad_mode import no_grad as no_grad
 from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from autograd_fb.autograd.gradcheck import gradcheck as gradcheck
+from autograd_fb.autograd.gradcheck import gradgradcheck as gradgradcheck
+from autograd_fb.autograd.variable import Variable as Variable
 from autograd_fb.tensor.backward import backward as backward
 from autograd_fb.tensor.backward import grad as grad
-from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
-from autograd_fb.autograd.function import Function as Function

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.autograd.saved import ResultRef, check_versions, released, result_of, versions_of
+from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
@@ -87,7 +87,7 @@ class FunctionNode(Node, FunctionCtx):
         if self.saved is None:
             return tuple(self.to_save)
         check_versions(self)
-        return tuple(result_of(self, t) if type(t) is ResultRef else t for t in self.saved)
+        return tuple(result_of(self, t) if isinstance(t, (ResultRef, Packed)) else t for t in self.saved)
 
     saved_variables = saved_tensors
 
@@ -358,6 +358,8 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
             saved.append(t)
     ctx.saved = tuple(saved)
     ctx.versions = versions_of(ctx.saved)
+    if state.on_result is not None:
+        state.on_result(placed)
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,8 +36,6 @@ class _Mode:
 
     def __call__(self, fn: F) -> F:
         if inspect.isclass(fn):
-            import warnings
-
             warnings.warn(f"Decorating classes is deprecated: {type(self).__name__} decorates only __init__", FutureWarning, stacklevel=2)
             fn.__init__ = self(fn.__init__)  # type: ignore[misc]
             return fn
@@ -168,8 +167,7 @@ class inference_mode(_Mode):
 
     def switch(self) -> None:
         state.inference_mode = self.mode
-        if self.mode:
-            state.grad_mode = False
+        state.grad_mode = not self.mode
 
 
 def is_grad_enabled() -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 from autograd_fb.core.keys import REQUIRES_GRAD
+from autograd_fb.dispatch.state import changed
 from autograd_fb.graph.node import RELEASED, Node, edge_of, forward_name
+from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -13,7 +16,7 @@ from autograd_fb.tensor.tensor import Tensor, make
 class ResultRef:
     """A saved output of the op itself: the array and its version counter, not the tensor (which holds the node)."""
 
-    __slots__ = ("array", "nr", "signature", "storage")
+    __slots__ = ("array", "nr", "signature", "storage", "tangents")  # tangents: only set where the result has some
 
     def __init__(self, tensor: Tensor, nr: int = 0):
         self.array, self.signature, self.nr = tensor.array, tensor.signature, nr
@@ -22,13 +25,53 @@ class ResultRef:
         self.storage = tensor.storage
 
 
-def result_of(node: Node, ref: ResultRef | None) -> Any:
+class Hooks(NamedTuple):
+    pack: Callable[[Tensor], Any]
+    unpack: Callable[[Any], Tensor]
+
+
+class Packed:
+    """What a pack hook made of a saved tensor. ``nr`` is the output it was, None for an argument; ``node`` its place."""
+
+    __slots__ = ("node", "nr", "storage", "unpack", "value", "version")
+
+    def __init__(self, t: Tensor | ResultRef, hooks: Hooks):
+        self.storage = t.storage
+        self.version = 0 if t.storage is None else t.storage.version
+        self.nr = t.nr if isinstance(t, ResultRef) else None
+        self.node = t.node if isinstance(t, Tensor) else None
+        given = make(t.array, t.signature & ~REQUIRES_GRAD) if isinstance(t, ResultRef) else t
+        self.unpack = hooks.unpack
+        with changed(grad_mode=False):
+            self.value = hooks.pack(given)
+
+    def restored(self, node: Node) -> Tensor | ResultRef:
+        """What stands in a node's `saved` where nothing is packed."""
+        return self.tensor(node) if self.nr is None else ResultRef(self.tensor(node), self.nr)
+
+    def tensor(self, node: Node) -> Tensor:
+        """The tensor again, in its place in the graph."""
+        with changed(grad_mode=False):
+            got = self.unpack(self.value)
+        if not isinstance(got, Tensor):
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got)}")
+        place = edge_of(node, self.nr) if self.nr is not None else self.node
+        out = make(got.array, got.signature & ~REQUIRES_GRAD | (0 if place is None else REQUIRES_GRAD))
+        out.node = place
+        return out
+
+
+def result_of(node: Node, ref: ResultRef | Packed | None) -> Any:
     """The saved output as a tensor in its place in the graph."""
     if ref is None:
         return None
+    if isinstance(ref, Packed):
+        return ref.tensor(node)
     out = make(ref.array, ref.signature | REQUIRES_GRAD)
     out.node = edge_of(node, ref.nr)
     out.storage = ref.storage
+    for level, tangent in (getattr(ref, "tangents", None) or {}).items():
+        give(out, level, tangent)
     return out
 
 

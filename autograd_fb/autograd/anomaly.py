@@ -1,0 +1,97 @@
+"""Anomaly mode: which call of the forward a failing or nan-producing step of backward came from."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from autograd_fb.graph.engine import watching
+from autograd_fb.graph.node import Node
+from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.tensor import Tensor, wrap
+
+
+class _Watch:
+    """Runs the steps of backward one by one: says where a step was made when it raises, and looks for nan."""
+
+    def __init__(self, check_nan: bool):
+        self.check_nan = check_nan
+
+    def step(self, node: Node, grad: Any, record: bool) -> Any:
+        try:
+            results = node.apply_tensors(grad) if record else node.apply_raw(grad)
+            if self.check_nan:
+                for i, result in enumerate(results):
+                    if result is not None and _has_nan(result):
+                        raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
+        except Exception:
+            warnings.warn(_report(node), UserWarning, stacklevel=2)
+            raise
+        return results
+
+
+def _report(node: Node) -> str:
+    where = node.site()
+    if not where:
+        return f"Error detected in {node.name()}. No forward pass information available: the node was not made by a call."
+    return f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n  {where}"
+
+
+def _has_nan(value: Any) -> bool:
+    t = value if isinstance(value, Tensor) else wrap(value)
+    if not (t.dtype.is_floating_point or t.dtype.is_complex) or not t.binding.backend.traits.has_values:
+        return False
+    return bool(tensor_namespace().isnan(t.detach()).any().item())
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether backward runs in anomaly mode."""
+    return watching.watch is not None
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode looks for nan."""
+    return isinstance(watching.watch, _Watch) and watching.watch.check_nan
+
+
+class set_detect_anomaly:
+    """Turns anomaly mode on or off for the process; as a context manager, until the block ends.
+
+    In anomaly mode a step of backward that raises is reported with the line of the forward that made it, and with
+    ``check_nan`` a step that gives nan raises RuntimeError. Steps are slower: use it to find errors.
+
+    >>> import autograd_fb as torch
+    >>> with torch.autograd.set_detect_anomaly(True):
+    ...     torch.autograd.anomaly.is_anomaly_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True):
+        self._before = watching.watch
+        watching.watch = _Watch(check_nan) if mode else None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        watching.watch = self._before
+
+
+class detect_anomaly:
+    """Anomaly mode for a block. See `set_detect_anomaly`."""
+
+    def __init__(self, check_nan: bool = True):
+        self.check_nan = check_nan
+        self._before: Any = None
+        warnings.warn(
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def __enter__(self) -> None:
+        self._before = watching.watch
+        watching.watch = _Watch(self.check_nan)
+
+    def __exit__(self, *error: object) -> None:
+        watching.watch = self._before
