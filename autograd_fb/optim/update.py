@@ -74,7 +74,7 @@ def _flattened(binding: Binding, arrays: Sequence[Any]) -> list[Any] | None:
     """The arrays as one-dimensional views; None where that would take a copy."""
     try:
         return [binding.xp.reshape(a, (-1,), copy=False) for a in arrays]
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):  # NumPy 2.0 has no copy=
         return None
 
 
@@ -92,7 +92,7 @@ def _put_all(targets: Sequence[Tensor], values: Sequence[Any], binding: Binding)
     for t, new in zip(targets, values, strict=True):
         if new is t.array:
             continue
-        if binding.backend.traits.strided:
+        if binding.backend.traits.aliasing:
             t.array[...] = new
         else:
             t.array = new

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 
 import autograd_fb
 from autograd_fb import optim
+from autograd_fb.backend import registry
 from autograd_fb.optim import update as update_module
 
 torch = pytest.importorskip("torch")
@@ -203,3 +207,59 @@ def test_a_users_optimizer_can_use_tensor_operations() -> None:
     optimizer.step()
     assert p.tolist() == [2.0]
     assert optimizer._opt_called
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_rules_work_on_values_that_cannot_be_written_to(name: str, options: dict[str, Any]) -> None:
+    """Python floats stand for the arrays of libraries whose arrays are values."""
+
+    class Floats:
+        sqrt = staticmethod(math.sqrt)
+        maximum = staticmethod(max)
+
+    seen: list[Any] = []
+
+    def record(rule: Any, p: Any, grad: Any, *state: Any) -> None:
+        seen.append((rule, p.item(), float(grad), [s.item() for s in state]))
+        apply(rule, p, grad, *state)
+
+    module = sys.modules[getattr(optim, name).update.__module__]
+    apply = module.apply
+    p = autograd_fb.tensor(2.0, requires_grad=True, dtype=autograd_fb.float64)
+    optimizer = getattr(optim, name)([p], **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "apply", record)
+        for _ in range(2):
+            p.grad = autograd_fb.tensor(0.5, dtype=autograd_fb.float64)
+            optimizer.step()
+    rule, value, grad, state = seen[-1]
+    assert rule(Floats, value, grad, *state)[0] == pytest.approx(p.item(), rel=1e-12)
+    assert value != p.item()
+
+
+@pytest.fixture
+def strict_device() -> Iterator[str]:
+    """Arrays of array-api-strict, which has no strides and promises nothing beyond the standard."""
+    backend = pytest.importorskip("autograd_fb_backends.strict").make_backend()
+    before = registry.BY_DEVICE.get("privateuseone")
+    registry.install(registry.Binding(backend))
+    yield "privateuseone"
+    if before is None:
+        registry.BY_DEVICE.pop("privateuseone")
+    else:
+        registry.install(before)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_optimizers_need_no_more_than_the_standard(name: str, options: dict[str, Any], strict_device: str) -> None:
+    results = []
+    for device in ("cpu", strict_device):
+        p = autograd_fb.tensor(start()[0].tolist(), dtype=autograd_fb.float64).to(device).requires_grad_()
+        alias = p.detach()
+        optimizer = getattr(optim, name)([p], **options)
+        for _ in range(3):
+            p.grad = (p.detach() * 0.5).clone()
+            optimizer.step()
+        results.append((p.detach().cpu().numpy(), alias.cpu().numpy()))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-12)
+    np.testing.assert_array_equal(results[1][1], results[1][0])
