@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograd_fb.autograd import anomaly as anomaly
+from autograd_fb.autograd import forward_ad as forward_ad
 from autograd_fb.autograd import function as function
 from autograd_fb.autograd import grad_mode as grad_mode
 from autograd_fb.autograd import graph as graph

@@ -14,10 +14,11 @@ from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.node_names import VARIANTS, node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
+from autograd_fb.autograd.tangents import functional_plan
 from autograd_fb.autograd.views import note_creation
 from autograd_fb.core import keys
 from autograd_fb.core.dtype import ALL_DTYPES
-from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
+from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
@@ -74,6 +75,8 @@ def is_recorded(signature: int) -> bool:
 def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """The autograd kernel of a functional or view row, for calls of one signature."""
     row: Row = op.row
+    if signature & HAS_TANGENT:
+        return functional_plan(op, signature, key, specialize, rules_of(row))
     if not is_recorded(signature) or not rules_of(row).differentiable:
         below = op.compose_below(signature & ~REQUIRES_GRAD, key)
         if row.is_view:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, node_name, rules_of
+from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, rules_of
+from autograd_fb.autograd.node_names import node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules
 from autograd_fb.autograd.saved import ResultRef, versions_of
+from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
@@ -43,7 +45,7 @@ def _attribute(name: str, named: dict[str, Any]) -> Any:
 
 
 def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> tuple[Any, ...]:
-    out = []
+    out: list[Any] = []
     for n in rules.saved:
         kind = rules.kind(n)
         if kind == "result":
@@ -59,6 +61,8 @@ def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> 
 
 def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """The autograd kernel of an in-place row."""
+    if signature & HAS_TANGENT:
+        return inplace_plan(op, signature, key, specialize)
     if not is_recorded(signature):
         return op.compose_below(signature & ~REQUIRES_GRAD, key)
     below = op.plans[op.settle(signature & AFTER_AD_INPLACE_OR_VIEW & ~REQUIRES_GRAD)]
@@ -133,6 +137,8 @@ def _edges(value: Any) -> tuple[Any, ...]:
 
 def specialize_out(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """``out=`` under autograd: allowed only where nothing is to be recorded."""
+    if signature & HAS_TANGENT:
+        return out_plan(op, signature, key, specialize_out)
     below = op.compose_below(signature & ~REQUIRES_GRAD, key)
     if not is_recorded(signature):
         return below

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.core.geometry import storage_size
-from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD
+from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.graph.node import Node, Output, edge_of, forward_name
 from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share, wrap
 
@@ -60,6 +61,7 @@ class StridedNode(Node):
 
     __slots__ = ("base_geometry", "binding", "view_geometry")
     base_geometry: Geometry
+    binding: Any
     view_geometry: Geometry
 
     def scatter(self, xp: Any, backend: Any, like: Any, fill: Any) -> tuple[Any, Any]:
@@ -174,12 +176,38 @@ def renew_grad_fn(view: Tensor) -> None:
     if view.meta.creation and base.node is not None:
         raise _refusal(view, "its base or another view of its base has been modified inplace")
     view.meta.generation = storage.rebased
+    if base.signature & HAS_TANGENT:
+        renew_tangents(view)
     if base.node is None:
         return
     node = AsStridedBackward0((base.node,))
     node.base_geometry, node.view_geometry, node.binding = geometry_of(base), geometry_of(view), base.binding
     view.node = node
     view.signature |= REQUIRES_GRAD
+
+
+def view_of_tangent(view: Tensor, whole: Tensor) -> Tensor:
+    """The part of a base's tangent that lies where the view lies in the base."""
+    assert view.base is not None
+    if whole.stride() != view.base.stride():
+        raise NotImplementedError(
+            f"an in-place operation on a view of a tensor whose tangent is laid out differently (strides {whole.stride()}, "
+            f"those of the tensor are {view.base.stride()}): give make_dual a tangent laid out like the tensor"
+        )
+    offset = view.storage_offset() - view.base.storage_offset() + whole.storage_offset()
+    part: Tensor = tensor_namespace().as_strided(whole, list(view.array.shape), list(view.stride()), offset)
+    return part
+
+
+def renew_tangents(view: Tensor) -> None:
+    """Let a view carry the tangents its base was given by in-place ops."""
+    base = view.base
+    if base is None or base.meta is None:
+        return
+    for level, whole in (base.meta.tangents or {}).items():
+        own = None if view.meta is None else view.meta.tangents
+        if own is None or level not in own:
+            give(view, level, view_of_tangent(view, whole))
 
 
 renew.grad_fn = renew_grad_fn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.tensor.functions import empty
 from autograd_fb.tensor.tensor import Tensor, share
 
@@ -33,7 +33,7 @@ class Parameter(Tensor):
         if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         self: Parameter = _new(cls)
-        self.array, self.signature = data.array, data.signature & ~(REQUIRES_GRAD | IS_VIEW)
+        self.array, self.signature = data.array, data.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT)
         self.node = self.meta = self.base = None
         self.storage = data.storage or share(data)  # writes through either of the two are seen by both
         if requires_grad:

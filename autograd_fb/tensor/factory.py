@@ -10,12 +10,14 @@ from typing import Any
 from autograd_fb.backend import registry
 from autograd_fb.core.device import Device, as_device, current_default_device
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
-from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.interop import check_native
+from autograd_fb.tensor.levels import give, levels, tangents_of
+from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.tensor import Tensor, _constructor
 from autograd_fb.tensor.tensor_base import make, wrap
 
@@ -295,6 +297,9 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         node.code, node.lasti = frame.f_code, frame.f_lasti
         out.node = node
         out.signature |= REQUIRES_GRAD
+    if t.signature & HAS_TANGENT and levels.enabled and (out.dtype.is_floating_point or out.dtype.is_complex):
+        for level, tangent in (tangents_of(t) or {}).items():
+            give(out, level, to(tangent, dtype=dtype, device=device, copy=True))
     return out
 
 
@@ -326,7 +331,7 @@ def legacy_constructor(cls: type, *args: Any, device: Any = None) -> Tensor:
     where = current_default_device() if device is None else as_device(device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         source = args[0]
-        out = make(source.array, source.signature & ~(REQUIRES_GRAD | IS_VIEW))
+        out = make(source.array, source.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
     elif len(args) == 1 and not isinstance(args[0], int):
         out = place(host_array(args[0], get_default_dtype()), where)
     else:

@@ -7,17 +7,19 @@ from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, GRAD_MODE, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node, next_sequence
 from autograd_fb.tensor import tensor_base
-from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.calls import call, plans
+from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 _new = object.__new__
+_copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
 
 
@@ -59,11 +61,11 @@ class Indexing:
                 value, shape = call("squeeze", (value, 0), {}), shape[1:]
             if shape != target.array.shape:
                 value = call("expand", (value, list(target.array.shape)), {})
-            call("copy_", (target, value), {})
+            _copy.entry(target, value, False)
         elif isinstance(value, (bool, int, float, complex)):
-            call("fill_", (target, value), {})
+            _fill.entry(target, value)
         else:
-            call("copy_", (target, _as_value(target, value)), {})
+            _copy.entry(target, _as_value(target, value), False)
 
 
 def basic(t: Any, key: Any, grad_mode: int) -> Any:
@@ -99,7 +101,17 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         view.node = None
         if base.node is not None:
             mark_no_grad(view)
+    if view.signature & HAS_TANGENT:
+        _carry(t, view, key, grad_mode)
     return view
+
+
+def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
+    """Give a view the same view of every tangent."""
+    view.signature &= ~HAS_TANGENT
+    if levels.enabled:
+        for level, tangent in (tangents_of(t) or {}).items():
+            give(view, level, basic(tangent, key, grad_mode))
 
 
 _names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0"}

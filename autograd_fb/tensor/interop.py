@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
 from autograd_fb.dispatch.state import state
+from autograd_fb.tensor.levels import levels, tangents_of
 from autograd_fb.tensor.printing import edge_positions, tensor_str
 from autograd_fb.tensor.tensor_base import wrap
 
@@ -76,7 +77,7 @@ class Interop:
         return self._text()
 
     def __format__(self, spec: str) -> str:
-        if not self.array.ndim and self.device.type != "meta" and spec:
+        if not self.array.ndim and self.device.type != "meta":
             return format(self.item(), spec)  # type: ignore[attr-defined]
         return object.__format__(self, spec)
 
@@ -85,6 +86,7 @@ class Interop:
             fn = None if self.grad_fn is None else type(self.grad_fn).__name__
         except RuntimeError:  # a view whose history cannot be renewed; see autograd.views
             fn = "Invalid"
+        tangents = tangents_of(self) if levels.enabled else None
         backend = self.binding.backend
         numpy = None if not backend.traits.has_values else backend.to_numpy
 
@@ -109,6 +111,7 @@ class Interop:
             requires_grad=self.requires_grad,
             edge_items=edge_items,
             grad_fn_name=fn,
+            tangent=None if tangents is None else format(tangents[max(tangents)]),
             is_meta=not backend.traits.has_values,
             is_parameter=type(self).__name__ == "Parameter",
         )

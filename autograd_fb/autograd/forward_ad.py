@@ -1,0 +1,148 @@
+"""Forward-mode differentiation with PyTorch's interface, and levels that nest to any depth.
+
+Inside a level, `make_dual` gives a tensor a tangent; what is computed from it carries the derivative in that direction, which
+`unpack_dual` reads. Levels may be opened inside each other (PyTorch has one): ``level=`` chooses, the innermost is the default.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import NamedTuple
+
+from autograd_fb.core.dtype import DType
+from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.levels import copy_below, give, levels, part, tangents_of, without
+from autograd_fb.tensor.tensor import Tensor
+
+
+class UnpackedDualTensor(NamedTuple):
+    """What `unpack_dual` returns: the value, and its tangent (None where there is none)."""
+
+    primal: Tensor
+    tangent: Tensor | None
+
+
+def enter_dual_level() -> int:
+    """Open a level; returns its number, for ``level=``. Prefer `dual_level`, which closes it whatever happens."""
+    return levels.enter()
+
+
+def exit_dual_level(*, level: int | None = None) -> None:
+    """Close the innermost level: its tangents are gone from all tensors. RuntimeError for any other level."""
+    current = len(levels.open) - 1
+    if level is None:
+        level = current
+    if level < 0:
+        raise RuntimeError("Dual level must be a positive number.")
+    if level != current:
+        raise RuntimeError(
+            "Trying to exit a forward AD level that was not the last one that was created. This is not supported. "
+            f"The last one is {current}, the one to exit is {level}: leave levels in the reverse order of entering."
+        )
+    levels.leave()
+
+
+class dual_level:
+    """A level for a block; ``as`` gives its number.
+
+    >>> import autograd_fb as torch
+    >>> import autograd_fb.autograd.forward_ad as fwAD
+    >>> with fwAD.dual_level():
+    ...     x = fwAD.make_dual(torch.tensor(3.0), torch.tensor(1.0))
+    ...     fwAD.unpack_dual(x * x).tangent
+    tensor(6.)
+    """
+
+    def __init__(self) -> None:
+        self._entered: list[int] = []
+
+    def __enter__(self) -> int:
+        self._entered.append(enter_dual_level())
+        return self._entered[-1]
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        exit_dual_level(level=self._entered.pop())
+
+
+def _check_floating(name: str, dtype: DType) -> None:
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise ValueError(f"Expected {name} to be floating point or complex, but got: {dtype}")
+
+
+def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
+    """A view of ``tensor`` that carries ``tangent`` at a level, which it does until the level is left.
+
+    ``tangent`` has the shape of ``tensor`` and is used as it is, not copied: in-place ops on the result write to both. RuntimeError
+    outside of any level, for another shape, and where there is a tangent at this level already; ValueError for integers.
+    """
+    current = len(levels.open) - 1
+    level = current if level is None else level
+    if level < 0:
+        raise RuntimeError(
+            "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
+        )
+    _check_floating("primal", tensor.dtype)
+    _check_floating("tangent", tangent.dtype)
+    if level > current:
+        raise RuntimeError(f"Invalid level given to _make_dual: level {level}, where the innermost open level is {current}")
+    if part(tensor, level) is not None:
+        raise RuntimeError(
+            "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
+            f"{level} is not supported. Open a further level, or unpack_dual(tensor).primal first."
+        )
+    if part(tangent, level) is not None:
+        raise RuntimeError(f"Setting a forward grad that itself has a forward gradient at the same level {level} is not supported.")
+    if tuple(tangent.array.shape) != tuple(tensor.array.shape):
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
+            f"Tensor is of size {list(tensor.array.shape)} while the given forward gradient is of size {list(tangent.array.shape)}."
+        )
+    return _dual(tensor, tangent, level)
+
+
+def _dual(tensor: Tensor, tangent: Tensor, level: int) -> Tensor:
+    """The dual in normal form: what the tangent carries at higher levels belongs to the tangents of these levels."""
+    F = tensor_namespace()
+    out: Tensor = F.view_as(tensor, tensor)
+    higher = {h: t for h, t in (tangents_of(tangent) or {}).items() if h > level}
+    give(out, level, copy_below(tangent, level) if higher else tangent)
+    for h, t in higher.items():
+        own = (tangents_of(out) or {}).get(h)
+        give(out, h, _dual(F.zeros_like(tensor.detach()) if own is None else own, t, level))
+    return out
+
+
+def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
+    """The value of a tensor and its tangent at a level (the innermost by default); None for a tensor without one."""
+    level = len(levels.open) - 1 if level is None else level
+    if level < 0 or not levels.enabled:
+        return UnpackedDualTensor(tensor, None)
+    tangent = part(tensor, level)
+    bare = without(tensor, level)
+    primal: Tensor = bare if bare is tensor and tangent is None else tensor_namespace().view_as(bare, bare)
+    return UnpackedDualTensor(primal, tangent)
+
+
+class _set_fwd_grad_enabled:
+    """Turns forward mode off or on at once; as a context manager, until the block ends. Tangents stay where they are."""
+
+    def __init__(self, mode: bool) -> None:
+        self.prev = levels.enabled
+        levels.enabled = bool(mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        levels.enabled = self.prev
+
+
+def is_fwd_grad_enabled() -> bool:
+    """Whether ops push tangents."""
+    return levels.enabled
+
+
+_is_fwd_grad_enabled = is_fwd_grad_enabled
+__all__ = [
+    "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "is_fwd_grad_enabled", "make_dual", "unpack_dual",
+]  # fmt: skip

@@ -1,0 +1,326 @@
+"""Tangents of ops: the plan of a call whose arguments carry some, derived from the rules of the op's row.
+
+Note [Pushing tangents]
+    The result is computed by the ordinary plan from the arguments as they are, so that reverse mode records them with their tangents:
+    a backward run while a level is open then carries tangents itself (forward over reverse). Then, from the lowest level up, the
+    tangent is computed from the arguments without that level and those above. Lower levels and reverse mode see that
+    computation, because rules run on the dispatched `F`: derivatives of derivatives come out of it without further rules.
+
+Note [Where a tangent comes from]
+    1. `forward`, the row's tangent formula; 2. `slope` times tangent, summed over the arguments; 3. the op itself on the tangents,
+    where it is `linear` in them, and for views, whose tangents are views of tangents; 4. the transpose of the `backward` rules: they
+    are linear in the gradient, so differentiating them with respect to it gives the tangent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
+from autograd_fb.autograd.saved import ResultRef
+from autograd_fb.autograd.views import view_of_tangent
+from autograd_fb.core.keys import HAS_TANGENT, DispatchKey
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.registry import find
+from autograd_fb.dispatch.state import changed, state
+from autograd_fb.graph.node import Output
+from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.backward import grad
+from autograd_fb.tensor.levels import below, copy_below, give, levels, tangents_of
+from autograd_fb.tensor.tensor import Tensor
+
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+Plan = Callable[..., Any]
+Specialize = Callable[[OpOverload, int, DispatchKey], Plan]
+
+
+# --- arguments and results
+
+
+def tensors_in(values: Sequence[Any]) -> list[Tensor]:
+    """The tensors among arguments or results, lists included."""
+    found = []
+    for v in values:
+        if isinstance(v, Tensor):
+            found.append(v)
+        elif isinstance(v, (list, tuple)):
+            found += [t for t in v if isinstance(t, Tensor)]
+    return found
+
+
+def levels_among(values: Sequence[Any]) -> list[int]:
+    """The levels at which any of these carries a tangent, lowest first; none while forward mode is switched off."""
+    if not levels.enabled:
+        return []
+    return sorted({level for t in tensors_in(values) for level in tangents_of(t) or ()})
+
+
+def primal(value: Any, level: int) -> Any:
+    """An argument without its tangents from ``level`` on."""
+    if isinstance(value, Tensor):
+        return below(value, level)
+    if isinstance(value, (list, tuple)):
+        return [below(v, level) if isinstance(v, Tensor) else v for v in value]
+    return value
+
+
+def tangent(value: Any, level: int) -> Any:
+    """An argument's tangent at a level: a tensor, a list with None for what has none, or None."""
+    if isinstance(value, Tensor):
+        found = tangents_of(value)
+        return None if found is None else found.get(level)
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        parts = [tangent(v, level) for v in value]
+        return None if all(p is None for p in parts) else parts
+    return None
+
+
+def is_differentiable(t: Any) -> bool:
+    return isinstance(t, Tensor) and (t.dtype.is_floating_point or t.dtype.is_complex)
+
+
+def fitted(t: Any, like: Tensor) -> Tensor | None:
+    """A tangent as a result's own: of its shape and dtype, real for real results."""
+    if t is None or not isinstance(t, Tensor):
+        return None
+    F = tensor_namespace()
+    if t.dtype.is_complex and not like.dtype.is_complex:
+        t = F.real(t)
+    if t.dtype is not like.dtype:
+        t = t.to(like.dtype)
+    if tuple(t.array.shape) != tuple(like.array.shape):
+        t = F.clone(F.expand(t, list(like.array.shape)))
+    return t
+
+
+# --- the derivation
+
+
+class Push:
+    """The tangents of one op's results from the tangents of its arguments."""
+
+    def __init__(self, op: OpOverload, rules: Rules):
+        self.op, self.row, self.rules = op, op.row, rules
+        self.names = [a.name for a in op._schema.arguments]
+
+    def __call__(self, args: Sequence[Any], tangents: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
+        """One tangent per result, None where it is zero. ``args`` and ``outs`` carry lower levels only."""
+        primals = dict(zip(self.names, args, strict=True))
+        moving = {n: t for n, t in zip(self.names, tangents, strict=True) if t is not None and n in self.rules.differentiable}
+        if self.row.is_view:
+            first = tangents[0]
+            return (None,) * len(outs) if first is None else _sequence(self.op.entry(first, *args[1:]))
+        if not moving:
+            return (None,) * len(outs)
+        if self.row.forward is not None:
+            given = {f"{n}_t": moving.get(n) for n in self.names}
+            return _sequence(run_rule(self.row.forward, {**self.environment(primals, outs), **given}))
+        if moving.keys() <= self.row.slope.keys():
+            return (self.by_slope(moving, self.environment(primals, outs)),)
+        if moving.keys() <= set(self.row.linear):
+            return _sequence(self.op.entry(*(self.linear(n, primals[n], moving) for n in self.names)))
+        return self.transposed(primals, moving, outs)
+
+    def environment(self, primals: dict[str, Any], outs: Sequence[Any]) -> dict[str, Any]:
+        """Everything a rule's parameter names can ask for."""
+        values = dict(primals)
+        returns = self.rules.returns
+        values.update(zip(returns, outs, strict=False))
+        values["results"] = outs
+        values["result"] = outs if self.op._schema.returns[0].is_tensor_list or len(returns) > 1 else outs[0]
+        for name in [*self.rules.tensors, *self.rules.lists, *returns, "result"]:
+            value = values.get(name)
+            if isinstance(value, Tensor):
+                values[f"{name}_shape"], values[f"{name}_dtype"] = tuple(value.array.shape), value.dtype
+            elif isinstance(value, (list, tuple)):
+                values[f"{name}_shapes"] = tuple(tuple(t.array.shape) for t in value if isinstance(t, Tensor))
+                values[f"{name}_dtypes"] = tuple(t.dtype for t in value if isinstance(t, Tensor))
+            elif name in self.rules.tensors:
+                values[f"{name}_shape"], values[f"{name}_dtype"] = () if value is not None else None, None
+        return values
+
+    def by_slope(self, moving: dict[str, Any], values: dict[str, Any]) -> Any:
+        total = None
+        for name, t in moving.items():
+            rule = self.row.slope[name]
+            constant = constant_slope(rule)
+            if constant == 0:
+                term = tensor_namespace().zeros_like(t)
+            else:
+                term = t if constant == 1 else t * (constant if constant is not None else run_rule(rule, values))
+            if term.dtype.is_complex and not values["result"].dtype.is_complex:
+                term = tensor_namespace().real(term)
+            total = term if total is None else total + term
+        return total
+
+    def linear(self, name: str, value: Any, moving: dict[str, Any]) -> Any:
+        """What stands for an argument when the op is applied to tangents: zeros for a linear one without."""
+        if name not in self.row.linear:
+            return value
+        found = moving.get(name)
+        if isinstance(value, (list, tuple)):
+            return [_zero(v) if t is None else t for v, t in zip(value, found or [None] * len(value), strict=True)]
+        return _zero(value) if found is None else found
+
+    def transposed(self, primals: dict[str, Any], moving: dict[str, Any], outs: Sequence[Any]) -> Sequence[Any]:
+        """The backward rules, linear in the gradients of the results, transposed: no rule for tangents is needed."""
+        F, constants = tensor_namespace(), self.row.constant_results
+        given = [F.zeros_like(below(o, 0)).requires_grad_() if is_differentiable(o) and i not in constants else None
+                 for i, o in enumerate(outs)]
+        values = {**self.environment(primals, outs), "grad": given[0], "grads": tuple(given)}
+        with changed(grad_mode=True):
+            pulled = self.pulled_back(values, moving)
+        pairs = [(g, fitted(t, g)) for g, t in pulled if isinstance(g, Tensor) and g.requires_grad]
+        wanted = [u for u in given if u is not None]
+        if not pairs or not wanted:
+            return (None,) * len(outs)
+        pushed = iter(grad([g for g, _ in pairs], wanted, [t for _, t in pairs], create_graph=state.grad_mode, allow_unused=True))
+        return [None if u is None else next(pushed) for u in given]
+
+    def pulled_back(self, values: dict[str, Any], moving: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """The gradients of the arguments that carry tangents, with these tangents."""
+        pulled: list[tuple[Any, Any]] = []
+        for names, rule, is_slope in self.rules.groups:
+            if not moving.keys() & set(names):
+                continue
+            got = run_rule(rule, {**values, "needs": tuple(n in moving for n in names)})
+            if is_slope:
+                got = values["grad"] * (tensor_namespace().conj(got) if isinstance(got, Tensor) else got.conjugate())
+            for name, g in zip(names, got if len(names) > 1 else (got,), strict=True):
+                if name not in moving:
+                    continue
+                if name in self.rules.lists:
+                    pulled += [(g_, t_) for g_, t_ in zip(g, moving[name], strict=True) if t_ is not None]
+                    continue
+                like = values[name].array
+                pulled.append((fit_tensor(g, (tuple(like.shape), like.dtype)), moving[name]))
+        return pulled
+
+
+def run_rule(rule: Callable[..., Any], values: dict[str, Any]) -> Any:
+    names = parameters(rule)
+    return rule(*(tensor_namespace() if n == "F" else values[n] for n in names))
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _zero(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return tensor_namespace().zeros_like(below(value, 0))
+    return value if value is None else value * 0
+
+
+# --- plans
+
+
+def functional_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize, rules: Rules) -> Plan:
+    """The plan of a functional or view op whose arguments carry tangents. See Note [Pushing tangents]."""
+    ordinary = specialize(op, signature & ~HAS_TANGENT, key)
+    if not rules.differentiable and not op.row.is_view:
+        return ordinary
+    push, constants = Push(op, rules), op.row.constant_results
+
+    def forward_mode(*args: Any) -> Any:
+        out = ordinary(*args)
+        for level in levels_among(args):
+            push_level(push, args, out, level, constants)
+        return out
+
+    return forward_mode
+
+
+def push_level(push: Push, args: Sequence[Any], out: Any, level: int, constants: tuple[int, ...] = ()) -> None:
+    """Compute the tangents of one level and let the results carry them."""
+    outs = _sequence(out)
+    given = {id(t) for t in tensors_in(args)}
+    if any(id(o) in given for o in outs):
+        return  # the op gave an argument back, which carries what it carries
+    bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs]
+    pushed = push([primal(a, level) for a in args], [tangent(a, level) for a in args], bare)
+    theirs = {id(p) for a in args for p in tensors_in([tangent(a, level)])}
+    for i, (o, t) in enumerate(zip(outs, pushed, strict=False)):
+        if is_differentiable(o) and i not in constants:
+            t = fitted(t, o)
+            if t is not None:
+                shared = not push.row.is_view and t.base is not None or id(t) in theirs
+                give(o, level, tensor_namespace().clone(t) if shared else t)
+                tell_node(o)
+
+
+def tell_node(out: Tensor) -> None:
+    """Let the form in which a node saved its own result carry the result's tangents."""
+    node = out.node.node if type(out.node) is Output else out.node
+    saved = getattr(node, "saved", None)
+    for entry in saved if isinstance(saved, tuple) else ():
+        for ref in entry if isinstance(entry, list) else (entry,):
+            if isinstance(ref, ResultRef) and ref.array is out.array:
+                ref.tangents = tangents_of(out)
+
+
+def inplace_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize) -> Plan:
+    """The plan of an in-place op: the tangents are those of the functional form, computed before the write."""
+    ordinary = specialize(op, signature & ~HAS_TANGENT, key)
+    functional = (find("aten", op.row.name) or {})[op.row.overload or "default"]
+    random = op.row.family == "random"
+
+    def forward_mode(self: Tensor, *rest: Any) -> Any:
+        found = levels_among((self, *rest))
+        if not found or not is_differentiable(self):
+            return ordinary(self, *rest)
+        if random:  # new values, which do not move; drawn once
+            out = ordinary(self, *rest)
+            pushed: dict[int, Tensor] = {}
+        else:
+            before = tensor_namespace().clone(self)
+            moved = functional.entry(before, *(before if a is self else a for a in rest))
+            pushed = dict(tangents_of(moved) or {})
+            out = ordinary(self, *rest)
+        for level in found:
+            put(self, level, pushed.get(level))
+        return out
+
+    return forward_mode
+
+
+def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
+    """Write the tangent of a tensor that was modified in place; a base sees what was written through a view."""
+    F, had = tensor_namespace(), tangents_of(t)
+    if had is not None and level in had:
+        if pushed is None:
+            F.fill_(had[level], 0)
+        else:
+            F.copy_(had[level], pushed)
+        return
+    if pushed is None:
+        return
+    if t.base is None:
+        give(t, level, F.clone(fitted(pushed, t)))
+    else:
+        base = t.base
+        whole = (tangents_of(base) or {}).get(level)
+        if whole is None:
+            whole = F.zeros_like(below(base, 0))
+            give(base, level, whole)
+        view = view_of_tangent(t, whole)
+        F.copy_(view, pushed)
+        give(t, level, view)
+    if t.storage is not None:
+        t.storage.rebased += 1  # other views renew their tangents when next used
+
+
+def out_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize) -> Plan:
+    """The plan of ``out=`` with tangents: as in PyTorch an error, unless forward mode is switched off."""
+    ordinary = specialize(op, signature & ~HAS_TANGENT, key)
+
+    def forward_mode(*args: Any) -> Any:
+        if levels_among(args):
+            raise NotImplementedError(
+                f"Trying to use forward AD with {op._opname}_out that does not support it because it is an out= function. "
+                f"Call {op._opname} without out= instead."
+            )
+        return ordinary(*args)
+
+    return forward_mode
