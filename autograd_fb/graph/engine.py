@@ -14,7 +14,7 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from autograd_fb.dispatch.state import changed, state
+from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Hooks, Node, Output
 
 
@@ -48,7 +48,7 @@ class Task:
     def __init__(self, keep_graph: bool):
         self.thread, self.keep_graph = running.identity, keep_graph
         self.over = False
-        self.done = threading.Event()
+        self.done: threading.Event | None = None  # made by the first that waits
         self.claimed: list[Node] = []
         self.borrowed: list[tuple[Node, Any, int, Any]] = []
         self.callbacks: list[Callable[[], None]] = []
@@ -133,7 +133,9 @@ def _start(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]] | 
             if parents is not None:
                 parents.clear()
             other = busy.task
-        other.done.wait()
+        done = other.done = other.done or threading.Event()
+        if not other.over:  # asked again, now that the other would see the event
+            done.wait()
 
 
 def _needed(captures: dict[tuple[Node, int], int], parents: dict[Node, list[Node]]) -> set[Node]:
@@ -205,6 +207,23 @@ def _run_in_thread(args: tuple[Any, ...]) -> list[Any]:
     return found
 
 
+class _Mode:
+    """Grad mode for the time of a run: on when the backward itself is recorded."""
+
+    __slots__ = ("before", "record")
+
+    def __init__(self, record: bool):
+        self.before, self.record = state.grad_mode, record
+
+    def __enter__(self) -> None:
+        state.grad_mode = self.record
+        state.refresh()
+
+    def __exit__(self, *error: object) -> None:
+        state.grad_mode = self.before
+        state.refresh()
+
+
 def _run(
     roots: Sequence[Node | Output],
     grads: Sequence[Any],
@@ -225,7 +244,7 @@ def _run(
             needed = None if captures is None else _needed(captures, parents or {})
             for root, grad in zip(roots, grads, strict=True):
                 _put(root, grad, values)
-            with changed(grad_mode=record):
+            with _Mode(record):
                 _loop(task, starts, values, captures or {}, found, needed, record)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
@@ -235,7 +254,8 @@ def _run(
     finally:
         _give_back(task, whole)
         task.over = True
-        task.done.set()
+        if task.done is not None:
+            task.done.set()
     return found
 
 

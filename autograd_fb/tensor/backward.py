@@ -95,6 +95,8 @@ def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor
         if not root.dtype.is_floating_point:
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype!r}")
         b = root.binding
+        if not root.array.shape:
+            return wrap(b.backend.scalar_array(1.0, root.dtype, b.backend.device_index(root.array)), b)
         device = b.backend.native_device(b.backend.device_index(root.array))
         return wrap(b.xp.ones(tuple(root.array.shape), dtype=root.array.dtype, device=device), b)
     if not isinstance(given, Tensor):

@@ -126,6 +126,8 @@ def _axes(dim: Any, ndim: int) -> tuple[int, ...] | None:
     if dim is None or ndim == 0:
         return None
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if len(dims) == 1 and 0 <= dims[0] < ndim:
+        return dims
     if not dims:
         return None
     fixed = tuple(d + ndim if d < 0 else d for d in dims)
@@ -266,7 +268,7 @@ def nll_loss_forward(
         return shared("nll_loss_forward")(  # type: ignore[no-any-return]
             xp, self, target, weight, reduction, ignore_index
         )
-    low, high = target.min(), target.max()
+    low, high = np.minimum.reduce(target), np.maximum.reduce(target)
     if low < 0 or high >= self.shape[1] or low <= ignore_index <= high:
         return shared("nll_loss_forward")(  # type: ignore[no-any-return]
             xp, self, target, weight, reduction, ignore_index
@@ -288,7 +290,7 @@ def nll_loss_backward(
     value = -grad_output / total_weight if reduction == 1 else -grad_output
     out = np.zeros(self.shape, self.dtype)
     kept = target != ignore_index
-    if not kept.all():
+    if not np.logical_and.reduce(kept):
         rows, target = rows[kept], target[kept]
     out[rows, target] = value
     return out
