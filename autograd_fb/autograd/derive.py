@@ -49,7 +49,7 @@ def node_class(
     key = (id(row), id(w.binding), complex_, numbers, variant, lone)
     found = _NODES.get(key)
     if found is None:
-        writer = NodeWriter(rules_of(row), node_name(row, variant), w.binding, complex_, numbers, lone)
+        writer = NodeWriter(rules_of(row), node_name(row, variant, bool(numbers)), w.binding, complex_, numbers, lone)
         found = _NODES[key] = writer.build()
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.aten.row import Row
+from autograd_fb.aten.row import TABLE, Row
 from autograd_fb.kernels.namespace import rows_named
 
 # Where the number is not the place of the row among the differentiable overloads of its name.
@@ -41,13 +41,21 @@ VARIANTS: dict[str, tuple[str, dict[Any, str]]] = {
 }  # fmt: skip
 
 
-def node_name(row: Row, variant: object = None) -> str:
-    """The name of a row's node; ``variant`` is the value of the row's expression in `VARIANTS`.
+# Where PyTorch calls the Scalar overload for a Python number that the row itself takes.
+_WITH_NUMBER = {"rsub.Tensor": "rsub.Scalar", "remainder.Tensor": "remainder.Scalar", "fmod.Tensor": "fmod.Scalar"}
+
+
+def node_name(row: Row, variant: object = None, number: bool = False) -> str:
+    """The name of a row's node.
+
+    ``variant`` is the value of the row's expression in `VARIANTS`; ``number`` says that a Python number stood for a tensor.
 
     >>> from autograd_fb.aten.row import TABLE
     >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["matmul"], (2, 2))
     ('Log1PBackward0', 'ClampBackward1', 'MmBackward0')
     """
+    if number and row.key in _WITH_NUMBER:
+        row = TABLE[_WITH_NUMBER[row.key]]
     if row.key in VARIANTS:
         found = VARIANTS[row.key][1].get(variant)
         if found is not None:

@@ -120,7 +120,7 @@ class Conversions:
 
     @property
     def T(self) -> Any:
-        return self.t() if self.ndim <= 2 else self.permute(*range(self.ndim - 1, -1, -1))  # type: ignore[attr-defined]
+        return self.permute(*range(self.ndim - 1, -1, -1))  # type: ignore[attr-defined]
 
     def _matrices(self, name: str, ndims: str = "matrices or batches of matrices") -> None:
         ndim = self.ndim  # type: ignore[attr-defined]
