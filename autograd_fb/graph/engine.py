@@ -173,13 +173,15 @@ def run(
     captures: dict[tuple[Node, int], int] | None = None,
     keep_graph: bool = False,
     record: bool = False,
+    tensors: bool = False,
 ) -> list[Any]:
     """Send gradients from the roots through the graph.
 
     Without ``captures`` leaves accumulate. With them, the gradients that arrive at those (node, output number) pairs are returned in
-    the order of their positions and only the nodes on the way run. ``record`` runs the rules over tensors, in grad mode.
+    the order of their positions and only the nodes on the way run. ``record`` runs the rules over tensors, in grad mode;
+    ``tensors`` over tensors without recording, which carries the tangents of forward mode along.
     """
-    args = (roots, grads, values, captures, keep_graph, record)
+    args = (roots, grads, values, captures, keep_graph, record, tensors)
     if len(running.tasks) - running.inherited < MAX_DEPTH:
         return _run(*args)
     return _run_in_thread(args)
@@ -231,6 +233,7 @@ def _run(
     captures: dict[tuple[Node, int], int] | None,
     keep_graph: bool,
     record: bool,
+    tensors: bool,
 ) -> list[Any]:
     task = Task(keep_graph)
     starts = [r.node if type(r) is Output else r for r in roots]
@@ -245,7 +248,7 @@ def _run(
             for root, grad in zip(roots, grads, strict=True):
                 _put(root, grad, values)
             with _Mode(record):
-                _loop(task, starts, values, captures or {}, found, needed, record)  # type: ignore[arg-type]
+                _loop(task, starts, values, captures or {}, found, needed, record or tensors)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
             whole = captures is None

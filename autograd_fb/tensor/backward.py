@@ -18,6 +18,7 @@ from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Node, Output, edge_of
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, share, wrap
 
@@ -170,11 +171,17 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
     return wanted
 
 
+def _over_tensors(record: bool) -> bool:
+    """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward mode."""
+    return record or bool(levels.open)
+
+
 def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
-    values = RecordedValues if record else TensorValues
+    tensors = _over_tensors(record)
+    values = RecordedValues if tensors else TensorValues
     first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
     quietly = _plainly if first is None else first.binding.quietly
-    found: list[Any] = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record)
+    found: list[Any] = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record, tensors=tensors)
     return found
 
 
@@ -209,7 +216,7 @@ def backward(
     roots = _as_tuple(tensors)
     gradients = _as_tuple(grad_tensors) or (None,) * len(roots)
     keep = create_graph if retain_graph is None else bool(retain_graph)
-    nodes, grads = _roots(roots, gradients, create_graph)
+    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
     if not nodes:
         return
     if inputs is None:
@@ -217,15 +224,18 @@ def backward(
         return
     wanted = list(dict.fromkeys(_wanted(inputs)))
     for t in wanted:
-        if isinstance(t, Tensor) and not t.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if isinstance(t, Tensor):
+            t.retain_grad()  # what arrives at one that is no leaf is added to its grad on the way
     places: dict[tuple[Node, int], int] = {}
     for t in wanted:
         places.setdefault(_place(t), len(places))
     found = _run(roots, nodes, grads, places, keep, create_graph)
     for t in wanted:
-        if found[places[_place(t)]] is not None:
-            _add_to_input(t, found[places[_place(t)]], create_graph)
+        node, _ = _place(t)
+        g = found[places[_place(t)]]
+        if g is not None and isinstance(node, AccumulateGrad):
+            with changed(grad_mode=create_graph):
+                (node.apply_tensors if create_graph else node.apply_raw)(g)
 
 
 def _old_name(grad_tensors: Any, grad_variables: Any) -> Any:
@@ -235,20 +245,6 @@ def _old_name(grad_tensors: Any, grad_variables: Any) -> Any:
             "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
         )
     return grad_variables
-
-
-def _add_to_input(t: Any, g: Any, record: bool) -> None:
-    """Add what arrived for one of backward's ``inputs`` to its ``grad``."""
-    node, _ = _place(t)
-    if isinstance(node, AccumulateGrad):
-        with changed(grad_mode=record):
-            (node.apply_tensors if record else node.apply_raw)(g)
-        return
-    if isinstance(t, Tensor):
-        g = TensorValues.to_tensor(g)
-        t.retain_grad()
-        assert t.meta is not None
-        t.meta.grad = g if t.meta.grad is None else t.meta.grad + g
 
 
 def grad(
@@ -283,7 +279,7 @@ def grad(
     keep = create_graph if retain_graph is None else bool(retain_graph)
     if is_grads_batched:
         return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
-    nodes, grads = _roots(roots, gradients, create_graph)
+    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
     places: dict[tuple[Node, int], int] = {}
     for t in wanted:
         if isinstance(t, Tensor) and not t.requires_grad:
@@ -358,8 +354,10 @@ def accumulate_tensors(node: AccumulateGrad, grad: Tensor) -> tuple[Any, ...]:
     meta = node.meta
     if meta.grad is None:
         meta.grad = call("clone", (grad,), {})
-    else:
+    elif state.grad_mode or meta.grad.requires_grad:
         meta.grad = meta.grad + grad
+    else:
+        call("add_", (meta.grad, grad), {})
     if node.hooks is not None:
         _after(node)
     return ()
