@@ -115,7 +115,7 @@ def draw_history(history: History, path: Path) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     upper.plot(np.arange(1, len(losses) + 1) / per_epoch, losses, color="#9ecae1", linewidth=0.8, label="each batch")
     means = losses.reshape(-1, per_epoch).mean(1)
-    upper.plot(epochs, means, color="#08519c", linewidth=2, marker="o", markersize=3, label="mean of the epoch")
+    upper.plot(epochs - 0.5, means, color="#08519c", linewidth=2, marker="o", markersize=3, label="mean of the epoch")
     upper.set_yscale("log")
     upper.set_ylabel("cross entropy")
     upper.set_title("Training loss")
@@ -143,10 +143,12 @@ def draw_mistakes(probabilities: torch.Tensor, test: Digits, path: Path, shown: 
     more = f", {shown} shown" if len(wrong) > shown else ""
     figure.suptitle(f"{len(wrong)} of {len(labels)} held-out digits are misread{more}")
     grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
+    for axes in grid.flat[len(wrong) :]:
         axes.set_axis_off()
     for axes, i in zip(grid.flat, wrong[:shown]):
         axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("lightgray")
         axes.set_title(f"{labels[i]}, read as {said[i]} ({sure[i]:.0%})", fontsize=9)
     figure.savefig(path, dpi=120)
     return len(wrong)
@@ -198,8 +200,8 @@ def check_extras() -> None:
         raise ValueError(f'needs {", ".join(missing)}: pip install "autograd_fb[examples]"')
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parse(argv: Sequence[str] | None, prog: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu, cuda, meta (shapes only), ... (default: cpu)")
     parser.add_argument("--epochs", type=int, default=25, help="passes over the training digits (default: 25)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
@@ -210,9 +212,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the program; returns its exit status."""
-    options = parse(argv)
+    options = parse(argv, prog)
     try:
         device = usable_device(options.device)
         if device.type != "meta":

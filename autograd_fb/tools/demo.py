@@ -22,5 +22,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    status: int = module.main(argv)
+    status: int = module.main(argv, prog="python -m autograd_fb demo")
     return status

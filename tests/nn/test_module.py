@@ -174,6 +174,8 @@ def test_modes_dtypes_and_gradients() -> None:
     assert order == ["Linear", "Dropout", "BatchNorm1d", "Sequential"]
     m.to("meta")
     assert {p.device.type for p in m.parameters()} == {"meta"}
+    with pytest.raises(NotImplementedError, match=r"Please use torch.nn.Module.to_empty\(\)"):
+        m.to("cpu")
     m.to_empty(device="cpu")
     assert m[0].weight.shape == (2, 2) and m[0].weight.device.type == "cpu"
 
