@@ -62,9 +62,9 @@ def node_name(row: Row, variant: object = None, number: bool = False) -> str:
             return found
     if row.key in _NAMES:
         return _NAMES[row.key]
-    number = _NUMBERS.get(row.key)
-    if number is None:
+    index = _NUMBERS.get(row.key)
+    if index is None:
         siblings = [r for r in rows_named(row.name) if r.differentiable and r.composite is None]
-        number = siblings.index(row) if row in siblings else 0
+        index = siblings.index(row) if row in siblings else 0
     camel = "".join(part.title() for part in row.name.split("_"))  # capitals after digits too: Log1P, MaxPool2D
-    return f"{camel}Backward{number}"
+    return f"{camel}Backward{index}"
