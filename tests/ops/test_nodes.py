@@ -1,0 +1,139 @@
+"""What a recorded op leaves behind: the node's name, what it keeps alive, which results have it; named results."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import autograd_fb as torch
+from autograd_fb.testing.op_suite import quietly, reference
+
+NAMES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "AddBackward0": lambda M, x, v: x + x,
+    "MulBackward0": lambda M, x, v: x * 2,
+    "RsubBackward1": lambda M, x, v: 1 - x,
+    "DivBackward0": lambda M, x, v: x / x,
+    "NegBackward0": lambda M, x, v: -x,
+    "PowBackward0": lambda M, x, v: x**2,
+    "PowBackward2": lambda M, x, v: 2**x,
+    "RemainderBackward0": lambda M, x, v: x % 2,
+    "RemainderBackward1": lambda M, x, v: x % x.detach(),
+    "ExpBackward0": lambda M, x, v: x.exp(),
+    "Log1PBackward0": lambda M, x, v: M.log1p(x),
+    "ClampBackward1": lambda M, x, v: x.clamp(0, 1),
+    "WhereBackward0": lambda M, x, v: M.where(x > 0, x, 0.0),
+    "SumBackward0": lambda M, x, v: x.sum(),
+    "SumBackward1": lambda M, x, v: x.sum(0),
+    "MeanBackward0": lambda M, x, v: x.mean(),
+    "MeanBackward1": lambda M, x, v: x.mean(0),
+    "MaxBackward0": lambda M, x, v: x.max(0).values,
+    "MaxBackward1": lambda M, x, v: x.max(),
+    "MmBackward0": lambda M, x, v: x @ x,
+    "MvBackward0": lambda M, x, v: x @ v,
+    "DotBackward0": lambda M, x, v: v @ v,
+    "UnsafeViewBackward0": lambda M, x, v: x.reshape(1, 2, 2) @ x,
+    "BmmBackward0": lambda M, x, v: M.bmm(x[None], x[None]),
+    "AddmmBackward0": lambda M, x, v: M.nn.functional.linear(x, x, v),
+    "ViewBackward0": lambda M, x, v: x.view(4),
+    "TBackward0": lambda M, x, v: x.t(),
+    "PermuteBackward0": lambda M, x, v: x.T,
+    "TransposeBackward0": lambda M, x, v: x.transpose(0, 1),
+    "CloneBackward0": lambda M, x, v: x.t().contiguous(),
+    "SelectBackward0": lambda M, x, v: x[0],
+    "SliceBackward0": lambda M, x, v: x[1:],
+    "IndexBackward0": lambda M, x, v: x[M.tensor([0])],
+    "CatBackward0": lambda M, x, v: M.cat([x, x]),
+    "StackBackward0": lambda M, x, v: M.stack([x, x]),
+    "SplitBackward0": lambda M, x, v: x.split(1)[0],
+    "UnbindBackward0": lambda M, x, v: x.unbind(0)[1],
+    "ExpandBackward0": lambda M, x, v: v.expand(3, 2),
+    "ToCopyBackward0": lambda M, x, v: x.to(M.float64),
+    "ReluBackward0": lambda M, x, v: M.relu(x),
+    "SoftmaxBackward0": lambda M, x, v: M.softmax(x, 1),
+    "LogSoftmaxBackward0": lambda M, x, v: M.log_softmax(x, 1),
+    "NllLossBackward0": lambda M, x, v: M.nn.functional.cross_entropy(x, M.tensor([0, 1])),
+    "MseLossBackward0": lambda M, x, v: M.nn.functional.mse_loss(x, x * 2),
+    "ReciprocalBackward0": lambda M, x, v: (1 / x).grad_fn.next_functions[0][0],
+    "CopySlices": lambda M, x, v: written(x),
+}
+
+
+def written(x: Any) -> Any:
+    y = x.clone()
+    y[0] *= 2
+    return y
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_are_called_as_in_pytorch(name: str) -> None:
+    found = []
+    for module in (torch, reference):
+        if module is None:
+            continue
+        x = module.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        v = module.tensor([1.0, 2.0], requires_grad=True)
+        made = quietly(NAMES[name], module, x, v)
+        node = getattr(made, "grad_fn", made)
+        found.append(type(node).__name__)
+        assert node.name().rpartition("::")[2] == name
+    assert set(found) == {name}
+
+
+def test_a_number_divided_by_a_tensor_is_its_reciprocal_times_the_number() -> None:
+    x = torch.tensor([2.0], requires_grad=True)
+    assert (1 / x).grad_fn.name() == "MulBackward0"
+
+
+def kept(make: Callable[[Any, Any], Any], which: int) -> bool:
+    """Whether the graph of a product keeps an operand's array alive when only the other one requires grad."""
+    operands = [torch.ones(4), torch.ones(4)]
+    operands[1 - which].requires_grad_()
+    out = make(*operands)
+    alive = weakref.ref(operands[which].array)
+    del operands
+    gc.collect()
+    return out is not None and alive() is not None
+
+
+def test_only_what_the_gradient_needs_is_kept() -> None:
+    assert kept(torch.mul, 0) and kept(torch.mul, 1)
+    assert not kept(torch.add, 0) and not kept(torch.sub, 1)
+    x, w = torch.ones(4, requires_grad=True), torch.ones(4)
+    y = torch.ones(4) * 3
+    alive = weakref.ref(y.array)
+    z = y * w + x
+    del y
+    assert alive() is None and z.requires_grad
+    product = x * w
+    assert product.grad_fn._saved_self is None and product.grad_fn._saved_other is w
+
+
+def test_results_that_are_no_functions_of_the_arguments_do_not_require_grad() -> None:
+    x = torch.tensor([[3.0, 1.0], [2.0, 5.0]], requires_grad=True)
+    values, indices = x.sort()
+    assert values.requires_grad and not indices.requires_grad and indices.grad_fn is None
+    assert not x.argmax().requires_grad and not (x > 0).requires_grad
+    out, mean, rstd = torch.native_layer_norm(x, [2], None, None, 1e-5)
+    assert (out.requires_grad, mean.requires_grad, rstd.requires_grad) == (True, False, False)
+
+
+def test_named_results() -> None:
+    pair = torch.max(torch.tensor([[1.0, 3.0], [4.0, 2.0]]), 1)
+    assert isinstance(pair, tuple) and len(pair) == 2
+    assert pair.values.tolist() == [3.0, 4.0] and pair[1] is pair.indices
+    assert repr(pair) == "torch.return_types.max(\nvalues=tensor([3., 4.]),\nindices=tensor([1, 0]))"
+    values, indices = pair
+    assert indices.tolist() == [1, 0] and values is pair[0]
+    again = pickle.loads(pickle.dumps(pair))
+    assert type(again) is type(pair) and again.values.tolist() == [3.0, 4.0]
+    assert type(copy.copy(pair)) is type(pair)
+    assert type(torch.aminmax(torch.ones(2)))._fields == ("min", "max")
+    assert type(torch.ones(2).unbind()) is tuple
+    with pytest.raises(TypeError, match="takes a 2-sequence"):
+        type(pair)((1,))
