@@ -22,7 +22,7 @@ def _check_same_dtype(self: Any, other: Any) -> None:
 
 
 def _text(t: Any) -> str:
-    return str(t.dtype).removeprefix("torch.").capitalize()
+    return str(t.dtype.torch_name)
 
 
 def _equal(F: Any, self: Any, other: Any) -> bool:
@@ -39,6 +39,7 @@ def _equal(F: Any, self: Any, other: Any) -> bool:
 def _allclose(
     F: Any, self: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
+    _check_same_dtype(self, other)
     return bool(F.all(F.isclose(self, other, rtol, atol, equal_nan)))
 
 
@@ -224,7 +225,8 @@ def _check_quantile(self: Any, q: Any, interpolation: str) -> None:
             f"{interpolation}"
         )
     if not q.is_meta and not bool(((q >= 0) & (q <= 1)).all()):
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+        found = f" but got {q.item():g}" if not q.ndim else ""
+        raise RuntimeError(f"quantile() q {'' if found else 'values '}must be in the range [0, 1]{found}")
 
 
 def _interpolate(F: Any, ranked: Any, place: Any, interpolation: str) -> Any:

@@ -35,6 +35,8 @@ class Conversions:
         if dtype is None:
             text = self.dtype.type_string
             return text if self.device.type == "cpu" else text.replace("torch.", f"torch.{self.device.type}.")
+        if hasattr(dtype, "dtype"):  # torch.FloatTensor and its kin
+            return self.to(dtype.dtype)
         if isinstance(dtype, str):
             for d in dtypes.ALL_DTYPES:
                 if d.type_string == dtype:

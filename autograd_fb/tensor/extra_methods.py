@@ -85,12 +85,14 @@ class ExtraMethods:
 
     def contiguous(self, *, memory_format: MemoryFormat | None = None) -> Any:
         """The tensor with its elements in memory in the order of its dims, or of a memory format."""
-        order = None if memory_format is None else _ORDERS.get(memory_format.name)
+        if memory_format is None:
+            return _contiguous[self.signature & state.mask](self, None)
+        order = _ORDERS.get(memory_format.name)
         if order is None:
             return _contiguous.entry(self, memory_format)
         there, back = order
         if len(there) != self.array.ndim:
-            raise RuntimeError(f"required rank {len(there)} tensor to use {memory_format} format")
+            raise RuntimeError(f"required rank {len(there)} tensor to use {memory_format.name} format")
         return call("permute", (_contiguous.entry(call("permute", (self, there), {}), None), back), {})
 
     def untyped_storage(self) -> UntypedStorage:

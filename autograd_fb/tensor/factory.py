@@ -12,6 +12,7 @@ from autograd_fb.core.device import Device, as_device, current_default_device
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
+from autograd_fb.core.size import Size
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node
 from autograd_fb.tensor.calls import call
@@ -332,7 +333,11 @@ def legacy_constructor(cls: type, *args: Any, device: Any = None) -> Tensor:
     if len(args) == 1 and isinstance(args[0], Tensor):
         source = args[0]
         out = make(source.array, source.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
+    elif len(args) == 1 and isinstance(args[0], Size):
+        out = call("empty", (list(args[0]),), {"device": where})
     elif len(args) == 1 and not isinstance(args[0], int):
+        if isinstance(args[0], (float, complex)):
+            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
         out = place(host_array(args[0], get_default_dtype()), where)
     else:
         out = call("empty", (list(args) or [0],), {"device": where})

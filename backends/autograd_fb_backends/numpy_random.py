@@ -91,9 +91,8 @@ class RandomStream:
         if dtype == "float64":
             values = self._unit(count)
             return (values * (high - low) + low).reshape(shape)
-        digits = _DIGITS[dtype]
-        bits = (self.raw32(count) & np.uint64((1 << digits) - 1)).astype(np.float32)
-        values = bits * np.float32(2.0**-digits)
+        bits = (self.raw32(count) & np.uint64((1 << 24) - 1)).astype(np.float32)
+        values = bits * np.float32(2.0**-24)
         first, last = np.float32(low), np.float32(high)
         return (values * (last - first) + first).reshape(shape)
 
