@@ -64,7 +64,8 @@ def test_dump_of_what_has_no_schema_and_of_nothing(lib: Library) -> None:
         cpu.startswith("CPU: registered at ") and "test_private_api.py:" in cpu and cpu.endswith(" :: (none) [ boxed ]")
     )
     assert autograd.startswith("AutogradCPU: fallthrough registered at ")
-    assert C._dispatch_dump_table(f"{NS}::foo") == ""
+    assert C._dispatch_dump_table(f"{NS}::foo").startswith("CPU: registered at ")
+    assert any(f"name: {NS}::foo\nschema: (none)" in text for text in C._dispatch_find_dangling_impls())
 
 
 def test_queries(lib: Library) -> None:
@@ -141,6 +142,13 @@ def test_the_handle_of_pytorchs_tests() -> None:
     handle.impl_t_t("foo", "CPU").impl_t_t("foo", "Autograd").def_("foo(Tensor x) -> Tensor")
     handle.def_name_t_t("bar").def_schema_t_t("baz(Tensor x, Tensor y) -> Tensor", "CPU")
     assert torch.ops._test_private.foo(torch.ones(1)).tolist() == [1.0]
+    assert C._dispatch_dump(name).splitlines()[2:5] == [
+        "debug: registered at /dev/null:0",
+        "alias analysis kind: FROM_SCHEMA",
+        "CPU: impl_t_t :: (Tensor _0) -> Tensor _0 [ boxed unboxed ]",
+    ]
+    assert "CPU: impl_t_t [kernel]" in C._dispatch_dump_table(name).splitlines()
+    assert "alias analysis kind: CONSERVATIVE" in C._dispatch_dump(f"{NS}::bar")
     assert str(torch.ops._test_private.bar.default._schema) == f"{NS}::bar(Tensor _0) -> Tensor _0"
     registered = C._dispatch_get_registrations_for_dispatch_key("CPU")
     assert sorted(n for n in registered if n.startswith(NS)) == [f"{NS}::baz", name]

@@ -82,6 +82,10 @@ def _dispatch_get_all_op_names() -> list[str]:
     return _dump.all_names()
 
 
+def _dispatch_find_dangling_impls() -> list[str]:
+    return _dump.dangling()
+
+
 def _dispatch_get_registrations_for_dispatch_key(dispatch_key: Key = "") -> list[str]:
     """The operators with a kernel registered to a key; all operators without a key."""
     if not dispatch_key:

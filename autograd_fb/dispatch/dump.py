@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autograd_fb.core.keys import DispatchKey, alias_includes, runtime_keys
+from autograd_fb.core.schema import parse_schema
 from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
@@ -29,13 +30,19 @@ def dump(name: str) -> str:
         lines.append("schema: (none)")
     else:
         lines += [f"schema: {op._schema}", f"debug: registered at {_place(op.defined_at)}"]
-        lines.append("alias analysis kind: FROM_SCHEMA")
-    for key, stack in sorted(kernels.items()):
+        lines.append(f"alias analysis kind: {op.alias_analysis}")
+    for key, stack in sorted(kernels.items(), key=lambda item: _order(item[0])):
         mark = "[alias]" if key.is_alias else ""
         for kernel in reversed(stack):
             inactive = "" if kernel is stack[-1] else " (inactive)"
-            lines.append(f"{key.name}{mark}{inactive}: {_origin(kernel)} :: (none) [ boxed ]")
+            signature = getattr(kernel.fn, "unboxed", "(none) [ boxed ]")
+            lines.append(f"{key.name}{mark}{inactive}: {_origin(kernel)} :: {signature}")
     return "\n".join(lines) + "\n"
+
+
+def _order(key: DispatchKey) -> tuple[object, ...]:
+    """The order of PyTorch's enumeration: keys without a backend, keys of backends, aliases."""
+    return key.is_alias, key.backend is not None, key.priority
 
 
 def registered(name: str) -> dict[DispatchKey, list[Kernel]]:
@@ -52,7 +59,14 @@ def registered(name: str) -> dict[DispatchKey, list[Kernel]]:
 def dump_table(name: str) -> str:
     """The computed table: per run-time key the kernel in force and the rule by which it is; "" for an unknown name."""
     op = find_operator(name)
-    return "" if op is None else "".join(f"{line}\n" for line in _table(op))
+    if op is None:
+        waiting = [kernel for stack in registered(name).values() for kernel in stack]
+        if not waiting:
+            return ""
+        op = OpOverload(parse_schema("_::no_schema_yet() -> ()"), "")
+        for kernel in waiting:
+            op.add(kernel)
+    return "".join(f"{line}\n" for line in _table(op))
 
 
 def _table(op: OpOverload) -> Iterator[str]:
@@ -63,6 +77,9 @@ def _table(op: OpOverload) -> Iterator[str]:
 
 
 def _origin(kernel: Kernel) -> str:
+    name = getattr(kernel.fn, "debug_name", "")
+    if name:
+        return str(name)
     passed_over = "fallthrough " if kernel.kind == "fallthrough" else ""
     return f"{passed_over}registered at {_place(kernel.site)}"
 
@@ -75,6 +92,11 @@ def _place(site: str) -> str:
 def all_names() -> list[str]:
     """The operators that are built or defined, and those that only have kernels waiting for a schema."""
     return sorted({op.key for op in all_operators()} | {qualified(name) for name in WAITING})
+
+
+def dangling() -> list[str]:
+    """The dumps of operators that have kernels and no schema."""
+    return [dump(qualified(name)) for name in WAITING]
 
 
 def check_invariants(op: OpOverload) -> None:

@@ -85,6 +85,7 @@ class OpOverload:
         self.__module__ = f"autograd_fb.ops.{schema.namespace}"
         self.defined_at = defined_at
         self.tags = list(tags)
+        self.alias_analysis = "FROM_SCHEMA"  # reported only: nothing here reasons about aliases
         self.row = row
         self.alive = True
         self.kernels: dict[DispatchKey, list[Kernel]] = {}
@@ -223,6 +224,7 @@ class OpOverload:
                 "CompositeImplicitAutograd lowering. Register the kernel to AutogradOther, or give the composite up."
             )
 
+        ambiguous_autogradother_kernel.debug_name = "ambiguous_autogradother"  # type: ignore[attr-defined]
         return Kernel(ambiguous_autogradother_kernel, implicit.key, implicit.site)
 
     def considered(self, key: DispatchKey) -> Iterator[tuple[str, Kernel | None]]:

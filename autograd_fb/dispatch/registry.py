@@ -56,9 +56,9 @@ def define(schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), 
     if name in overloads:
         raise RuntimeError(
             f"Tried to register an operator ({schema}) with the same name and overload name multiple times. Each "
-            "overload's schema "
-            f"should only be registered with a single call to def(). Duplicate registration: {defined_at}. "
-            f"Original registration: {overloads[name].defined_at}"
+            "overload's schema should only be registered with a single call to def(). "
+            f"Duplicate registration: registered at {defined_at}. "
+            f"Original registration: registered at {overloads[name].defined_at}"
         )
     op = OpOverload(schema, defined_at, tags, row)
     overloads[name] = op
@@ -243,7 +243,7 @@ class Ops(types.ModuleType):
     """``autograd_fb.ops``: every operator, as ``ops.<namespace>.<name>.<overload>``."""
 
     def __getattr__(self, name: str) -> OpNamespace:
-        if name.startswith("__"):
+        if name.startswith("__") and not any(namespace == name for namespace, _ in OPERATORS):
             raise AttributeError(name)
         namespace = OpNamespace(name)
         self.__dict__[name] = namespace

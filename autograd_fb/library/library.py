@@ -97,6 +97,7 @@ class Library:
         explicit = bool(parsed.namespace)
         tags = tuple(tags) if _is_sequence(tags) else (tags,)
         op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tags)
+        op.alias_analysis = alias_analysis or op.alias_analysis
         return op._schema.name if explicit else op._opname
 
     # --- kernels
