@@ -18,7 +18,6 @@ from autograd_fb.graph.node import Node
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
-from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.tensor import Tensor, _constructor
 from autograd_fb.tensor.tensor_base import make, wrap
 
