@@ -123,7 +123,9 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
-        self.mode = bool(mode)
+        if not isinstance(mode, bool):
+            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+        self.mode = mode
         self._before: tuple[bool, bool] | None = (state.grad_mode, state.inference_mode)
         state.grad_mode = self.mode
         state.refresh()

@@ -106,7 +106,7 @@ class Node:
         return f"{self.code.co_filename}:{line}"
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
     # --- hooks
 

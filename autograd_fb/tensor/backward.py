@@ -287,12 +287,12 @@ def grad(
         places.setdefault(_place(t), len(places))
     found = _run(roots, nodes, grads, places, keep, create_graph)
     out: list[Tensor | None] = []
-    for t in wanted:
+    for i, t in enumerate(wanted):
         g = found[places[_place(t)]]
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
-                "desired behavior."
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this is "
+                "the desired behavior."
             )
         if g is None and materialize_grads and isinstance(t, Tensor):
             g = call("zeros_like", (t.detach(),), {}).requires_grad_(create_graph)
@@ -327,7 +327,12 @@ def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:
     old = meta.grad
     if old is not None and not old.signature & REQUIRES_GRAD and not state.grad_mode:
         total = old.array
-        if total.shape == grad.shape and total.dtype == grad.dtype and old.binding.backend.traits.strided:
+        if total.shape != grad.shape:
+            raise RuntimeError(
+                f"a gradient of shape {list(grad.shape)} cannot be added to the .grad of shape {list(total.shape)} of its leaf: set "
+                ".grad to None after giving a leaf data of another shape"
+            )
+        if total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
             old.array = old.binding.xp.astype(total + grad, total.dtype)

@@ -163,13 +163,20 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise RuntimeError("requires_grad must be a bool")
+        if value and not self.is_leaf:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Record (or stop recording) ops on this leaf. RuntimeError for integers, and to turn it off for a non-leaf."""
-        if self.requires_grad == bool(requires_grad):
+        if not isinstance(requires_grad, bool):
+            kind = type(requires_grad).__name__
+            raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {kind}")
+        if self.requires_grad == requires_grad:
             return self
         if requires_grad:
             dtype = self.dtype

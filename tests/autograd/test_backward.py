@@ -257,9 +257,12 @@ def test_inputs_may_be_no_leaves(torch: Any) -> None:
     y = x * 3
     (y * y).sum().backward(inputs=[y])
     assert x.grad is None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert y.grad.tolist() == [12.0]
+    assert y.grad.tolist() == [12.0]
+    z = x * 3
+    z.retain_grad()
+    (z * z).sum().backward(inputs=[z, x, x])
+    assert z.grad.tolist() == [12.0]
+    assert x.grad.tolist() == [36.0]
 
 
 def test_inputs_must_not_be_empty(torch: Any) -> None:
@@ -303,7 +306,7 @@ def test_grad_returns_a_tuple_even_for_one_input(torch: Any) -> None:
 
 def test_unused_inputs(torch: Any) -> None:
     x, y = leaf(torch, 2.0), leaf(torch, 3.0, 4.0)
-    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
+    with pytest.raises(RuntimeError, match="The differentiated Tensor at index 1 appears to not have been used in the graph"):
         torch.autograd.grad(x.sum(), [x, y])
     gx, gy = torch.autograd.grad(x.sum(), [x, y], allow_unused=True)
     assert gx.tolist() == [1.0]
@@ -605,6 +608,18 @@ def test_assigning_gradients_is_checked(torch: Any) -> None:
     with pytest.raises(RuntimeError):
         x.grad = torch.ones(2, dtype=torch.float32)
     assert x.grad is None
+
+
+def test_flags_of_tensors_in_a_graph_cannot_be_set(torch: Any) -> None:
+    y = leaf(torch, 1.0) * 2
+    with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
+        y.requires_grad = True
+    with pytest.raises(RuntimeError, match="requires_grad must be a bool"):
+        torch.ones(1).requires_grad = "yes"
+    with pytest.raises(AttributeError):
+        y.grad_fn = None
+    with pytest.raises(AttributeError):
+        y.is_leaf = True
 
 
 def test_undefined_gradients_stop_where_they_are(torch: Any) -> None:
