@@ -26,6 +26,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
 from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
 from autograd_fb.tensor.return_types import result_kind
+from autograd_fb.tensor.storage import AutogradMeta
 from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
@@ -324,8 +325,6 @@ def finish_many(ts: Any, node: Node, is_view: bool, constants: tuple[int, ...]) 
             t.node = Output(node, i)
             t.signature |= REQUIRES_GRAD
             if is_view:
-                from autograd_fb.tensor.storage import AutogradMeta
-
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, "multi_output")
     return ts
 

@@ -65,68 +65,76 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         return inplace_plan(op, signature, key, specialize)
     if not is_recorded(signature):
         return op.compose_below(signature & ~REQUIRES_GRAD, key)
-    below = op.plans[op.settle(signature & AFTER_AD_INPLACE_OR_VIEW & ~REQUIRES_GRAD)]
-    rules = rules_of(op.row)
-    writer = Writer(op, signature)
-    names = [a.name for a in op._schema.arguments]
-    tensors = [python_name(n) for n in rules.tensors]
-    nodes: dict[frozenset[str], type[Node]] = {}
-    last = None
-    for _, last in op.route(signature & AFTER_AD_INPLACE_OR_VIEW):  # noqa: B007
-        pass
-    builtin = last is not None and last.owner == "aten" and last.specialize is not None
-    compute = inplace_compute(op, op.row, writer.binding)
-    save_self = "self" in rules.saved
+    return RecordedInplace(op, signature)
 
-    def node_type(named: dict[str, Any]) -> type[Node]:
-        numbers = frozenset(n for n in tensors if isinstance(named.get(n), NUMBERS))
-        found = nodes.get(numbers)
-        if found is None:
-            complex_ = bool(signature & COMPLEX_BITS)
-            found = nodes[numbers] = NodeWriter(rules, node_name(op.row), writer.binding, complex_, numbers).build()
-        return found
 
-    def inplace(self: Tensor, *rest: Any) -> Tensor:
-        if stale(self):
-            out: Tensor = op.entry(self, *rest)
+class RecordedInplace:
+    """The plan of an in-place op that is recorded: checks, the write, the version, the new history, in this order."""
+
+    def __init__(self, op: OpOverload, signature: int):
+        self.op, self.complex = op, bool(signature & COMPLEX_BITS)
+        self.rules = rules_of(op.row)
+        self.binding = Writer(op, signature).binding
+        self.names = [a.name for a in op._schema.arguments]
+        self.tensors = [python_name(n) for n in self.rules.tensors]
+        self.nodes: dict[frozenset[str], type[Node]] = {}
+        self.below = op.plans[op.settle(signature & AFTER_AD_INPLACE_OR_VIEW & ~REQUIRES_GRAD)]
+        *_, (_, last) = op.route(signature & AFTER_AD_INPLACE_OR_VIEW)
+        builtin = last is not None and last.owner == "aten" and last.specialize is not None
+        self.compute = inplace_compute(op, op.row, self.binding) if builtin else self._through_below
+
+    def _through_below(self, *args: Any) -> None:
+        """A user's kernel for the device; what it does inside is neither recorded nor counted."""
+        with AutoDispatchBelowADInplaceOrView():
+            self.below(*args)
+
+    def __call__(self, target: Tensor, *rest: Any) -> Tensor:
+        if stale(target):
+            out: Tensor = self.op.entry(target, *rest)
             return out
-        named = dict(zip(names, (self, *rest), strict=True))
-        edges = tuple(e for n in rules.differentiable for e in _edges(named[n]))
-        differentiable = self.dtype.is_floating_point or self.dtype.is_complex
-        taped = differentiable and (any(edges) or self.requires_grad)
-        check_inplace(self, taped)
-        original = self
-        if save_self and taped:
-            original = make(writer.binding.xp.asarray(self.array, copy=True), self.signature)
-            original.node = self.node
+        named = dict(zip(self.names, (target, *rest), strict=True))
+        edges = tuple(e for n in self.rules.differentiable for e in _edges(named[n]))
+        differentiable = target.dtype.is_floating_point or target.dtype.is_complex
+        recorded = differentiable and (any(edges) or target.requires_grad)
+        check_inplace(target, recorded)
+        original = self._original(target) if recorded and "self" in self.rules.saved else target
         shapes = tuple(
-            (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in rules.tensors
+            (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in self.rules.tensors
         )
-        if builtin:
-            compute(self, *rest)
-            bump(self)
+        self.compute(target, *rest)
+        bump(target)
+        if recorded:
+            rebase(target, self._node(target, named, edges, original, shapes))
+        return target
+
+    def _original(self, target: Tensor) -> Tensor:
+        """The value before the write, in its place in the graph: some derivatives need it."""
+        original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
+        original.node = target.node
+        return original
+
+    def _node(self, target: Tensor, named: dict[str, Any], edges: Any, original: Tensor, shapes: Any) -> Node:
+        if not self.rules.differentiable:
+            node: Node = NoFormula((target.node,))
+            node.op = self.op._schema.name  # type: ignore[attr-defined]
         else:
-            with AutoDispatchBelowADInplaceOrView():
-                below(self, *rest)
-            bump(self)
-        if not taped:
-            return self
-        if not rules.differentiable:
-            node: Node = NoFormula((self.node,))
-            node.op = op._schema.name  # type: ignore[attr-defined]
-        else:
-            node = node_type(named)(edges)
-            node.saved = _saved(rules, named, original, self)
-            node.versions = versions_of(node.saved, written=self.storage)
+            node = self._node_type(named)(edges)
+            node.saved = _saved(self.rules, named, original, target)
+            node.versions = versions_of(node.saved, written=target.storage)
             node.shapes = shapes
-        frame = sys._getframe(1)
+        frame = sys._getframe(2)
         while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
             frame = frame.f_back
         node.code, node.lasti = frame.f_code, frame.f_lasti
-        rebase(self, node)
-        return self
+        return node
 
-    return inplace
+    def _node_type(self, named: dict[str, Any]) -> type[Node]:
+        numbers = frozenset(n for n in self.tensors if isinstance(named.get(n), NUMBERS))
+        found = self.nodes.get(numbers)
+        if found is None:
+            writer = NodeWriter(self.rules, node_name(self.op.row), self.binding, self.complex, numbers)
+            found = self.nodes[numbers] = writer.build()
+        return found
 
 
 def _edges(value: Any) -> tuple[Any, ...]:

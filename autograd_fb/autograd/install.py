@@ -9,7 +9,7 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels import aten_ops
 from autograd_fb.kernels.devices import joining
 
-AUTOGRAD = DispatchKey["Autograd"]
+AUTOGRAD = DispatchKey.Autograd
 _SPECIALIZE = {
     "functional": joining(derive.specialize), "inplace": joining(inplace.specialize), "out": inplace.specialize_out,
 }  # fmt: skip

@@ -273,8 +273,8 @@ def _loop(
 ) -> None:
     ready = sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
     captured_nodes = {node for node, _ in captures}
-    keep, add, watch = task.keep_graph, values.add, watching.watch
-    plain = not (captures or record or watch is not None)
+    keep, add = task.keep_graph, values.add
+    plain = not (captures or record or watching.watch is not None)
     results: Any
     while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
         node = ready.pop()
@@ -302,10 +302,8 @@ def _loop(
                 g = None
                 continue
             results = node.apply_raw(grad)
-        elif watch is not None:
-            results = watch.step(node, grad, record)
         else:
-            results = node.apply_tensors(grad) if record else node.apply_raw(grad)
+            results = _step(node, grad, record)
         if not keep and node.keeps:
             node.release()
         for n, g in zip(node.edges, results):  # noqa: B905 (a leaf has neither edges nor results)
@@ -324,6 +322,13 @@ def _loop(
             else:
                 ready.append(n)
         results = g = None  # leaves count who holds their gradient: not this loop
+
+
+def _step(node: Node, grad: Any, record: bool) -> Any:
+    """The gradients of a node's arguments, by whoever is to run it."""
+    if watching.watch is not None:
+        return watching.watch.step(node, grad, record)
+    return node.apply_tensors(grad) if record else node.apply_raw(grad)
 
 
 def _hand_on(n: Node | Output, grad: Any, values: Values, ready: list[Node]) -> None:

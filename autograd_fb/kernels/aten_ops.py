@@ -29,7 +29,7 @@ ON_BUILD: list[Callable[[OpOverload, str], None]] = []
 EXPLICIT, IMPLICIT, SELECT = (
     DispatchKey[n] for n in ("CompositeExplicitAutograd", "CompositeImplicitAutograd", "BackendSelect")
 )
-VERSIONS = DispatchKey["ADInplaceOrView"]
+VERSIONS = DispatchKey.ADInplaceOrView
 _built: set[str] = set()
 
 

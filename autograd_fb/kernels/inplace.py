@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -196,8 +197,6 @@ def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any
 def resize_out(out: Tensor, result: Any) -> None:
     """Give ``out`` a new array of the result's shape; with elements in it that is deprecated, and so warned about."""
     if out.numel():
-        import warnings
-
         warnings.warn(
             f"An output with one or more elements was resized since it had shape {list(out.array.shape)}, which "
             "does not match the required "

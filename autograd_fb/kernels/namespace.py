@@ -9,7 +9,7 @@ from typing import Any
 from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
-from autograd_fb.core.keys import DispatchKey
+from autograd_fb.core.keys import DispatchKeySet
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.registry import OpOverloadPacket, find, ops
 from autograd_fb.kernels.describe import kernel_of, native_dtype
@@ -66,16 +66,14 @@ class RawNamespace:
         direct = None if op is None else op.direct(self._binding.key)
         if op is None or direct is None or direct.fn is None:
             return None
-        binding, key = self._binding, DispatchKey[self._binding.key.name]
+        binding, keyset = self._binding, DispatchKeySet(self._binding.key)
 
         def through_user(*args: Any, **kwargs: Any) -> Any:
-            from autograd_fb.core.keys import DispatchKeySet
-
             def lift(v: Any) -> Any:
                 return wrap(v, binding) if isinstance(v, binding.array_types) else v
 
             out = op.redispatch(
-                DispatchKeySet(key), *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()}
+                keyset, *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()}
             )
             return (
                 tuple(o.array if isinstance(o, Tensor) else o for o in out)

@@ -50,7 +50,7 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
         return array.copy() if copy else array
 
-    as_array = staticmethod(np.asarray)
+    as_array: Any = staticmethod(np.asarray)
 
     def aliases(self, result: Array, array: Array) -> bool:
         base = result.base

@@ -265,12 +265,12 @@ def nll_loss_forward(
     xp: Any, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int
 ) -> tuple[Array, Array]:
     if not _plain_targets(self, target, weight) or reduction == 0:
-        return shared("nll_loss_forward")(  # type: ignore[no-any-return]
+        return shared("nll_loss_forward")(
             xp, self, target, weight, reduction, ignore_index
         )
     low, high = np.minimum.reduce(target), np.maximum.reduce(target)
     if low < 0 or high >= self.shape[1] or low <= ignore_index <= high:
-        return shared("nll_loss_forward")(  # type: ignore[no-any-return]
+        return shared("nll_loss_forward")(
             xp, self, target, weight, reduction, ignore_index
         )
     rows = target.size
@@ -352,7 +352,7 @@ def native_layer_norm(
         and all(x is None or (x.shape == shape and x.dtype == input.dtype) for x in (weight, bias))
     )  # fmt: skip
     if not fits:
-        return shared("native_layer_norm")(xp, input, normalized_shape, weight, bias, eps)  # type: ignore[no-any-return]
+        return shared("native_layer_norm")(xp, input, normalized_shape, weight, bias, eps)
     axes = tuple(range(input.ndim - k, input.ndim))
     count = input.size
     for n in input.shape[: input.ndim - k]:

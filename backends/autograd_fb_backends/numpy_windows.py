@@ -35,7 +35,7 @@ def _two(values: Sequence[int], extra: int) -> Pair:
 
 
 def _sizes(shape: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation)
     )
 
@@ -169,7 +169,7 @@ def convolution_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     simple = _simple(input, weight, None, stride, padding, dilation, transposed, groups)
     if not simple or grad_output.dtype != input.dtype:
-        return shared("convolution_backward")(  # type: ignore[no-any-return]
+        return shared("convolution_backward")(
             xp, grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups,
             output_mask,
         )
@@ -230,7 +230,7 @@ def max_pool2d_with_indices(
 ) -> tuple[Array, Array]:
     options = None if ceil_mode else _pool_options(self, kernel_size, stride, padding, dilation)
     if options is None:
-        return shared("max_pool2d_with_indices")(  # type: ignore[no-any-return]
+        return shared("max_pool2d_with_indices")(
             xp, self, kernel_size, stride, padding, dilation, ceil_mode
         )
     kernel, steps = options[:2]
@@ -245,7 +245,7 @@ def max_pool2d_with_indices(
         np.maximum(which, better.view(np.uint8) * np.uint8(k), out=which)
         np.maximum(best, dense, out=best)
     if np.isnan(np.add.reduce(best, axis=None)):  # a NaN, or infinities of both signs: comparisons do not tell
-        return shared("max_pool2d_with_indices")(  # type: ignore[no-any-return]
+        return shared("max_pool2d_with_indices")(
             xp, self, kernel_size, stride, padding, dilation, ceil_mode
         )
     offsets = np.array([i * width + j for i, j in product(range(kernel[0]), range(kernel[1]))])
