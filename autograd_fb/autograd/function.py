@@ -9,13 +9,16 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
+from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, make_view, wrap
 
@@ -82,6 +85,8 @@ class FunctionNode(Node, FunctionCtx):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` kept. RuntimeError after it was freed, and if it was modified in place."""
+        if "saved_for_forward" in self.__dict__:
+            return tuple(self.saved_for_forward)  # while jvp runs
         if self.saved is RELEASED:
             released(self)
         if self.saved is None:
@@ -261,6 +266,22 @@ class Function(metaclass=_Meta):
         while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
             frame = frame.f_back
         ctx.code, ctx.lasti = frame.f_code, frame.f_lasti
+        pushed = levels_among(args) if levels.open else ()
+        if pushed:
+            with forward_mode_off():
+                outputs = cls._run_forward(ctx, args, kwargs)
+        else:
+            outputs = cls._run_forward(ctx, args, kwargs)
+        dirty, constant = ctx.dirty_tensors, {id(t) for t in ctx.non_differentiable}
+        result = _finish(ctx, [t for _, t in tensors], outputs, recorded)
+        if pushed:
+            values = outputs if isinstance(outputs, tuple) else (outputs,)
+            push_function(ctx, args, result, pushed, dirty, {i for i, v in enumerate(values) if id(v) in constant})
+        ctx.__dict__.pop("saved_for_forward", None)
+        return result
+
+    @classmethod
+    def _run_forward(cls, ctx: FunctionNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         before = state.grad_mode
         state.grad_mode = False
         state.refresh()
@@ -273,7 +294,7 @@ class Function(metaclass=_Meta):
         finally:
             state.grad_mode = before
             state.refresh()
-        return _finish(ctx, [t for _, t in tensors], outputs, recorded)
+        return outputs
 
 
 def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -327,7 +348,7 @@ def _place(
             rebase(out, ctx, nr)
         return out
     if is_input:
-        out = make_view(out.array, out, out.signature & ~REQUIRES_GRAD)
+        out = make_view(out.array, out, out.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
     if fixed or not recorded or not differentiable:
         return out if not is_input else _detached(out)
     if out.requires_grad and out.base is None:
