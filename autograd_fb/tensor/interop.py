@@ -86,7 +86,7 @@ class Interop:
             fn = None if self.grad_fn is None else type(self.grad_fn).__name__
         except RuntimeError:  # a view whose history cannot be renewed; see autograd.views
             fn = "Invalid"
-        tangents = tangents_of(self) if levels.enabled else None
+        tangents = tangents_of(self) if levels.enabled and fn != "Invalid" else None
         backend = self.binding.backend
         numpy = None if not backend.traits.has_values else backend.to_numpy
 
