@@ -56,6 +56,16 @@ def _rebuild(cls: type[Parameter], data: Tensor, requires_grad: bool) -> Paramet
     return cls(data, requires_grad)
 
 
+def forget_grad(p: Tensor, set_to_none: bool) -> None:
+    """Drop the gradient of a tensor, or set it to zero where it is, outside any graph."""
+    grad = p.grad
+    if grad is None or set_to_none:
+        p.grad = None
+        return
+    grad.detach_() if grad.grad_fn is not None else grad.requires_grad_(False)
+    grad.zero_()
+
+
 class _BufferMeta(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)

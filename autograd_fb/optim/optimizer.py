@@ -10,6 +10,7 @@ from typing import Any
 
 from autograd_fb.autograd.grad_mode import enable_grad
 from autograd_fb.graph.node import Handle
+from autograd_fb.nn.parameter import forget_grad
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through
@@ -84,13 +85,7 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zero."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach()
-                    p.grad.zero_()
+                forget_grad(p, set_to_none)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a dict with ``params`` and options; options left out get the defaults."""

@@ -15,25 +15,50 @@ torch = pytest.importorskip("torch")
 X = np.random.default_rng(0).standard_normal((3, 4, 6))
 
 CALLS: list[Any] = [
-    lambda F, x: F.normalize(x, p=1.0, dim=2), lambda F, x: F.softmax(x), lambda F, x: F.softmin(x, dim=1),
-    lambda F, x: F.log_softmax(x, 1, dtype=None), lambda F, x: F.one_hot((x > 0).long(), 3), lambda F,
-    x: F.pad(x, (1, 2), value=3.0), lambda F, x: F.pad(x, (1, 2), mode="reflect"), lambda F, x: F.glu(x, 1), lambda F,
-    x: F.gelu(x, approximate="tanh"), lambda F, x: F.scaled_dot_product_attention(x, x, x), lambda F,
-    x: F.scaled_dot_product_attention(x, x, x, is_causal=True), lambda F, x: F.interpolate(x, scale_factor=1.5),
-    lambda F, x: F.interpolate(x, size=4, mode="linear"), lambda F,
-    x: F.interpolate(x[..., None], size=(3, 5), mode="nearest-exact"), lambda F, x: F.avg_pool1d(x, 2, stride=1),
-    lambda F, x: F.max_pool1d(x, 2, return_indices=True)[1], lambda F, x: F.lp_pool2d(x, 2.0, 2), lambda F,
-    x: F.relu(x.clone(), inplace=True), lambda F, x: F.leaky_relu(x.clone(), 0.3, True), lambda F,
-    x: F.elu_(x.clone()) if hasattr(F, "nothing") else F.elu(x, 2.0), lambda F, x: F.rrelu(x), lambda F,
-    x: F.mse_loss(x, x * 2, weight=x.abs()), lambda F, x: F.l1_loss(x, x * 2, reduction="none", weight=x.abs()),
-    lambda F, x: F.huber_loss(x, x * 2, weight=x.abs()), lambda F, x: F.gaussian_nll_loss(x, x * 2, x.abs()[..., :1]),
-    lambda F, x: F.mse_loss(x, x * 2, size_average=False), lambda F, x: F.mse_loss(x, x * 2, reduce=False), lambda F,
-    x: F.softsign(x), lambda F, x: F.tanhshrink(x), lambda F, x: F.cosine_similarity(x, x * 2 + 1, dim=-1), lambda F,
-    x: F.layer_norm(x, (6,)), lambda F, x: F.batch_norm(x, None, None, training=True), lambda F, x: F.instance_norm(x),
-    lambda F, x: F.group_norm(x, 2), lambda F, x: F.dropout(x, 0.5, training=False), lambda F,
-    x: F.hardtanh(x, -0.1, 0.1), lambda F, x: F.threshold(x, 0.1, 20.0), lambda F, x: F.celu(x, 0.5), lambda F,
-    x: F.logsigmoid(x), lambda F, x: F.softplus(x, 2, 1), lambda F, x: F.mish(x),
-]  # fmt: skip
+    lambda F, x: F.normalize(x, p=1.0, dim=2),
+    lambda F, x: F.softmax(x),
+    lambda F, x: F.softmin(x, dim=1),
+    lambda F, x: F.log_softmax(x, 1, dtype=None),
+    lambda F, x: F.one_hot((x > 0).long(), 3),
+    lambda F, x: F.pad(x, (1, 2), value=3.0),
+    lambda F, x: F.pad(x, (1, 2), mode="reflect"),
+    lambda F, x: F.glu(x, 1),
+    lambda F, x: F.gelu(x, approximate="tanh"),
+    lambda F, x: F.scaled_dot_product_attention(x, x, x),
+    lambda F, x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    lambda F, x: F.interpolate(x, scale_factor=1.5),
+    lambda F, x: F.interpolate(x, size=4, mode="linear"),
+    lambda F, x: F.interpolate(x[..., None], size=(3, 5), mode="nearest-exact"),
+    lambda F, x: F.avg_pool1d(x, 2, stride=1),
+    lambda F, x: F.max_pool1d(x, 2, return_indices=True)[1],
+    lambda F, x: F.lp_pool2d(x, 2.0, 2),
+    lambda F, x: F.relu(x.clone(), inplace=True),
+    lambda F, x: F.leaky_relu(x.clone(), 0.3, True),
+    lambda F, x: F.elu_(x.clone(), 2.0),
+    lambda F, x: F.threshold_(x.clone(), 0.1, 2.0),
+    lambda F, x: F.hardtanh_(x.clone()),
+    lambda F, x: F.rrelu(x),
+    lambda F, x: F.mse_loss(x, x * 2, weight=x.abs()),
+    lambda F, x: F.l1_loss(x, x * 2, reduction="none", weight=x.abs()),
+    lambda F, x: F.huber_loss(x, x * 2, weight=x.abs()),
+    lambda F, x: F.gaussian_nll_loss(x, x * 2, x.abs()[..., :1]),
+    lambda F, x: F.mse_loss(x, x * 2, size_average=False),
+    lambda F, x: F.mse_loss(x, x * 2, reduce=False),
+    lambda F, x: F.softsign(x),
+    lambda F, x: F.tanhshrink(x),
+    lambda F, x: F.cosine_similarity(x, x * 2 + 1, dim=-1),
+    lambda F, x: F.layer_norm(x, (6,)),
+    lambda F, x: F.batch_norm(x, None, None, training=True),
+    lambda F, x: F.instance_norm(x),
+    lambda F, x: F.group_norm(x, 2),
+    lambda F, x: F.dropout(x, 0.5, training=False),
+    lambda F, x: F.hardtanh(x, -0.1, 0.1),
+    lambda F, x: F.threshold(x, 0.1, 20.0),
+    lambda F, x: F.celu(x, 0.5),
+    lambda F, x: F.logsigmoid(x),
+    lambda F, x: F.softplus(x, 2, 1),
+    lambda F, x: F.mish(x),
+]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -54,11 +79,17 @@ def test_functionals_are_pytorchs(call: Any) -> None:
         np.testing.assert_allclose(grad, their_grad, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("call", [
-    lambda F, t: F.softmax(t.ones(2, 2)), lambda F, t: F.mse_loss(t.ones(2, 1), t.ones(2)), lambda F,
-    t: F.kl_div(t.ones(2, 1), t.ones(2, 1)), lambda F, t: F.dropout3d(t.ones(2, 2)), lambda F,
-    t: F.dropout2d(t.ones(2, 2, 2)), lambda F, t: F.mse_loss(t.ones(2), t.ones(2), reduce=True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda F, t: F.softmax(t.ones(2, 2)),
+        lambda F, t: F.mse_loss(t.ones(2, 1), t.ones(2)),
+        lambda F, t: F.kl_div(t.ones(2, 1), t.ones(2, 1)),
+        lambda F, t: F.dropout3d(t.ones(2, 2)),
+        lambda F, t: F.dropout2d(t.ones(2, 2, 2)),
+        lambda F, t: F.mse_loss(t.ones(2), t.ones(2), reduce=True),
+    ],
+)
 def test_warnings_are_pytorchs_and_name_the_users_line(call: Any) -> None:
     def warning(lib: Any) -> Any:
         with pytest.warns(UserWarning) as caught:
@@ -70,12 +101,21 @@ def test_warnings_are_pytorchs_and_name_the_users_line(call: Any) -> None:
 
 
 FILLS: list[Any] = [
-    ("uniform_", (-1.0, 3.0), (6, 40)), ("normal_", (1.0, 2.0), (6, 40)), ("trunc_normal_", (0.5, 1.5), (6, 40)),
-    ("constant_", (3.0,), (2, 3)), ("ones_", (), (3,)), ("zeros_", (), (3,)), ("eye_", (), (3, 4)),
-    ("dirac_", (), (4, 2, 3)), ("dirac_", (2,), (4, 2, 3, 3)), ("xavier_uniform_", (2.0,), (6, 40)),
-    ("xavier_normal_", (), (6, 4, 3, 3)), ("kaiming_uniform_", (0.1, "fan_out"), (6, 4, 3)),
-    ("kaiming_normal_", (0, "fan_in", "relu"), (6, 40)), ("sparse_", (0.3,), (6, 5)),
-]  # fmt: skip
+    ("uniform_", (-1.0, 3.0), (6, 40)),
+    ("normal_", (1.0, 2.0), (6, 40)),
+    ("trunc_normal_", (0.5, 1.5), (6, 40)),
+    ("constant_", (3.0,), (2, 3)),
+    ("ones_", (), (3,)),
+    ("zeros_", (), (3,)),
+    ("eye_", (), (3, 4)),
+    ("dirac_", (), (4, 2, 3)),
+    ("dirac_", (2,), (4, 2, 3, 3)),
+    ("xavier_uniform_", (2.0,), (6, 40)),
+    ("xavier_normal_", (), (6, 4, 3, 3)),
+    ("kaiming_uniform_", (0.1, "fan_out"), (6, 4, 3)),
+    ("kaiming_normal_", (0, "fan_in", "relu"), (6, 40)),
+    ("sparse_", (0.3,), (6, 5)),
+]
 
 
 @pytest.mark.parametrize(("name", "arguments", "shape"), FILLS)
@@ -102,12 +142,19 @@ def test_rare_ranges_are_filled_too() -> None:
     assert t.min().item() >= 1.5 and t.max().item() <= 2.0
 
 
-@pytest.mark.parametrize("call", [
-    lambda i, t: i.calculate_gain("x"), lambda i, t: i.xavier_uniform_(t.ones(3)), lambda i,
-    t: i.kaiming_normal_(t.ones(3, 2), mode="x"), lambda i, t: i.eye_(t.ones(2)), lambda i,
-    t: i.orthogonal_(t.ones(2)), lambda i, t: i.dirac_(t.ones(2)), lambda i, t: i.sparse_(t.ones(2), 0.1), lambda i,
-    t: i.calculate_gain("leaky_relu", "a"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda i, t: i.calculate_gain("x"),
+        lambda i, t: i.xavier_uniform_(t.ones(3)),
+        lambda i, t: i.kaiming_normal_(t.ones(3, 2), mode="x"),
+        lambda i, t: i.eye_(t.ones(2)),
+        lambda i, t: i.orthogonal_(t.ones(2)),
+        lambda i, t: i.dirac_(t.ones(2)),
+        lambda i, t: i.sparse_(t.ones(2), 0.1),
+        lambda i, t: i.calculate_gain("leaky_relu", "a"),
+    ],
+)
 def test_errors_of_fills_are_pytorchs(call: Any) -> None:
     messages = []
     for lib in (autograd_fb, torch):

@@ -204,20 +204,35 @@ def test_seeds_give_what_they_give_in_pytorch(make: Any, shape: Any) -> None:
         close(ours(autograd_fb.ones(shape)), theirs(torch.ones(shape)), "output")
 
 
-@pytest.mark.parametrize("make", [
-    lambda nn, t: nn.Conv2d(3, 4, 3, groups=2), lambda nn, t: nn.Conv2d(3, 4, 3, padding="x"), lambda nn,
-    t: nn.Dropout(2), lambda nn, t: nn.Conv2d(3, 4, 3, padding="same", stride=2), lambda nn,
-    t: nn.Conv2d(3, 4, 3, groups=0), lambda nn, t: nn.BatchNorm1d(3)(t.ones(3, 3, 3, 3)), lambda nn,
-    t: nn.BatchNorm2d(3)(t.ones(3, 3)), lambda nn, t: nn.BatchNorm1d(3)(t.ones(1, 3)), lambda nn,
-    t: nn.GroupNorm(2, 3), lambda nn, t: nn.Linear(2, 3)(t.ones(4, 4)), lambda nn,
-    t: nn.MSELoss(reduction="x")(t.ones(2), t.ones(2)), lambda nn, t: nn.Parameter(t.ones(2, dtype=t.int64)),
-    lambda nn, t: nn.Embedding(3, 4, padding_idx=7), lambda nn, t: nn.functional.dropout(t.ones(2), -1.0), lambda nn,
-    t: nn.functional.cross_entropy(t.ones(2, 3), t.ones(3, dtype=t.long)), lambda nn, t: nn.Sequential(3), lambda nn,
-    t: nn.BCELoss()(t.ones(2), t.ones(3)), lambda nn, t: nn.BCEWithLogitsLoss()(t.ones(2), t.ones(3)), lambda nn,
-    t: nn.BCELoss()(t.ones(2) * 3, t.ones(2)), lambda nn, t: nn.Sequential(nn.ReLU())[4], lambda nn,
-    t: nn.functional.interpolate(t.ones(1, 1, 2)), lambda nn, t: nn.MultiheadAttention(5, 2), lambda nn,
-    t: nn.Softmax2d()(t.ones(2)), lambda nn, t: nn.Conv2d(1, 1, 3, padding_mode="x"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda nn, t: nn.Conv2d(3, 4, 3, groups=2),
+        lambda nn, t: nn.Conv2d(3, 4, 3, padding="x"),
+        lambda nn, t: nn.Dropout(2),
+        lambda nn, t: nn.Conv2d(3, 4, 3, padding="same", stride=2),
+        lambda nn, t: nn.Conv2d(3, 4, 3, groups=0),
+        lambda nn, t: nn.BatchNorm1d(3)(t.ones(3, 3, 3, 3)),
+        lambda nn, t: nn.BatchNorm2d(3)(t.ones(3, 3)),
+        lambda nn, t: nn.BatchNorm1d(3)(t.ones(1, 3)),
+        lambda nn, t: nn.GroupNorm(2, 3),
+        lambda nn, t: nn.Linear(2, 3)(t.ones(4, 4)),
+        lambda nn, t: nn.MSELoss(reduction="x")(t.ones(2), t.ones(2)),
+        lambda nn, t: nn.Parameter(t.ones(2, dtype=t.int64)),
+        lambda nn, t: nn.Embedding(3, 4, padding_idx=7),
+        lambda nn, t: nn.functional.dropout(t.ones(2), -1.0),
+        lambda nn, t: nn.functional.cross_entropy(t.ones(2, 3), t.ones(3, dtype=t.long)),
+        lambda nn, t: nn.Sequential(3),
+        lambda nn, t: nn.BCELoss()(t.ones(2), t.ones(3)),
+        lambda nn, t: nn.BCEWithLogitsLoss()(t.ones(2), t.ones(3)),
+        lambda nn, t: nn.BCELoss()(t.ones(2) * 3, t.ones(2)),
+        lambda nn, t: nn.Sequential(nn.ReLU())[4],
+        lambda nn, t: nn.functional.interpolate(t.ones(1, 1, 2)),
+        lambda nn, t: nn.MultiheadAttention(5, 2),
+        lambda nn, t: nn.Softmax2d()(t.ones(2)),
+        lambda nn, t: nn.Conv2d(1, 1, 3, padding_mode="x"),
+    ],
+)
 def test_errors_are_pytorchs(make: Any) -> None:
     def error(lib: Any) -> Exception:
         with pytest.raises(Exception) as caught:

@@ -185,8 +185,9 @@ def test_closures_hooks_groups_and_text() -> None:
     assert seen == ["pre", "post", "pre"]
     theirs = torch.optim.SGD([torch.tensor([1.0], requires_grad=True)], lr=0.1)
     assert repr(optim.SGD([p], lr=0.1)) == repr(theirs)
+    grad = p.grad
     optimizer.zero_grad(set_to_none=False)
-    assert p.grad.tolist() == [0.0]
+    assert p.grad is grad and grad.tolist() == [0.0]
     copied = copy.deepcopy(optimizer.state_dict())
     assert copied["param_groups"][1]["lr"] == 0.5
 

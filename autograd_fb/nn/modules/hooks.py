@@ -116,6 +116,8 @@ class Hooked:
         returns replaces them."""
         return self._add_hook(self._backward_hooks, hook, prepend)
 
+    register_backward_hook = register_full_backward_hook
+
     def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> Handle:
         """Call ``hook(module, grad_output)`` before the module's backward; what it returns replaces the gradients."""
         return self._add_hook(self._backward_pre_hooks, hook, prepend)

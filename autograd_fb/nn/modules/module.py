@@ -13,7 +13,7 @@ from autograd_fb.core.dtype import DType
 from autograd_fb.nn.modules.hooks import Hooked
 from autograd_fb.nn.modules.state_dict import StateDict
 from autograd_fb.nn.modules.traversal import Traversal
-from autograd_fb.nn.parameter import Buffer, Parameter
+from autograd_fb.nn.parameter import Buffer, Parameter, forget_grad
 from autograd_fb.tensor import factory
 from autograd_fb.tensor.functions import empty_like
 from autograd_fb.tensor.tensor import Tensor
@@ -222,12 +222,7 @@ class Module(Hooked, StateDict, Traversal):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zero."""
         for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach()
-                    p.grad.zero_()
+            forget_grad(p, set_to_none)
 
     def apply(self: T, fn: Callable[[Module], Any]) -> T:
         """Call ``fn`` with every module below this one and then with this one."""
