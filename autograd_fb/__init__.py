@@ -12,6 +12,7 @@ from __future__ import annotations
 import autograd_fb.aten as _aten
 from autograd_fb import _C as _C
 from autograd_fb import _library as _library
+from autograd_fb import _ops as _ops
 from autograd_fb import autograd as autograd
 from autograd_fb import cuda as cuda
 from autograd_fb import fft as fft
@@ -72,6 +73,7 @@ from autograd_fb.core.keys import DispatchKeySet as DispatchKeySet
 from autograd_fb.core.promotion import can_cast as can_cast
 from autograd_fb.core.promotion import promote_types as promote_types
 from autograd_fb.core.size import Size as Size
+from autograd_fb.core.tags import Tag as Tag
 from autograd_fb.dispatch.explain import explain as explain
 from autograd_fb.dispatch.registry import ops as ops
 from autograd_fb.dispatch.trace import dispatch_trace as dispatch_trace

@@ -311,6 +311,14 @@ class OpOverload:
             return trace.run(self, signature, "redispatch", args)
         return self.plans[signature](*args)
 
+    def decompose(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the CompositeImplicitAutograd kernel, whatever the arguments carry; NotImplemented without one."""
+        kernel = self.direct(IMPLICIT_ALIAS)
+        if kernel is None:
+            return NotImplemented
+        values, signature = arguments.inspect(self, self._schema.bind(args, kwargs))
+        return user_kernel.user_plan(self, kernel, signature)(*values)
+
     def missing(self, key: DispatchKey) -> NotImplementedError:
         """The error of a call for which no kernel stands: what, where, who has one, what to do; at most ten lines."""
         missing = f"Could not run '{self.key}' with arguments from the '{key.name}' backend: it has no kernel there."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -326,6 +327,54 @@ def test_the_opt_in_warning_names_what_was_lost(fresh_python: Callable[..., Any]
 
 
 # --- torch.ops
+
+
+def test_tags_and_decompositions(lib: Library) -> None:
+    lib.define("foo(Tensor x) -> Tensor", tags=torch.Tag.pointwise)
+    lib.define("bar(Tensor x) -> Tensor", tags=(torch.Tag.core, torch.Tag.reduction))
+    lib.impl("foo", lambda x: x + 1)
+    assert op("foo").default.tags == [torch.Tag.pointwise]
+    assert op("bar").default.tags == [torch.Tag.core, torch.Tag.reduction]
+    assert op("foo").default.decompose(X).tolist() == [2.0, 2.0] and op("bar").default.decompose(X) is NotImplemented
+
+
+def test_the_classes_of_operators(lib: Library) -> None:
+    lib.define("foo(Tensor x) -> Tensor")
+    assert isinstance(op("foo"), torch._ops.OpOverloadPacket) and isinstance(op("foo").default, torch._ops.OpOverload)
+    assert isinstance(getattr(torch.ops, NS), torch._ops._OpNamespace) and torch._ops.ops is torch.ops
+
+
+def test_namespaces_with_underscores() -> None:
+    with _scoped_library("__test_dunder__", "DEF") as lib:
+        lib.impl(lib.define("foo(Tensor x) -> Tensor"), lambda x: x)
+        assert torch.ops.__test_dunder__.foo(X) is X
+    with pytest.raises(AttributeError):
+        torch.ops.__wrapped__
+
+
+def test_registering_while_others_call(lib: Library) -> None:
+    lib.define("foo(Tensor x) -> int")
+    lib.impl("foo", lambda x: 0, "CPU")
+    foo, wrong, stop = op("foo"), [], threading.Event()
+
+    def call() -> None:
+        while not stop.is_set():
+            result = foo(X)
+            if result not in (0, 1):
+                wrong.append(result)
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        with _scoped_library(NS, "IMPL", "CPU") as other:
+            other.impl("foo", lambda x: 1, allow_override=True)
+            assert foo(X) == 1
+        assert foo(X) == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_operators_by_attribute(lib: Library) -> None:
