@@ -31,11 +31,14 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from autograd_fb.autograd.derive import DIFFERENTIABLE_BITS
+from autograd_fb.autograd.lost_tangents import watched
 from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.core.callsite import site_text
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
     AFTER_AUTOGRAD,
     GRAD_MODE,
+    HAS_TANGENT,
     REQUIRES_GRAD,
     DispatchKey,
     DispatchKeySet,
@@ -159,14 +162,6 @@ def clear_fallback_report() -> None:
     for entry in _report.values():
         entry.count = 0
         entry.sites_by_code.clear()
-
-
-def site_text(code: CodeType, lasti: int) -> str:
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= lasti < end and number is not None:
-            line = number
-    return f"{code.co_filename}:{line}"
 
 
 # --- the texts
@@ -316,6 +311,9 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
 
     With nothing to record it is the plan below autograd itself: it costs nothing.
     """
+    if signature & HAS_TANGENT:
+        ordinary = basic_autograd_not_implemented_fallback(op, signature & ~HAS_TANGENT, key)
+        return watched(op, ordinary, get_autograd_fallback_mode, _kernel_site(op, signature))
     below = op.plans[op.settle(signature & AFTER_AUTOGRAD)]
     if not (signature & REQUIRES_GRAD and signature & GRAD_MODE):
         return below

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import CodeType
 from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -90,3 +91,12 @@ def site_of(fn: Callable[..., Any]) -> Site:
         return Site(code.co_filename, code.co_firstlineno, name)
     module = getattr(target, "__module__", None) or type(target).__module__
     return Site("", 0, f"{module}.{name}")
+
+
+def site_text(code: CodeType, lasti: int) -> str:
+    """``file:line`` of an instruction of a code object."""
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= lasti < end and number is not None:
+            line = number
+    return f"{code.co_filename}:{line}"

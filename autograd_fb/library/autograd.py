@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from autograd_fb.autograd.fallback import get_autograd_fallback_mode
 from autograd_fb.autograd.function import Function
+from autograd_fb.autograd.lost_tangents import watched
+from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.core.keys import AFTER_AUTOGRAD, DispatchKeySet
 from autograd_fb.core.schema import FunctionSchema
 from autograd_fb.dispatch.operator import OpOverload
@@ -13,6 +16,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowAutograd, state
 from autograd_fb.library.functions import library_for, parse_namespace, qualname_of
 from autograd_fb.library.library import Library
 from autograd_fb.library.registrations import find_op
+from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -131,11 +135,16 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
             ctx.needs_input_grad = needs
 
     name = f"GeneratedBackwardFor_{op.namespace}_{op._opname}_{op._overloadname}"
-    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward), "transposes": True}
     generated: Any = type(name, (Function,), methods)
 
     def autograd_impl(keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         call = _Call(keyset, args, kwargs)
+        if levels.open and levels_among(call.flat):
+            if formula.backward is not None:
+                return call.results(generated.apply(*call.flat, call))
+            inner = watched(op, lambda *a: run_below(keyset, args, kwargs), get_autograd_fallback_mode, op.defined_at)
+            return inner(*args)
         if not (state.grad_mode and any(isinstance(v, Tensor) and v.requires_grad for v in call.flat)):
             return run_below(keyset, args, kwargs)
         return call.results(generated.apply(*call.flat, call))
