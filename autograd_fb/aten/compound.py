@@ -10,9 +10,6 @@ from typing import Any
 from autograd_fb.aten.row import op
 from autograd_fb.core.geometry import normalize_dim
 
-Array = Any
-
-
 # --- whole tensors
 
 
@@ -75,10 +72,6 @@ def _sum_to_size(F: Any, self: Any, size: Sequence[int]) -> Any:
     return F.reshape(out, list(size)) if lead else out
 
 
-def _view_dtype(xp: Any, self: Array, dtype: Any) -> Array:
-    return self.view(dtype)
-
-
 def _view_as_real(F: Any, self: Any) -> Any:
     if not self.is_complex():
         raise RuntimeError("view_as_real is only supported for complex tensors")
@@ -99,8 +92,6 @@ def _view_as_complex(F: Any, self: Any) -> Any:
 
 
 op("sum_to_size(Tensor self, SymInt[] size) -> Tensor", family="compound", composite=_sum_to_size, function=False)
-op("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", family="shape", kernel=_view_dtype, function=False,
-   differentiable=False)
 op("view_as_real(Tensor self) -> Tensor", family="compound", composite=_view_as_real, method=False)
 op("view_as_complex(Tensor self) -> Tensor", family="compound", composite=_view_as_complex, method=False)
 op("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", family="compound",

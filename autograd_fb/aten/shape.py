@@ -187,9 +187,23 @@ def _same_size(xp: Any, self: Array) -> Array:
     return self[...] if self.ndim else xp.reshape(self, ())
 
 
+def _view_dtype(xp: Any, self: Array, dtype: Any) -> Array:
+    if self.dtype.itemsize != dtype.itemsize and not self.ndim:
+        raise RuntimeError("self.dim() cannot be 0 to view a tensor as a dtype of another element size")
+    if self.ndim and self.shape[-1] * self.dtype.itemsize % dtype.itemsize:
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {dtype.itemsize // self.dtype.itemsize} to view {self.dtype} as "
+            f"{dtype} (different element sizes), but got {self.shape[-1]}"
+        )
+    return self.view(dtype)
+
+
+
 op("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", family="shape", kernel=_view, linear=("self",), function=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
    doc="The same elements with another shape; raises RuntimeError where the strides do not allow it.")
+op("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", family="shape", kernel=_view_dtype, function=False,
+   differentiable=False, doc="The same memory read as another dtype.")
 op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", function=False, kernel=_reshape,
    linear=("self",),
    method=False,

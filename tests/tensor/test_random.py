@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import autograd_fb as torch
+from autograd_fb.testing.devices import autograd_device
 
 Draw = Callable[[Any], Any]
 
@@ -153,3 +154,19 @@ def test_errors_are_pytorchs(name: str) -> None:
     with pytest.raises(type(want.value)) as got:
         ERRORS[name](torch)
     assert str(got.value).splitlines()[0] == str(want.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("key", ["AutogradCUDA", "AutogradPrivateUse1"])
+def test_all_devices_get_the_same_numbers(key: str) -> None:
+    def draw(device: Any) -> list[Any]:
+        torch.manual_seed(0)
+        x = torch.rand(3, device=device)
+        ones = torch.ones(5, device=device)
+        return [x, torch.randn(20, device=device), torch.randperm(5, device=device), torch.bernoulli(x),
+                torch.randint(9, (3,), device=device), torch.dropout(ones, 0.5, True), torch.multinomial(ones, 2),
+                torch.normal(x, 1.0), ones.uniform_()]  # fmt: skip
+
+    with autograd_device(key) as d:
+        there, here = draw(d.device), draw("cpu")
+        assert all(t.device == d.device for t in there)
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(there, here, strict=True))

@@ -25,7 +25,6 @@ _quantile = _plans("quantile", "default")
 _sum_to_size = _plans("sum_to_size", "default")
 _unsafe_chunk = _plans("unsafe_chunk", "default")
 _unsafe_split_Tensor = _plans("unsafe_split", "Tensor")
-_view = _plans("view", "default")
 
 
 class CompoundMethods:
@@ -123,18 +122,3 @@ class CompoundMethods:
                 case (split_size, dim) if split_size.__class__ is int and dim.__class__ is int:
                     return _unsafe_split_Tensor[self.signature & _state.mask](self, split_size, dim)
         return _call("unsafe_split", (self, *args), kwargs)
-
-    def view(self, *args: Any, **kwargs: Any) -> Any:
-        """The same elements with another shape; raises RuntimeError where the strides do not allow it.
-
-        ``view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)``,
-        ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``
-        """
-        if args and not kwargs:
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
-            for number in size:
-                if number.__class__ is not int:
-                    break
-            else:
-                return _view[self.signature & _state.mask](self, size)
-        return _call("view", (self, *args), kwargs)

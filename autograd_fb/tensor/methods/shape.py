@@ -60,6 +60,7 @@ _type_as = _plans("type_as", "default")
 _unbind_int = _plans("unbind", "int")
 _unfold = _plans("unfold", "default")
 _unsqueeze = _plans("unsqueeze", "default")
+_view = _plans("view", "default")
 _view_as = _plans("view_as", "default")
 _vsplit_int = _plans("vsplit", "int")
 
@@ -480,6 +481,21 @@ class ShapeMethods:
                 case (dim,) if dim.__class__ is int:
                     return _unsqueeze[self.signature & _state.mask](self, dim)
         return _call("unsqueeze", (self, *args), kwargs)
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        """The same elements with another shape; raises RuntimeError where the strides do not allow it.
+
+        ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``,
+        ``view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)``
+        """
+        if args and not kwargs:
+            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+            for number in size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _view[self.signature & _state.mask](self, size)
+        return _call("view", (self, *args), kwargs)
 
     def view_as(self, other: Any) -> Any:
         """``view_as(Tensor(a) self, Tensor other) -> Tensor(a)``"""

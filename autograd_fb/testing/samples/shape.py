@@ -213,6 +213,6 @@ cases("col2im", ((2, 18, 16), [5, 6], [2, 3], [1, 1], [0, 0], [1, 1]), ((1, 8, 2
       ((12, 4), [4, 4], [3, 2], [1, 1], [1, 0], [2, 2]), takes=lambda d: d != "bool" and "int" not in d)
 
 
-@samples("to.device", "to.dtype", "to.other", "to.dtype_layout")
+@samples("to.device", "to.dtype", "to.other", "to.dtype_layout", "view.dtype")
 def _conversions(rng: Any, dtype: str) -> list[Sample]:
     return []  # dtypes and devices are values of each library, so conversions are tested by name
