@@ -91,8 +91,17 @@ def simple(rows: list[Row]) -> bool:
     return plain and not any(a.name in ("dim", "dims", "keepdim") for a in arguments)
 
 
+def short_doc(rows: list[Row], indent: str) -> str:
+    """One line for a method whose function has the whole text."""
+    text = next((r.doc.strip() for r in rows if r.doc), "") or f"``{rows[0].text}``"
+    line = text.splitlines()[0].replace("\\", "\\\\")
+    return f'{indent}"""{line}"""'
+
+
 def doc_of(name: str, rows: list[Row], indent: str) -> str:
     """The row's own text, and the schemas."""
+    if indent == "        " and any(r.function for r in rows):
+        return short_doc(rows, indent)
     text = next((r.doc.strip() for r in rows if r.doc), "")
     schemas = [f"``{r.text}``" for r in rows]
     lines = ([*text.splitlines(), ""] if text else []) + (

@@ -32,17 +32,11 @@ class CompoundMethods:
     signature: int
 
     def allclose(self, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
-        """Whether ``|self - other| <= atol + rtol * |other|`` everywhere.
-
-        ``allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> bool``
-        """
+        """Whether ``|self - other| <= atol + rtol * |other|`` everywhere."""
         return _allclose.entry(self, other, rtol, atol, equal_nan)
 
     def equal(self, other: Any) -> Any:
-        """Whether shapes and all values agree.
-
-        ``equal(Tensor self, Tensor other) -> bool``
-        """
+        """Whether shapes and all values agree."""
         return _equal.entry(self, other)
 
     def fill_diagonal_(self, fill_value: Any, wrap: bool = False) -> Any:
@@ -54,10 +48,7 @@ class CompoundMethods:
         return _inner.entry(self, other)
 
     def is_nonzero(self) -> Any:
-        """Whether the one element is not zero.
-
-        ``is_nonzero(Tensor self) -> bool``
-        """
+        """Whether the one element is not zero."""
         return _is_nonzero[self.signature & _state.mask](self)
 
     def is_same_size(self, other: Any) -> Any:
@@ -65,9 +56,7 @@ class CompoundMethods:
         return _is_same_size.entry(self, other)
 
     def nanquantile(self, *args: Any, **kwargs: Any) -> Any:
-        """``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-        ``nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
-        """
+        """``nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``"""
         if not kwargs:
             match args:
                 case (q,) if hasattr(q, "signature"):
@@ -75,9 +64,7 @@ class CompoundMethods:
         return _call("nanquantile", (self, *args), kwargs)
 
     def quantile(self, *args: Any, **kwargs: Any) -> Any:
-        """``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``,
-        ``quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``
-        """
+        """``quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor``"""
         if not kwargs:
             match args:
                 case (q,) if hasattr(q, "signature"):

@@ -37,17 +37,11 @@ class IndexingMethods:
         return _call("fill_", (self, *args), kwargs)
 
     def gather(self, *args: Any, **kwargs: Any) -> Any:
-        """``result[i][j] = self[index[i][j]][j]`` for dim 0.
-
-        ``gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor``
-        """
+        """``result[i][j] = self[index[i][j]][j]`` for dim 0."""
         return _call("gather", (self, *args), kwargs)
 
     def index_add(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy with ``alpha * source`` added at the positions ``index`` names along ``dim``.
-
-        ``index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor``
-        """
+        """A copy with ``alpha * source`` added at the positions ``index`` names along ``dim``."""
         return _call("index_add", (self, *args), kwargs)
 
     def index_add_(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,9 +57,7 @@ class IndexingMethods:
         return _call("index_copy_", (self, *args), kwargs)
 
     def index_fill(self, *args: Any, **kwargs: Any) -> Any:
-        """``index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor``,
-        ``index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor``
-        """
+        """``index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor``"""
         return _call("index_fill", (self, *args), kwargs)
 
     def index_fill_(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,10 +65,7 @@ class IndexingMethods:
         return _call("index_fill_", (self, *args), kwargs)
 
     def index_put(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy with ``values`` written (or added: ``accumulate``) at the named elements.
-
-        ``index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor``
-        """
+        """A copy with ``values`` written (or added: ``accumulate``) at the named elements."""
         return _call("index_put", (self, *args), kwargs)
 
     def index_put_(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,18 +73,11 @@ class IndexingMethods:
         return _call("index_put_", (self, *args), kwargs)
 
     def index_select(self, *args: Any, **kwargs: Any) -> Any:
-        """The positions ``index`` names along ``dim``.
-
-        ``index_select(Tensor self, int dim, Tensor index) -> Tensor``
-        """
+        """The positions ``index`` names along ``dim``."""
         return _call("index_select", (self, *args), kwargs)
 
     def masked_fill(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy with ``value`` where ``mask`` is True.
-
-        ``masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor``,
-        ``masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor``
-        """
+        """A copy with ``value`` where ``mask`` is True."""
         return _call("masked_fill", (self, *args), kwargs)
 
     def masked_fill_(self, *args: Any, **kwargs: Any) -> Any:
@@ -103,10 +85,7 @@ class IndexingMethods:
         return _call("masked_fill_", (self, *args), kwargs)
 
     def masked_scatter(self, mask: Any, source: Any) -> Any:
-        """A copy with the elements of ``source``, one after another, where ``mask`` is True.
-
-        ``masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor``
-        """
+        """A copy with the elements of ``source``, one after another, where ``mask`` is True."""
         return _masked_scatter.entry(self, mask, source)
 
     def masked_scatter_(self, *args: Any, **kwargs: Any) -> Any:
@@ -114,10 +93,7 @@ class IndexingMethods:
         return _call("masked_scatter_", (self, *args), kwargs)
 
     def masked_select(self, mask: Any) -> Any:
-        """The elements where ``mask`` is True, as a vector.
-
-        ``masked_select(Tensor self, Tensor mask) -> Tensor``
-        """
+        """The elements where ``mask`` is True, as a vector."""
         return _masked_select.entry(self, mask)
 
     def put(self, index: Any, source: Any, accumulate: bool = False) -> Any:
@@ -129,11 +105,7 @@ class IndexingMethods:
         return _call("put_", (self, *args), kwargs)
 
     def scatter(self, *args: Any, **kwargs: Any) -> Any:
-        """``scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor``,
-        ``scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor``,
-        ``scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor``,
-        ``scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor``
-        """
+        """``scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor``"""
         return _call("scatter", (self, *args), kwargs)
 
     def scatter_(self, *args: Any, **kwargs: Any) -> Any:
@@ -157,10 +129,7 @@ class IndexingMethods:
         return _call("scatter_reduce_", (self, *args), kwargs)
 
     def take(self, index: Any) -> Any:
-        """Elements by their position in the flattened tensor.
-
-        ``take(Tensor self, Tensor index) -> Tensor``
-        """
+        """Elements by their position in the flattened tensor."""
         return _take.entry(self, index)
 
     def take_along_dim(self, *args: Any, **kwargs: Any) -> Any:

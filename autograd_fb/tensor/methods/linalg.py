@@ -32,10 +32,7 @@ class LinalgMethods:
     signature: int
 
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        """``beta * self + alpha * sum(bmm(batch1, batch2))``.
-
-        ``addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor``
-        """
+        """``beta * self + alpha * sum(bmm(batch1, batch2))``."""
         return _addbmm.entry(self, batch1, batch2, beta, alpha)
 
     def addbmm_(self, *args: Any, **kwargs: Any) -> Any:
@@ -43,10 +40,7 @@ class LinalgMethods:
         return _call("addbmm_", (self, *args), kwargs)
 
     def addmm(self, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        """``beta * self + alpha * (mat1 @ mat2)``.
-
-        ``addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor``
-        """
+        """``beta * self + alpha * (mat1 @ mat2)``."""
         return _addmm.entry(self, mat1, mat2, beta, alpha)
 
     def addmm_(self, *args: Any, **kwargs: Any) -> Any:
@@ -54,10 +48,7 @@ class LinalgMethods:
         return _call("addmm_", (self, *args), kwargs)
 
     def addmv(self, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        """``beta * self + alpha * (mat @ vec)``.
-
-        ``addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor``
-        """
+        """``beta * self + alpha * (mat @ vec)``."""
         return _addmv.entry(self, mat, vec, beta, alpha)
 
     def addmv_(self, *args: Any, **kwargs: Any) -> Any:
@@ -65,17 +56,11 @@ class LinalgMethods:
         return _call("addmv_", (self, *args), kwargs)
 
     def addr(self, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        """``beta * self + alpha * outer(vec1, vec2)``.
-
-        ``addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor``
-        """
+        """``beta * self + alpha * outer(vec1, vec2)``."""
         return _addr.entry(self, vec1, vec2, beta, alpha)
 
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        """``beta * self + alpha * bmm(batch1, batch2)``.
-
-        ``baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor``
-        """
+        """``beta * self + alpha * bmm(batch1, batch2)``."""
         return _baddbmm.entry(self, batch1, batch2, beta, alpha)
 
     def baddbmm_(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,57 +68,33 @@ class LinalgMethods:
         return _call("baddbmm_", (self, *args), kwargs)
 
     def bmm(self, mat2: Any) -> Any:
-        """The products of two batches of matrices.
-
-        ``bmm(Tensor self, Tensor mat2) -> Tensor``
-        """
+        """The products of two batches of matrices."""
         return _bmm.entry(self, mat2)
 
     def dot(self, tensor: Any) -> Any:
-        """The sum of the products of two vectors' elements, none of them conjugated.
-
-        ``dot(Tensor self, Tensor tensor) -> Tensor``
-        """
+        """The sum of the products of two vectors' elements, none of them conjugated."""
         return _dot.entry(self, tensor)
 
     def ger(self, vec2: Any) -> Any:
-        """An alias of `outer`.
-
-        ``ger(Tensor self, Tensor vec2) -> Tensor``
-        """
+        """An alias of `outer`."""
         return _ger.entry(self, vec2)
 
     def matmul(self, other: Any) -> Any:
-        """The product of vectors, matrices or batches of matrices, batches broadcast.
-
-        ``matmul(Tensor self, Tensor other) -> Tensor``
-        """
+        """The product of vectors, matrices or batches of matrices, batches broadcast."""
         return _matmul.entry(self, other)
 
     def mm(self, mat2: Any) -> Any:
-        """The product of two matrices.
-
-        ``mm(Tensor self, Tensor mat2) -> Tensor``
-        """
+        """The product of two matrices."""
         return _mm.entry(self, mat2)
 
     def mv(self, vec: Any) -> Any:
-        """The product of a matrix and a vector.
-
-        ``mv(Tensor self, Tensor vec) -> Tensor``
-        """
+        """The product of a matrix and a vector."""
         return _mv.entry(self, vec)
 
     def outer(self, vec2: Any) -> Any:
-        """The products of all pairs of two vectors' elements.
-
-        ``outer(Tensor self, Tensor vec2) -> Tensor``
-        """
+        """The products of all pairs of two vectors' elements."""
         return _outer.entry(self, vec2)
 
     def vdot(self, other: Any) -> Any:
-        """The sum of the products of two vectors' elements, the first conjugated.
-
-        ``vdot(Tensor self, Tensor other) -> Tensor``
-        """
+        """The sum of the products of two vectors' elements, the first conjugated."""
         return _vdot.entry(self, other)

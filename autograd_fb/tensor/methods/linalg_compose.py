@@ -22,10 +22,7 @@ class LinalgComposeMethods:
     signature: int
 
     def cross(self, *args: Any, **kwargs: Any) -> Any:
-        """The cross product along a dim of size 3 (the first one unless given).
-
-        ``cross(Tensor self, Tensor other, int? dim=None) -> Tensor``
-        """
+        """The cross product along a dim of size 3 (the first one unless given)."""
         if not kwargs:
             match args:
                 case (other,) if hasattr(other, "signature"):
@@ -33,15 +30,9 @@ class LinalgComposeMethods:
         return _call("cross", (self, *args), kwargs)
 
     def kron(self, other: Any) -> Any:
-        """The Kronecker product.
-
-        ``kron(Tensor self, Tensor other) -> Tensor``
-        """
+        """The Kronecker product."""
         return _kron.entry(self, other)
 
     def trace(self) -> Any:
-        """The sum of a matrix's diagonal.
-
-        ``trace(Tensor self) -> Tensor``
-        """
+        """The sum of a matrix's diagonal."""
         return _trace[self.signature & _state.mask](self)

@@ -29,78 +29,45 @@ class LinalgFactorMethods:
     signature: int
 
     def cholesky(self, upper: bool = False) -> Any:
-        """The Cholesky factor of positive-definite matrices.
-
-        ``cholesky(Tensor self, bool upper=False) -> Tensor``
-        """
+        """The Cholesky factor of positive-definite matrices."""
         return _cholesky.entry(self, upper)
 
     def cholesky_solve(self, input2: Any, upper: bool = False) -> Any:
-        """X of ``A @ X = B`` from the Cholesky factor of A.
-
-        ``cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor``
-        """
+        """X of ``A @ X = B`` from the Cholesky factor of A."""
         return _cholesky_solve.entry(self, input2, upper)
 
     def det(self) -> Any:
-        """The determinant of square matrices.
-
-        ``det(Tensor self) -> Tensor``
-        """
+        """The determinant of square matrices."""
         return _det[self.signature & _state.mask](self)
 
     def inverse(self) -> Any:
-        """The inverse of square matrices.
-
-        ``inverse(Tensor self) -> Tensor``
-        """
+        """The inverse of square matrices."""
         return _inverse[self.signature & _state.mask](self)
 
     def logdet(self) -> Any:
-        """The logarithm of the determinant; NaN where it is negative.
-
-        ``logdet(Tensor self) -> Tensor``
-        """
+        """The logarithm of the determinant; NaN where it is negative."""
         return _logdet[self.signature & _state.mask](self)
 
     def matrix_exp(self) -> Any:
-        """The exponential of square matrices.
-
-        ``matrix_exp(Tensor self) -> Tensor``
-        """
+        """The exponential of square matrices."""
         return _matrix_exp[self.signature & _state.mask](self)
 
     def matrix_power(self, n: int) -> Any:
-        """Powers of square matrices; negative ones of the inverse.
-
-        ``matrix_power(Tensor self, int n) -> Tensor``
-        """
+        """Powers of square matrices; negative ones of the inverse."""
         return _matrix_power.entry(self, n)
 
     def pinverse(self, rcond: float = 1e-15) -> Any:
-        """The pseudo-inverse, singular values below ``rcond`` times the largest taken as zero.
-
-        ``pinverse(Tensor self, float rcond=1e-15) -> Tensor``
-        """
+        """The pseudo-inverse, singular values below ``rcond`` times the largest taken as zero."""
         return _pinverse.entry(self, rcond)
 
     def qr(self, some: bool = True) -> Any:
-        """An orthonormal matrix and an upper triangular one whose product is the input.
-
-        ``qr(Tensor self, bool some=True) -> (Tensor Q, Tensor R)``
-        """
+        """An orthonormal matrix and an upper triangular one whose product is the input."""
         return _qr.entry(self, some)
 
     def slogdet(self) -> Any:
-        """The sign and logarithm of the determinant.
-
-        ``slogdet(Tensor self) -> (Tensor sign, Tensor logabsdet)``
-        """
+        """The sign and logarithm of the determinant."""
         return _slogdet[self.signature & _state.mask](self)
 
     def svd(self, some: bool = True, compute_uv: bool = True) -> Any:
-        """The singular value decomposition with V instead of its adjoint.
-
-        ``svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)``
-        """
+        """The singular value decomposition with V instead of its adjoint."""
         return _svd.entry(self, some, compute_uv)

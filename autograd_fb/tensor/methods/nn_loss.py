@@ -32,57 +32,33 @@ class NnLossMethods:
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
     ) -> Any:
-        """Log-softmax followed by the negative log likelihood of class numbers or class probabilities.
-
-        ``cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, float label_smoothing=0.0) -> Tensor``
-        """
+        """Log-softmax followed by the negative log likelihood of class numbers or class probabilities."""
         return _cross_entropy_loss.entry(self, target, weight, reduction, ignore_index, label_smoothing)
 
     def nll_loss(self, target: Any, weight: Any = None, reduction: int = 1, ignore_index: int = -100) -> Any:
-        """The negative log likelihood of class numbers, for inputs of one or two dims.
-
-        ``nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor``
-        """
+        """The negative log likelihood of class numbers, for inputs of one or two dims."""
         return _nll_loss.entry(self, target, weight, reduction, ignore_index)
 
     def nll_loss2d(self, target: Any, weight: Any = None, reduction: int = 1, ignore_index: int = -100) -> Any:
-        """The negative log likelihood of class numbers per pixel.
-
-        ``nll_loss2d(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor``
-        """
+        """The negative log likelihood of class numbers per pixel."""
         return _nll_loss2d.entry(self, target, weight, reduction, ignore_index)
 
     def nll_loss2d_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of nll_loss2d.
-
-        ``nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor``
-        """
+        """The gradient of nll_loss2d."""
         return _call("nll_loss2d_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def nll_loss2d_forward(self, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
-        """The negative log likelihood loss and the sum of the weights it was averaged by.
-
-        ``nll_loss2d_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)``
-        """
+        """The negative log likelihood loss and the sum of the weights it was averaged by."""
         return _nll_loss2d_forward.entry(self, target, weight, reduction, ignore_index)
 
     def nll_loss_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of nll_loss.
-
-        ``nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor``
-        """
+        """The gradient of nll_loss."""
         return _call("nll_loss_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def nll_loss_forward(self, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
-        """The negative log likelihood loss and the sum of the weights it was averaged by.
-
-        ``nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)``
-        """
+        """The negative log likelihood loss and the sum of the weights it was averaged by."""
         return _nll_loss_forward.entry(self, target, weight, reduction, ignore_index)
 
     def nll_loss_nd(self, target: Any, weight: Any = None, reduction: int = 1, ignore_index: int = -100) -> Any:
-        """The negative log likelihood of class numbers, for inputs of any rank.
-
-        ``nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor``
-        """
+        """The negative log likelihood of class numbers, for inputs of any rank."""
         return _nll_loss_nd.entry(self, target, weight, reduction, ignore_index)

@@ -30,10 +30,7 @@ class NnPoolMethods:
     signature: int
 
     def adaptive_avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
-        """Averages over windows chosen so that the output has the given length.
-
-        ``adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor``
-        """
+        """Averages over windows chosen so that the output has the given length."""
         if args and not kwargs:
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
@@ -44,10 +41,7 @@ class NnPoolMethods:
         return _call("adaptive_avg_pool1d", (self, *args), kwargs)
 
     def adaptive_avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """Averages over windows chosen so that the output has the given size.
-
-        ``adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor``
-        """
+        """Averages over windows chosen so that the output has the given size."""
         if args and not kwargs:
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
@@ -58,10 +52,7 @@ class NnPoolMethods:
         return _call("adaptive_avg_pool2d", (self, *args), kwargs)
 
     def adaptive_max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """Maxima over windows chosen so that the output has the given size, and their positions.
-
-        ``adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)``
-        """
+        """Maxima over windows chosen so that the output has the given size, and their positions."""
         if args and not kwargs:
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
@@ -72,10 +63,7 @@ class NnPoolMethods:
         return _call("adaptive_max_pool2d", (self, *args), kwargs)
 
     def avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
-        """The averages of windows of a signal.
-
-        ``avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, bool ceil_mode=False, bool count_include_pad=True) -> Tensor``
-        """
+        """The averages of windows of a signal."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -91,10 +79,7 @@ class NnPoolMethods:
         return _call("avg_pool1d", (self, *args), kwargs)
 
     def avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """The averages of windows of an image.
-
-        ``avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor``
-        """
+        """The averages of windows of an image."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -114,17 +99,11 @@ class NnPoolMethods:
         return _call("avg_pool2d", (self, *args), kwargs)
 
     def avg_pool2d_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of avg_pool2d.
-
-        ``avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor``
-        """
+        """The gradient of avg_pool2d."""
         return _call("avg_pool2d_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def max_pool1d(self, *args: Any, **kwargs: Any) -> Any:
-        """The maxima of windows of a signal.
-
-        ``max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, bool ceil_mode=False) -> Tensor``
-        """
+        """The maxima of windows of a signal."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -140,10 +119,7 @@ class NnPoolMethods:
         return _call("max_pool1d", (self, *args), kwargs)
 
     def max_pool1d_with_indices(self, *args: Any, **kwargs: Any) -> Any:
-        """The maxima of windows of a signal and their positions.
-
-        ``max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)``
-        """
+        """The maxima of windows of a signal and their positions."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -163,10 +139,7 @@ class NnPoolMethods:
         return _call("max_pool1d_with_indices", (self, *args), kwargs)
 
     def max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """The maxima of windows of an image.
-
-        ``max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> Tensor``
-        """
+        """The maxima of windows of an image."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -186,10 +159,7 @@ class NnPoolMethods:
         return _call("max_pool2d", (self, *args), kwargs)
 
     def max_pool2d_with_indices(self, *args: Any, **kwargs: Any) -> Any:
-        """The maxima of windows and their flat positions in each input plane.
-
-        ``max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)``
-        """
+        """The maxima of windows and their flat positions in each input plane."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -209,8 +179,5 @@ class NnPoolMethods:
         return _call("max_pool2d_with_indices", (self, *args), kwargs)
 
     def max_pool2d_with_indices_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of max_pool2d: each window's gradient goes to the element that won.
-
-        ``max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor``
-        """
+        """The gradient of max_pool2d: each window's gradient goes to the element that won."""
         return _call("max_pool2d_with_indices_backward", (*args[:1], self, *args[1:]), kwargs)

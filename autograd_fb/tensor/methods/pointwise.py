@@ -208,9 +208,7 @@ class PointwiseMethods:
         return _call("acosh_", (self, *args), kwargs)
 
     def add(self, *args: Any, **kwargs: Any) -> Any:
-        """``add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
-        ``add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
-        """
+        """``add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -340,10 +338,7 @@ class PointwiseMethods:
         return _call("atanh_", (self, *args), kwargs)
 
     def bitwise_and(self, *args: Any, **kwargs: Any) -> Any:
-        """``bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``bitwise_and.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``bitwise_and.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -357,10 +352,7 @@ class PointwiseMethods:
         return _call("bitwise_and_", (self, *args), kwargs)
 
     def bitwise_left_shift(self, *args: Any, **kwargs: Any) -> Any:
-        """``bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``bitwise_left_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``bitwise_left_shift.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -382,10 +374,7 @@ class PointwiseMethods:
         return _call("bitwise_not_", (self, *args), kwargs)
 
     def bitwise_or(self, *args: Any, **kwargs: Any) -> Any:
-        """``bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``bitwise_or.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``bitwise_or.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -399,10 +388,7 @@ class PointwiseMethods:
         return _call("bitwise_or_", (self, *args), kwargs)
 
     def bitwise_right_shift(self, *args: Any, **kwargs: Any) -> Any:
-        """``bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``bitwise_right_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``bitwise_right_shift.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -416,10 +402,7 @@ class PointwiseMethods:
         return _call("bitwise_right_shift_", (self, *args), kwargs)
 
     def bitwise_xor(self, *args: Any, **kwargs: Any) -> Any:
-        """``bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``bitwise_xor.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``bitwise_xor.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -441,9 +424,7 @@ class PointwiseMethods:
         return _call("ceil_", (self, *args), kwargs)
 
     def clamp(self, *args: Any, **kwargs: Any) -> Any:
-        """``clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``,
-        ``clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor``
-        """
+        """``clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``"""
         if not kwargs:
             match args:
                 case ():
@@ -459,9 +440,7 @@ class PointwiseMethods:
         return _call("clamp_", (self, *args), kwargs)
 
     def clamp_max(self, *args: Any, **kwargs: Any) -> Any:
-        """``clamp_max(Tensor self, Scalar max) -> Tensor``,
-        ``clamp_max.Tensor(Tensor self, Tensor max) -> Tensor``
-        """
+        """``clamp_max(Tensor self, Scalar max) -> Tensor``"""
         if not kwargs:
             match args:
                 case (max,) if max.__class__ is int:
@@ -475,9 +454,7 @@ class PointwiseMethods:
         return _call("clamp_max_", (self, *args), kwargs)
 
     def clamp_min(self, *args: Any, **kwargs: Any) -> Any:
-        """``clamp_min(Tensor self, Scalar min) -> Tensor``,
-        ``clamp_min.Tensor(Tensor self, Tensor min) -> Tensor``
-        """
+        """``clamp_min(Tensor self, Scalar min) -> Tensor``"""
         if not kwargs:
             match args:
                 case (min,) if min.__class__ is int:
@@ -491,9 +468,7 @@ class PointwiseMethods:
         return _call("clamp_min_", (self, *args), kwargs)
 
     def clip(self, *args: Any, **kwargs: Any) -> Any:
-        """``clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``,
-        ``clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor``
-        """
+        """``clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor``"""
         if not kwargs:
             match args:
                 case ():
@@ -521,9 +496,7 @@ class PointwiseMethods:
         return _call("conj_physical_", (self, *args), kwargs)
 
     def copysign(self, *args: Any, **kwargs: Any) -> Any:
-        """``copysign.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``copysign.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``copysign.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -561,11 +534,7 @@ class PointwiseMethods:
         return _call("deg2rad_", (self, *args), kwargs)
 
     def div(self, *args: Any, **kwargs: Any) -> Any:
-        """``div.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``div.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor``,
-        ``div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor``
-        """
+        """``div.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -579,11 +548,7 @@ class PointwiseMethods:
         return _call("div_", (self, *args), kwargs)
 
     def divide(self, *args: Any, **kwargs: Any) -> Any:
-        """``divide.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``divide.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``divide.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor``,
-        ``divide.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor``
-        """
+        """``divide.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -597,9 +562,7 @@ class PointwiseMethods:
         return _call("divide_", (self, *args), kwargs)
 
     def eq(self, *args: Any, **kwargs: Any) -> Any:
-        """``eq.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``eq.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``eq.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -645,10 +608,7 @@ class PointwiseMethods:
         return _call("fix_", (self, *args), kwargs)
 
     def float_power(self, *args: Any, **kwargs: Any) -> Any:
-        """``float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor``,
-        ``float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor``,
-        ``float_power.Scalar(Scalar self, Tensor exponent) -> Tensor``
-        """
+        """``float_power.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor``"""
         if not kwargs:
             match args:
                 case (exponent,) if exponent.__class__ is int:
@@ -672,9 +632,7 @@ class PointwiseMethods:
         return _call("floor_", (self, *args), kwargs)
 
     def floor_divide(self, *args: Any, **kwargs: Any) -> Any:
-        """``floor_divide(Tensor self, Tensor other) -> Tensor``,
-        ``floor_divide.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``floor_divide(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -696,9 +654,7 @@ class PointwiseMethods:
         return _fmin.entry(self, other)
 
     def fmod(self, *args: Any, **kwargs: Any) -> Any:
-        """``fmod.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``fmod.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``fmod.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -732,9 +688,7 @@ class PointwiseMethods:
         return _call("gcd_", (self, *args), kwargs)
 
     def ge(self, *args: Any, **kwargs: Any) -> Any:
-        """``ge.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``ge.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``ge.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -748,9 +702,7 @@ class PointwiseMethods:
         return _call("ge_", (self, *args), kwargs)
 
     def greater(self, *args: Any, **kwargs: Any) -> Any:
-        """``greater.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``greater.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``greater.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -764,9 +716,7 @@ class PointwiseMethods:
         return _call("greater_", (self, *args), kwargs)
 
     def greater_equal(self, *args: Any, **kwargs: Any) -> Any:
-        """``greater_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``greater_equal.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``greater_equal.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -780,9 +730,7 @@ class PointwiseMethods:
         return _call("greater_equal_", (self, *args), kwargs)
 
     def gt(self, *args: Any, **kwargs: Any) -> Any:
-        """``gt.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``gt.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``gt.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -860,9 +808,7 @@ class PointwiseMethods:
         return _call("ldexp_", (self, *args), kwargs)
 
     def le(self, *args: Any, **kwargs: Any) -> Any:
-        """``le.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``le.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``le.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -876,9 +822,7 @@ class PointwiseMethods:
         return _call("le_", (self, *args), kwargs)
 
     def lerp(self, *args: Any, **kwargs: Any) -> Any:
-        """``lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor``,
-        ``lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor``
-        """
+        """``lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor``"""
         return _call("lerp", (self, *args), kwargs)
 
     def lerp_(self, *args: Any, **kwargs: Any) -> Any:
@@ -886,9 +830,7 @@ class PointwiseMethods:
         return _call("lerp_", (self, *args), kwargs)
 
     def less(self, *args: Any, **kwargs: Any) -> Any:
-        """``less.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``less.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``less.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -902,9 +844,7 @@ class PointwiseMethods:
         return _call("less_", (self, *args), kwargs)
 
     def less_equal(self, *args: Any, **kwargs: Any) -> Any:
-        """``less_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``less_equal.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``less_equal.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -990,9 +930,7 @@ class PointwiseMethods:
         return _call("logical_xor_", (self, *args), kwargs)
 
     def lt(self, *args: Any, **kwargs: Any) -> Any:
-        """``lt.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``lt.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``lt.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1014,9 +952,7 @@ class PointwiseMethods:
         return _minimum.entry(self, other)
 
     def mul(self, *args: Any, **kwargs: Any) -> Any:
-        """``mul.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``mul.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``mul.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1030,9 +966,7 @@ class PointwiseMethods:
         return _call("mul_", (self, *args), kwargs)
 
     def multiply(self, *args: Any, **kwargs: Any) -> Any:
-        """``multiply.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``multiply.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``multiply.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1054,9 +988,7 @@ class PointwiseMethods:
         return _call("nan_to_num_", (self, *args), kwargs)
 
     def ne(self, *args: Any, **kwargs: Any) -> Any:
-        """``ne.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``ne.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``ne.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1094,9 +1026,7 @@ class PointwiseMethods:
         return _call("nextafter_", (self, *args), kwargs)
 
     def not_equal(self, *args: Any, **kwargs: Any) -> Any:
-        """``not_equal.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``not_equal.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``not_equal.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1114,10 +1044,7 @@ class PointwiseMethods:
         return _positive[self.signature & _state.mask](self)
 
     def pow(self, *args: Any, **kwargs: Any) -> Any:
-        """``pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor``,
-        ``pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor``,
-        ``pow.Scalar(Scalar self, Tensor exponent) -> Tensor``
-        """
+        """``pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor``"""
         if not kwargs:
             match args:
                 case (exponent,) if exponent.__class__ is int:
@@ -1151,10 +1078,7 @@ class PointwiseMethods:
         return _call("reciprocal_", (self, *args), kwargs)
 
     def remainder(self, *args: Any, **kwargs: Any) -> Any:
-        """``remainder.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``remainder.Scalar(Tensor self, Scalar other) -> Tensor``,
-        ``remainder.Scalar_Tensor(Scalar self, Tensor other) -> Tensor``
-        """
+        """``remainder.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1176,9 +1100,7 @@ class PointwiseMethods:
         return _resolve_neg[self.signature & _state.mask](self)
 
     def round(self, *args: Any, **kwargs: Any) -> Any:
-        """``round(Tensor self) -> Tensor``,
-        ``round.decimals(Tensor self, *, int decimals) -> Tensor``
-        """
+        """``round(Tensor self) -> Tensor``"""
         if not args and not kwargs:
             return _round[self.signature & _state.mask](self)
         return _call("round", (self, *args), kwargs)
@@ -1248,9 +1170,7 @@ class PointwiseMethods:
         return _call("square_", (self, *args), kwargs)
 
     def sub(self, *args: Any, **kwargs: Any) -> Any:
-        """``sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
-        ``sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
-        """
+        """``sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1264,9 +1184,7 @@ class PointwiseMethods:
         return _call("sub_", (self, *args), kwargs)
 
     def subtract(self, *args: Any, **kwargs: Any) -> Any:
-        """``subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``,
-        ``subtract.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor``
-        """
+        """``subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1296,9 +1214,7 @@ class PointwiseMethods:
         return _call("tanh_", (self, *args), kwargs)
 
     def true_divide(self, *args: Any, **kwargs: Any) -> Any:
-        """``true_divide.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``true_divide.Scalar(Tensor self, Scalar other) -> Tensor``
-        """
+        """``true_divide.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
@@ -1320,12 +1236,7 @@ class PointwiseMethods:
         return _call("trunc_", (self, *args), kwargs)
 
     def where(self, *args: Any, **kwargs: Any) -> Any:
-        """``where.self(Tensor condition, Tensor self, Tensor other) -> Tensor``,
-        ``where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor``,
-        ``where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor``,
-        ``where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor``,
-        ``where(Tensor condition) -> Tensor[]``
-        """
+        """``where.self(Tensor condition, Tensor self, Tensor other) -> Tensor``"""
         return _call("where", (*args[:1], self, *args[1:]), kwargs)
 
     def __add__(self, other: Any) -> Any:

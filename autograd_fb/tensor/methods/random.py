@@ -25,12 +25,7 @@ class RandomMethods:
     signature: int
 
     def bernoulli(self, *args: Any, **kwargs: Any) -> Any:
-        """1 with the probability each element gives, else 0.
-
-        ``bernoulli(Tensor self, *, Generator? generator=None) -> Tensor``,
-        ``bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor``,
-        ``bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor``
-        """
+        """1 with the probability each element gives, else 0."""
         if not kwargs:
             match args:
                 case ():
@@ -70,10 +65,7 @@ class RandomMethods:
         return _call("log_normal_", (self, *args), kwargs)
 
     def multinomial(self, *args: Any, **kwargs: Any) -> Any:
-        """Places drawn from each row with probabilities in proportion to its values.
-
-        ``multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor``
-        """
+        """Places drawn from each row with probabilities in proportion to its values."""
         if not kwargs:
             match args:
                 case (num_samples,) if num_samples.__class__ is int:

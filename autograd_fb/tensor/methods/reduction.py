@@ -50,12 +50,7 @@ class ReductionMethods:
     signature: int
 
     def all(self, *args: Any, **kwargs: Any) -> Any:
-        """Whether all elements are non-zero.
-
-        ``all(Tensor self) -> Tensor``,
-        ``all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor``,
-        ``all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor``
-        """
+        """Whether all elements are non-zero."""
         if not kwargs:
             match args:
                 case ():
@@ -67,10 +62,7 @@ class ReductionMethods:
         return _call("all", (self, *args), kwargs)
 
     def amax(self, *args: Any, **kwargs: Any) -> Any:
-        """The largest values over the given dims.
-
-        ``amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor``
-        """
+        """The largest values over the given dims."""
         if not kwargs:
             match args:
                 case ():
@@ -82,10 +74,7 @@ class ReductionMethods:
         return _call("amax", (self, *args), kwargs)
 
     def amin(self, *args: Any, **kwargs: Any) -> Any:
-        """The smallest values over the given dims.
-
-        ``amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor``
-        """
+        """The smallest values over the given dims."""
         if not kwargs:
             match args:
                 case ():
@@ -97,21 +86,13 @@ class ReductionMethods:
         return _call("amin", (self, *args), kwargs)
 
     def aminmax(self, *args: Any, **kwargs: Any) -> Any:
-        """The smallest and the largest values.
-
-        ``aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)``
-        """
+        """The smallest and the largest values."""
         if not args and not kwargs:
             return _aminmax[self.signature & _state.mask](self, None, False)
         return _call("aminmax", (self, *args), kwargs)
 
     def any(self, *args: Any, **kwargs: Any) -> Any:
-        """Whether any element is non-zero.
-
-        ``any(Tensor self) -> Tensor``,
-        ``any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor``,
-        ``any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor``
-        """
+        """Whether any element is non-zero."""
         if not kwargs:
             match args:
                 case ():
@@ -123,10 +104,7 @@ class ReductionMethods:
         return _call("any", (self, *args), kwargs)
 
     def argmax(self, *args: Any, **kwargs: Any) -> Any:
-        """The position of the largest element (of the first NaN where there is one).
-
-        ``argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor``
-        """
+        """The position of the largest element (of the first NaN where there is one)."""
         if not kwargs:
             match args:
                 case ():
@@ -138,10 +116,7 @@ class ReductionMethods:
         return _call("argmax", (self, *args), kwargs)
 
     def argmin(self, *args: Any, **kwargs: Any) -> Any:
-        """The position of the smallest element (of the first NaN where there is one).
-
-        ``argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor``
-        """
+        """The position of the smallest element (of the first NaN where there is one)."""
         if not kwargs:
             match args:
                 case ():
@@ -153,11 +128,7 @@ class ReductionMethods:
         return _call("argmin", (self, *args), kwargs)
 
     def count_nonzero(self, *args: Any, **kwargs: Any) -> Any:
-        """How many elements are not zero.
-
-        ``count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor``,
-        ``count_nonzero(Tensor self, int? dim=None) -> Tensor``
-        """
+        """How many elements are not zero."""
         if not kwargs:
             match args:
                 case ():
@@ -167,10 +138,7 @@ class ReductionMethods:
         return _call("count_nonzero", (self, *args), kwargs)
 
     def log_softmax(self, *args: Any, **kwargs: Any) -> Any:
-        """log_softmax along a dim.
-
-        ``log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor``
-        """
+        """log_softmax along a dim."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -178,10 +146,7 @@ class ReductionMethods:
         return _call("log_softmax", (self, *args), kwargs)
 
     def logsumexp(self, *args: Any, **kwargs: Any) -> Any:
-        """log(sum(exp(x))) over the given dims without overflow.
-
-        ``logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor``
-        """
+        """log(sum(exp(x))) over the given dims without overflow."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -191,12 +156,7 @@ class ReductionMethods:
         return _call("logsumexp", (self, *args), kwargs)
 
     def max(self, *args: Any, **kwargs: Any) -> Any:
-        """The maximum of all elements.
-
-        ``max(Tensor self) -> Tensor``,
-        ``max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
-        ``max.other(Tensor self, Tensor other) -> Tensor``
-        """
+        """The maximum of all elements."""
         if not kwargs:
             match args:
                 case ():
@@ -208,11 +168,7 @@ class ReductionMethods:
         return _call("max", (self, *args), kwargs)
 
     def mean(self, *args: Any, **kwargs: Any) -> Any:
-        """The mean of all elements of a floating point tensor.
-
-        ``mean(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
-        ``mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """The mean of all elements of a floating point tensor."""
         if not kwargs:
             match args:
                 case ():
@@ -224,12 +180,7 @@ class ReductionMethods:
         return _call("mean", (self, *args), kwargs)
 
     def min(self, *args: Any, **kwargs: Any) -> Any:
-        """The minimum of all elements.
-
-        ``min(Tensor self) -> Tensor``,
-        ``min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
-        ``min.other(Tensor self, Tensor other) -> Tensor``
-        """
+        """The minimum of all elements."""
         if not kwargs:
             match args:
                 case ():
@@ -241,11 +192,7 @@ class ReductionMethods:
         return _call("min", (self, *args), kwargs)
 
     def prod(self, *args: Any, **kwargs: Any) -> Any:
-        """The product of all elements; integers are multiplied as int64.
-
-        ``prod(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
-        ``prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """The product of all elements; integers are multiplied as int64."""
         if not kwargs:
             match args:
                 case ():
@@ -257,10 +204,7 @@ class ReductionMethods:
         return _call("prod", (self, *args), kwargs)
 
     def softmax(self, *args: Any, **kwargs: Any) -> Any:
-        """softmax along a dim.
-
-        ``softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor``
-        """
+        """softmax along a dim."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -268,12 +212,7 @@ class ReductionMethods:
         return _call("softmax", (self, *args), kwargs)
 
     def std(self, *args: Any, **kwargs: Any) -> Any:
-        """The standard deviation, by n - 1 unless told otherwise.
-
-        ``std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor``,
-        ``std(Tensor self, bool unbiased=True) -> Tensor``,
-        ``std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor``
-        """
+        """The standard deviation, by n - 1 unless told otherwise."""
         if not kwargs:
             match args:
                 case ():
@@ -285,12 +224,7 @@ class ReductionMethods:
         return _call("std", (self, *args), kwargs)
 
     def std_mean(self, *args: Any, **kwargs: Any) -> Any:
-        """The standard deviation and the mean, by n - 1 unless told otherwise.
-
-        ``std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)``,
-        ``std_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)``,
-        ``std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)``
-        """
+        """The standard deviation and the mean, by n - 1 unless told otherwise."""
         if not kwargs:
             match args:
                 case ():
@@ -302,11 +236,7 @@ class ReductionMethods:
         return _call("std_mean", (self, *args), kwargs)
 
     def sum(self, *args: Any, **kwargs: Any) -> Any:
-        """The sum of all elements; integers are added as int64.
-
-        ``sum(Tensor self, *, ScalarType? dtype=None) -> Tensor``,
-        ``sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """The sum of all elements; integers are added as int64."""
         if not kwargs:
             match args:
                 case ():
@@ -318,12 +248,7 @@ class ReductionMethods:
         return _call("sum", (self, *args), kwargs)
 
     def var(self, *args: Any, **kwargs: Any) -> Any:
-        """The variance, by n - 1 unless told otherwise.
-
-        ``var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor``,
-        ``var(Tensor self, bool unbiased=True) -> Tensor``,
-        ``var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor``
-        """
+        """The variance, by n - 1 unless told otherwise."""
         if not kwargs:
             match args:
                 case ():
@@ -335,12 +260,7 @@ class ReductionMethods:
         return _call("var", (self, *args), kwargs)
 
     def var_mean(self, *args: Any, **kwargs: Any) -> Any:
-        """The variance and the mean, by n - 1 unless told otherwise.
-
-        ``var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)``,
-        ``var_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)``,
-        ``var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)``
-        """
+        """The variance and the mean, by n - 1 unless told otherwise."""
         if not kwargs:
             match args:
                 case ():

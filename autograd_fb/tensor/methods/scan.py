@@ -42,11 +42,7 @@ class ScanMethods:
     signature: int
 
     def argsort(self, *args: Any, **kwargs: Any) -> Any:
-        """Where the elements in order are.
-
-        ``argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor``,
-        ``argsort.stable(Tensor self, *, bool stable, int dim=-1, bool descending=False) -> Tensor``
-        """
+        """Where the elements in order are."""
         if not kwargs:
             match args:
                 case ():
@@ -58,31 +54,19 @@ class ScanMethods:
         return _call("argsort", (self, *args), kwargs)
 
     def bincount(self, weights: Any = None, minlength: int = 0) -> Any:
-        """How often each non-negative integer occurs.
-
-        ``bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor``
-        """
+        """How often each non-negative integer occurs."""
         return _bincount.entry(self, weights, minlength)
 
     def corrcoef(self) -> Any:
-        """The matrix of Pearson's correlation coefficients of variables in rows.
-
-        ``corrcoef(Tensor self) -> Tensor``
-        """
+        """The matrix of Pearson's correlation coefficients of variables in rows."""
         return _corrcoef[self.signature & _state.mask](self)
 
     def cov(self, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
-        """The covariance matrix of variables in rows.
-
-        ``cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor``
-        """
+        """The covariance matrix of variables in rows."""
         return _cov.entry(self, correction, fweights, aweights)
 
     def cummax(self, *args: Any, **kwargs: Any) -> Any:
-        """The running maxima along a dim and where they are.
-
-        ``cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)``
-        """
+        """The running maxima along a dim and where they are."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -90,10 +74,7 @@ class ScanMethods:
         return _call("cummax", (self, *args), kwargs)
 
     def cummin(self, *args: Any, **kwargs: Any) -> Any:
-        """The running minima along a dim and where they are.
-
-        ``cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)``
-        """
+        """The running minima along a dim and where they are."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -101,10 +82,7 @@ class ScanMethods:
         return _call("cummin", (self, *args), kwargs)
 
     def cumprod(self, *args: Any, **kwargs: Any) -> Any:
-        """Running products along a dim.
-
-        ``cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """Running products along a dim."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -116,10 +94,7 @@ class ScanMethods:
         return _call("cumprod_", (self, *args), kwargs)
 
     def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        """Running sums along a dim.
-
-        ``cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """Running sums along a dim."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -131,10 +106,7 @@ class ScanMethods:
         return _call("cumsum_", (self, *args), kwargs)
 
     def diff(self, *args: Any, **kwargs: Any) -> Any:
-        """The differences of neighbours, n times over.
-
-        ``diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor``
-        """
+        """The differences of neighbours, n times over."""
         if not kwargs:
             match args:
                 case ():
@@ -146,24 +118,15 @@ class ScanMethods:
         return _call("diff", (self, *args), kwargs)
 
     def dist(self, other: Any, p: Any = 2) -> Any:
-        """The p-norm of the difference of two tensors.
-
-        ``dist(Tensor self, Tensor other, Scalar p=2) -> Tensor``
-        """
+        """The p-norm of the difference of two tensors."""
         return _dist.entry(self, other, p)
 
     def histc(self, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
-        """How many elements fall into each of equal bins.
-
-        ``histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor``
-        """
+        """How many elements fall into each of equal bins."""
         return _histc.entry(self, bins, min, max)
 
     def kthvalue(self, *args: Any, **kwargs: Any) -> Any:
-        """The k-th smallest.
-
-        ``kthvalue(Tensor self, SymInt k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
-        """
+        """The k-th smallest."""
         if not kwargs:
             match args:
                 case (k,) if k.__class__ is int:
@@ -173,10 +136,7 @@ class ScanMethods:
         return _call("kthvalue", (self, *args), kwargs)
 
     def logcumsumexp(self, *args: Any, **kwargs: Any) -> Any:
-        """log(cumsum(exp(x))) without overflow.
-
-        ``logcumsumexp(Tensor self, int dim) -> Tensor``
-        """
+        """log(cumsum(exp(x))) without overflow."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -184,11 +144,7 @@ class ScanMethods:
         return _call("logcumsumexp", (self, *args), kwargs)
 
     def median(self, *args: Any, **kwargs: Any) -> Any:
-        """The lower median.
-
-        ``median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
-        ``median(Tensor self) -> Tensor``
-        """
+        """The lower median."""
         if not kwargs:
             match args:
                 case ():
@@ -200,10 +156,7 @@ class ScanMethods:
         return _call("median", (self, *args), kwargs)
 
     def mode(self, *args: Any, **kwargs: Any) -> Any:
-        """The most frequent element.
-
-        ``mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)``
-        """
+        """The most frequent element."""
         if not kwargs:
             match args:
                 case ():
@@ -215,17 +168,11 @@ class ScanMethods:
         return _call("mode", (self, *args), kwargs)
 
     def msort(self) -> Any:
-        """The elements in order along the first dim.
-
-        ``msort(Tensor self) -> Tensor``
-        """
+        """The elements in order along the first dim."""
         return _msort[self.signature & _state.mask](self)
 
     def nanmean(self, *args: Any, **kwargs: Any) -> Any:
-        """The mean of the elements that are not NaN.
-
-        ``nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """The mean of the elements that are not NaN."""
         if not kwargs:
             match args:
                 case ():
@@ -237,11 +184,7 @@ class ScanMethods:
         return _call("nanmean", (self, *args), kwargs)
 
     def nanmedian(self, *args: Any, **kwargs: Any) -> Any:
-        """Without NaN.
-
-        ``nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)``,
-        ``nanmedian(Tensor self) -> Tensor``
-        """
+        """Without NaN."""
         if not kwargs:
             match args:
                 case ():
@@ -253,10 +196,7 @@ class ScanMethods:
         return _call("nanmedian", (self, *args), kwargs)
 
     def nansum(self, *args: Any, **kwargs: Any) -> Any:
-        """The sum with NaN counted as zero.
-
-        ``nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor``
-        """
+        """The sum with NaN counted as zero."""
         if not kwargs:
             match args:
                 case ():
@@ -268,19 +208,11 @@ class ScanMethods:
         return _call("nansum", (self, *args), kwargs)
 
     def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
-        """Where values belong in a sorted sequence.
-
-        ``searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor``,
-        ``searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor``
-        """
+        """Where values belong in a sorted sequence."""
         return _call("searchsorted", (*args[:1], self, *args[1:]), kwargs)
 
     def sort(self, *args: Any, **kwargs: Any) -> Any:
-        """The elements in order along a dim and where they were.
-
-        ``sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)``,
-        ``sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)``
-        """
+        """The elements in order along a dim and where they were."""
         if not kwargs:
             match args:
                 case ():
@@ -292,10 +224,7 @@ class ScanMethods:
         return _call("sort", (self, *args), kwargs)
 
     def topk(self, *args: Any, **kwargs: Any) -> Any:
-        """The k largest (or smallest) elements along a dim and where they are.
-
-        ``topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)``
-        """
+        """The k largest (or smallest) elements along a dim and where they are."""
         if not kwargs:
             match args:
                 case (k,) if k.__class__ is int:

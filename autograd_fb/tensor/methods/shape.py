@@ -74,10 +74,7 @@ class ShapeMethods:
         return _adjoint[self.signature & _state.mask](self)
 
     def as_strided(self, *args: Any, **kwargs: Any) -> Any:
-        """The memory of the tensor with another geometry.
-
-        ``as_strided(Tensor(a) self, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor(a)``
-        """
+        """The memory of the tensor with another geometry."""
         return _call("as_strided", (self, *args), kwargs)
 
     def as_strided_scatter(self, *args: Any, **kwargs: Any) -> Any:
@@ -106,10 +103,7 @@ class ShapeMethods:
         return _call("chunk", (self, *args), kwargs)
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy in new memory.
-
-        ``clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor``
-        """
+        """A copy in new memory."""
         if not args and not kwargs:
             return _clone[self.signature & _state.mask](self, None)
         return _call("clone", (self, *args), kwargs)
@@ -127,10 +121,7 @@ class ShapeMethods:
         return _diagflat.entry(self, offset)
 
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-        """A diagonal of two dimensions, as the last dimension.
-
-        ``diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)``
-        """
+        """A diagonal of two dimensions, as the last dimension."""
         return _diagonal.entry(self, offset, dim1, dim2)
 
     def diagonal_scatter(self, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
@@ -138,9 +129,7 @@ class ShapeMethods:
         return _diagonal_scatter.entry(self, src, offset, dim1, dim2)
 
     def dsplit(self, *args: Any, **kwargs: Any) -> Any:
-        """``dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
-        ``dsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
-        """
+        """``dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``"""
         if not kwargs:
             match args:
                 case (sections,) if sections.__class__ is int:
@@ -170,10 +159,7 @@ class ShapeMethods:
         return _flatten_using_ints.entry(self, start_dim, end_dim)
 
     def flip(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy with the order along ``dims`` reversed.
-
-        ``flip(Tensor self, int[] dims) -> Tensor``
-        """
+        """A copy with the order along ``dims`` reversed."""
         if args and not kwargs:
             dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
@@ -192,9 +178,7 @@ class ShapeMethods:
         return _flipud[self.signature & _state.mask](self)
 
     def hsplit(self, *args: Any, **kwargs: Any) -> Any:
-        """``hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
-        ``hsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
-        """
+        """``hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``"""
         if not kwargs:
             match args:
                 case (sections,) if sections.__class__ is int:
@@ -202,9 +186,7 @@ class ShapeMethods:
         return _call("hsplit", (self, *args), kwargs)
 
     def moveaxis(self, *args: Any, **kwargs: Any) -> Any:
-        """``moveaxis.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``,
-        ``moveaxis.int(Tensor(a) self, int source, int destination) -> Tensor(a)``
-        """
+        """``moveaxis.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``"""
         if not kwargs:
             match args:
                 case (source, destination) if source.__class__ is int and destination.__class__ is int:
@@ -212,9 +194,7 @@ class ShapeMethods:
         return _call("moveaxis", (self, *args), kwargs)
 
     def movedim(self, *args: Any, **kwargs: Any) -> Any:
-        """``movedim.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``,
-        ``movedim.int(Tensor(a) self, int source, int destination) -> Tensor(a)``
-        """
+        """``movedim.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)``"""
         if not kwargs:
             match args:
                 case (source, destination) if source.__class__ is int and destination.__class__ is int:
@@ -242,10 +222,7 @@ class ShapeMethods:
         return _call("narrow_copy", (self, *args), kwargs)
 
     def permute(self, *args: Any, **kwargs: Any) -> Any:
-        """The dimensions in another order.
-
-        ``permute(Tensor(a) self, int[] dims) -> Tensor(a)``
-        """
+        """The dimensions in another order."""
         if args and not kwargs:
             dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
@@ -274,10 +251,7 @@ class ShapeMethods:
         return _call("repeat", (self, *args), kwargs)
 
     def repeat_interleave(self, *args: Any, **kwargs: Any) -> Any:
-        """``repeat_interleave.Tensor(Tensor repeats, *, SymInt? output_size=None) -> Tensor``,
-        ``repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``,
-        ``repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor``
-        """
+        """``repeat_interleave.Tensor(Tensor repeats, *, SymInt? output_size=None) -> Tensor``"""
         if not kwargs:
             match args:
                 case (repeats,) if repeats.__class__ is int:
@@ -291,10 +265,7 @@ class ShapeMethods:
         return _call("repeat_interleave", (self, *args), kwargs)
 
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
-        """The same elements with another shape: a view where the strides allow it, otherwise a copy.
-
-        ``reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)``
-        """
+        """The same elements with another shape: a view where the strides allow it, otherwise a copy."""
         if args and not kwargs:
             shape = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in shape:
@@ -309,10 +280,7 @@ class ShapeMethods:
         return _reshape_as.entry(self, other)
 
     def roll(self, *args: Any, **kwargs: Any) -> Any:
-        """Elements moved along ``dims``, those that fall off come in again.
-
-        ``roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor``
-        """
+        """Elements moved along ``dims``, those that fall off come in again."""
         if not kwargs:
             match args:
                 case (shifts,) if shifts.__class__ is int:
@@ -332,10 +300,7 @@ class ShapeMethods:
         return _call("rot90", (self, *args), kwargs)
 
     def select(self, *args: Any, **kwargs: Any) -> Any:
-        """One position along ``dim``; the dimension disappears.
-
-        ``select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)``
-        """
+        """One position along ``dim``; the dimension disappears."""
         if not kwargs:
             match args:
                 case (dim, index) if dim.__class__ is int and index.__class__ is int:
@@ -355,19 +320,11 @@ class ShapeMethods:
         return _call("slice_scatter", (self, *args), kwargs)
 
     def split_with_sizes(self, *args: Any, **kwargs: Any) -> Any:
-        """Consecutive parts of the given sizes along ``dim``.
-
-        ``split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]``
-        """
+        """Consecutive parts of the given sizes along ``dim``."""
         return _call("split_with_sizes", (self, *args), kwargs)
 
     def squeeze(self, *args: Any, **kwargs: Any) -> Any:
-        """Without the dimensions of size one.
-
-        ``squeeze(Tensor(a) self) -> Tensor(a)``,
-        ``squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)``,
-        ``squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)``
-        """
+        """Without the dimensions of size one."""
         if not kwargs:
             match args:
                 case ():
@@ -385,16 +342,11 @@ class ShapeMethods:
         return _swapdims.entry(self, dim0, dim1)
 
     def t(self) -> Any:
-        """The transpose of a matrix; a vector as it is.
-
-        ``t(Tensor(a) self) -> Tensor(a)``
-        """
+        """The transpose of a matrix; a vector as it is."""
         return _t[self.signature & _state.mask](self)
 
     def tensor_split(self, *args: Any, **kwargs: Any) -> Any:
-        """``tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]``,
-        ``tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]``
-        """
+        """``tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]``"""
         if not kwargs:
             match args:
                 case (sections,) if sections.__class__ is int:
@@ -415,17 +367,11 @@ class ShapeMethods:
         return _call("tile", (self, *args), kwargs)
 
     def transpose(self, dim0: int, dim1: int) -> Any:
-        """Two dimensions exchanged.
-
-        ``transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)``
-        """
+        """Two dimensions exchanged."""
         return _transpose_int.entry(self, dim0, dim1)
 
     def tril(self, diagonal: int = 0) -> Any:
-        """The lower triangle, zeros above.
-
-        ``tril(Tensor self, SymInt diagonal=0) -> Tensor``
-        """
+        """The lower triangle, zeros above."""
         return _tril.entry(self, diagonal)
 
     def tril_(self, *args: Any, **kwargs: Any) -> Any:
@@ -433,10 +379,7 @@ class ShapeMethods:
         return _call("tril_", (self, *args), kwargs)
 
     def triu(self, diagonal: int = 0) -> Any:
-        """The upper triangle, zeros below.
-
-        ``triu(Tensor self, SymInt diagonal=0) -> Tensor``
-        """
+        """The upper triangle, zeros below."""
         return _triu.entry(self, diagonal)
 
     def triu_(self, *args: Any, **kwargs: Any) -> Any:
@@ -448,10 +391,7 @@ class ShapeMethods:
         return _type_as.entry(self, other)
 
     def unbind(self, *args: Any, **kwargs: Any) -> Any:
-        """All positions along ``dim``, each without that dimension.
-
-        ``unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]``
-        """
+        """All positions along ``dim``, each without that dimension."""
         if not kwargs:
             match args:
                 case ():
@@ -472,10 +412,7 @@ class ShapeMethods:
         return _unfold.entry(self, dimension, size, step)
 
     def unsqueeze(self, *args: Any, **kwargs: Any) -> Any:
-        """With a dimension of size one inserted at ``dim``.
-
-        ``unsqueeze(Tensor(a) self, int dim) -> Tensor(a)``
-        """
+        """With a dimension of size one inserted at ``dim``."""
         if not kwargs:
             match args:
                 case (dim,) if dim.__class__ is int:
@@ -502,9 +439,7 @@ class ShapeMethods:
         return _view_as.entry(self, other)
 
     def vsplit(self, *args: Any, **kwargs: Any) -> Any:
-        """``vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``,
-        ``vsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]``
-        """
+        """``vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]``"""
         if not kwargs:
             match args:
                 case (sections,) if sections.__class__ is int:

@@ -106,10 +106,7 @@ class SpecialMethods:
         return _call("sinc_", (self, *args), kwargs)
 
     def xlogy(self, *args: Any, **kwargs: Any) -> Any:
-        """``xlogy.Tensor(Tensor self, Tensor other) -> Tensor``,
-        ``xlogy.Scalar_Other(Tensor self, Scalar other) -> Tensor``,
-        ``xlogy.Scalar_Self(Scalar self, Tensor other) -> Tensor``
-        """
+        """``xlogy.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
                 case (other,) if other.__class__ is int:
