@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.core.geometry import storage_size
+from autograd_fb.autograd.saved import released
+from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.graph.node import Node, Output, edge_of, forward_name
-from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
-from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share, wrap
+from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
@@ -51,11 +52,6 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
     return marked
 
 
-def _strided(array: Any, flat: Any, geometry: Geometry, origin: int, backend: Any) -> Any:
-    shape, strides, offset = geometry
-    return backend.as_strided(flat, shape, strides, offset - origin)
-
-
 class StridedNode(Node):
     """Common to the two nodes below: an array in the base's geometry, and a view's part of it."""
 
@@ -82,58 +78,59 @@ class AsStridedBackward0(StridedNode):
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         b = self.binding
+        if has_internal_overlap(*self.view_geometry[:2]) is not False:  # places seen several times get their sum
+            return (self._gathered(raw_namespace(b), grad),)
         whole, part = self.scatter(b.xp, b.backend, grad, None)
         part[...] = grad
         return (whole,)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        F = tensor_namespace()
-        shape, strides, origin = self.base_geometry
-        vshape, vstrides, voffset = self.view_geometry
-        whole = wrap(self.binding.xp.zeros(shape, dtype=grad.array.dtype))
-        return (F.as_strided_scatter(whole, grad, list(vshape), _dense(shape, strides, vstrides), _dense_offset(shape, strides, voffset - origin)),)
+        return (self._gathered(tensor_namespace(), grad),)
 
-
-def _dense(shape: Any, strides: Any, vstrides: Any) -> list[int]:
-    return list(vstrides)
-
-
-def _dense_offset(shape: Any, strides: Any, offset: int) -> int:
-    return offset
+    def _gathered(self, F: Any, grad: Any) -> Any:
+        (shape, strides, origin), (vshape, vstrides, voffset) = self.base_geometry, self.view_geometry
+        return F.as_strided_backward(grad, list(shape), list(strides), origin, list(vshape), list(vstrides), voffset)
 
 
 class CopySlices(StridedNode):
     """The base's history after an in-place op on one of its views: runs the op's node on the view's part of the gradient."""
 
     __slots__ = ("fn",)
-    fn: Node | Output
+    fn: Node | Output | None
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         b = self.binding
         whole, part = self.scatter(b.xp, b.backend, grad, grad)
-        inner = self.fn.node if type(self.fn) is Output else self.fn
-        assert isinstance(inner, Node)
+        inner = self._inner()
         sent = b.xp.asarray(part, copy=True)
         results = inner.apply_raw(sent if inner.num_outputs == 1 else [sent])
         part[...] = 0 if not results or results[0] is None else results[0]
         return (whole, *results[1:])
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        inner = self.fn.node if type(self.fn) is Output else self.fn
-        assert isinstance(inner, Node)
-        shape, strides, origin = self.base_geometry
-        vshape, vstrides, voffset = self.view_geometry
-        whole = tensor_namespace().clone(grad)
-        sent = tensor_namespace().as_strided(whole, list(vshape), list(vstrides), voffset - origin).clone()
+        inner = self._inner()
+        F = tensor_namespace()
+        (shape, strides, origin), (vshape, vstrides, voffset) = self.base_geometry, self.view_geometry
+        place = list(vshape), list(vstrides), voffset - origin
+        count = max(storage_size(shape, strides), 1)
+        # The base's memory as one row, in which both geometries are what they are in the base.
+        memory = F.as_strided_scatter(F.new_zeros(grad, [count]), grad, list(shape), list(strides), 0)
+        sent = F.as_strided(memory, *place).clone()
         results = inner.apply_tensors(sent if inner.num_outputs == 1 else [sent])
-        back = results[0] if results and results[0] is not None else sent * 0
-        out = tensor_namespace().as_strided_scatter(whole, back, list(vshape), list(vstrides), voffset - origin)
+        back = results[0] if results and results[0] is not None else F.zeros_like(sent)
+        out = F.as_strided(F.as_strided_scatter(memory, back, *place), list(shape), list(strides), 0)
         return (out, *results[1:])
 
-    def release(self) -> None:
+    def _inner(self) -> Node:
+        if self.fn is None:
+            released(self)
         inner = self.fn.node if type(self.fn) is Output else self.fn
         assert isinstance(inner, Node)
-        inner.release()
+        return inner
+
+    def release(self) -> None:
+        """Let the op's node go; it is not released itself: a second backward may come to it through what it saved."""
+        self.fn = None
 
     def name(self) -> str:
         return "torch::autograd::CopySlices"

@@ -22,6 +22,7 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("gradient", "cholesky"): {ANY: "imaginary gradients of the real diagonal: PyTorch lets them through"},
     ("gradient", "cholesky_solve"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
     ("second", "cholesky_solve"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
+    ("alone", "native_group_norm"): {ANY: "PyTorch has no gradient of the statistics without one of the output"},
     ("inplace gradient", "addbmm"): {ANY: "PyTorch writes a result of two dims into a vector"},
     ("forward", "hardsigmoid_backward"): {ANY: "PyTorch's one sixth is that of float32, also in float64"},
     ("forward", "linalg_matrix_exp"): {ANY: "PyTorch overflows in float16"},
