@@ -20,8 +20,7 @@ _TABLES = (
 
 
 class ModuleBackwardHook(Node):
-    """Stands at the border of a module with backward hooks: hands gradients on, so that node hooks see them
-    together."""
+    """Stands at the border of a module with backward hooks: node hooks see its gradients together."""
 
     __slots__ = ("count",)
     count: int

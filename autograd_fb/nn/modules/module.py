@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -325,6 +324,3 @@ class Module(Hooked, StateDict, Traversal):
         self.__dict__.update(state)
         for name, table in Module().__dict__.items():
             self.__dict__.setdefault(name, table)
-
-
-__all__ = ["Module", "OrderedDict", "type_name"]
