@@ -170,9 +170,9 @@ def operator(target: str, op: str, overload: str, exchanged: bool) -> list[str]:
     row = TABLE[".".join(filter(None, [op.removesuffix("_"), overload]))]
     order = "other, self" if exchanged and op not in ("add", "mul") else "self, other"
     order += "".join(f", {default(a.default_value)}" for a in row.schema.arguments[2:])
-    ignored = "  # type: ignore[override]" if target in ("__eq__", "__ne__") else ""
     return [
-        f"    def {target}(self, other: Any) -> Any:{ignored}",
+        f"    def {target}(self, other: Any) -> Any:",
+        "        bits: Any",
         "        if other.__class__ is self.__class__:",
         "            bits = other.signature",
         "        elif (bits := _scalar_bits(other.__class__)) is None:",

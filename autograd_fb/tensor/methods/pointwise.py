@@ -1240,6 +1240,7 @@ class PointwiseMethods:
         return _call("where", (*args[:1], self, *args[1:]), kwargs)
 
     def __add__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1250,6 +1251,7 @@ class PointwiseMethods:
         return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __radd__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1260,6 +1262,7 @@ class PointwiseMethods:
         return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __sub__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1270,6 +1273,7 @@ class PointwiseMethods:
         return _sub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __rsub__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1280,6 +1284,7 @@ class PointwiseMethods:
         return _rsub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __mul__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1290,6 +1295,7 @@ class PointwiseMethods:
         return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __rmul__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1300,6 +1306,7 @@ class PointwiseMethods:
         return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __truediv__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1310,6 +1317,7 @@ class PointwiseMethods:
         return _div_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __floordiv__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1320,6 +1328,7 @@ class PointwiseMethods:
         return _floor_divide[(self.signature | bits) & _state.mask](self, other)
 
     def __mod__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1330,6 +1339,7 @@ class PointwiseMethods:
         return _remainder_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __and__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1340,6 +1350,7 @@ class PointwiseMethods:
         return _bitwise_and_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __or__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1350,6 +1361,7 @@ class PointwiseMethods:
         return _bitwise_or_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __xor__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1359,7 +1371,8 @@ class PointwiseMethods:
                 return _foreign_operand("bitwise_xor", self, other)
         return _bitwise_xor_Tensor[(self.signature | bits) & _state.mask](self, other)
 
-    def __eq__(self, other: Any) -> Any:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1369,7 +1382,8 @@ class PointwiseMethods:
                 return _foreign_operand("eq", self, other)
         return _eq_Tensor[(self.signature | bits) & _state.mask](self, other)
 
-    def __ne__(self, other: Any) -> Any:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1380,6 +1394,7 @@ class PointwiseMethods:
         return _ne_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __lt__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1390,6 +1405,7 @@ class PointwiseMethods:
         return _lt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __le__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1400,6 +1416,7 @@ class PointwiseMethods:
         return _le_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __gt__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1410,6 +1427,7 @@ class PointwiseMethods:
         return _gt_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __ge__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1420,6 +1438,7 @@ class PointwiseMethods:
         return _ge_Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __iadd__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1430,6 +1449,7 @@ class PointwiseMethods:
         return _add__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __isub__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1440,6 +1460,7 @@ class PointwiseMethods:
         return _sub__Tensor[(self.signature | bits) & _state.mask](self, other, 1)
 
     def __imul__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
@@ -1450,6 +1471,7 @@ class PointwiseMethods:
         return _mul__Tensor[(self.signature | bits) & _state.mask](self, other)
 
     def __itruediv__(self, other: Any) -> Any:
+        bits: Any
         if other.__class__ is self.__class__:
             bits = other.signature
         elif (bits := _scalar_bits(other.__class__)) is None:
