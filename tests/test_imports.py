@@ -50,7 +50,7 @@ def test_each_package_is_typed(package):
 
 
 def test_the_packages_are_light():
-    """What is installed stays under 3 MB of sources, what is downloaded under 1 MB (docs/architecture.md, Decisions)."""
+    """What is installed stays under 3 MB of sources, what is downloaded under 1 MB (docs/architecture.md)."""
     installed = 0
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
