@@ -143,8 +143,6 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
             grads.append(grad if record else grad.array)
             continue
         if not t.requires_grad:
-            if g is None and t.numel() != 1:
-                first_gradient(t, g)
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         grad = first_gradient(t, g, i)
         nodes.append(t.node)
