@@ -69,7 +69,8 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
         )
     raise CallError(
         f"{op._schema.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead "
-        f"found type '{type(value).__name__}'.\nPosition: {op._schema.arguments.index(argument)}\n"
+        f"found type '{type(value).__name__}'.\n"
+        f"Position: {op._schema.arguments.index(argument)}\n"
         f"Declaration: {op._schema}"
     )
 
@@ -158,7 +159,8 @@ def _wrong(op: OpOverload, argument: Argument, value: Any) -> Any:
     raise CallError(
         f"{op._schema.name}() Expected a value of type '{argument.type.annotation}' for argument '{argument.name}' but "
         f"instead found type '{type(value).__name__}'.\n"
-        f"Position: {op._schema.arguments.index(argument)}\nValue: {value!r}\n"
+        f"Position: {op._schema.arguments.index(argument)}\n"
+        f"Value: {value!r}\n"
         f"Declaration: {op._schema}"
     )
 

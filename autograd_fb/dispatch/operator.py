@@ -218,10 +218,9 @@ class OpOverload:
         def ambiguous_autogradother_kernel(*args: Any, **kwargs: Any) -> Any:
             raise RuntimeError(
                 f"'{self.key}' has a CompositeImplicitAutograd kernel (registered at {implicit.site}) and a kernel for "
-                "a backend that "
-                "shares AutogradOther. This makes the backend kernel unreachable: the dispatcher will always prefer "
-                "the "
-                "CompositeImplicitAutograd lowering. Register the kernel to AutogradOther, or give the composite up."
+                "a backend that shares AutogradOther. This makes the backend kernel unreachable: the dispatcher will "
+                "always prefer the CompositeImplicitAutograd lowering. Register the kernel to AutogradOther, or give "
+                "the composite up."
             )
 
         ambiguous_autogradother_kernel.debug_name = "ambiguous_autogradother"  # type: ignore[attr-defined]

@@ -56,9 +56,8 @@ def define(schema: FunctionSchema, defined_at: str, tags: tuple[Any, ...] = (), 
     if name in overloads:
         raise RuntimeError(
             f"Tried to register an operator ({schema}) with the same name and overload name multiple times. Each "
-            "overload's schema should only be registered with a single call to def(). "
-            f"Duplicate registration: registered at {defined_at}. "
-            f"Original registration: registered at {overloads[name].defined_at}"
+            "overload's schema should only be registered with a single call to def(). Duplicate registration: "
+            f"registered at {defined_at}. Original registration: registered at {overloads[name].defined_at}"
         )
     op = OpOverload(schema, defined_at, tags, row)
     overloads[name] = op

@@ -126,8 +126,8 @@ def returned(op: OpOverload, kernel: Kernel, result: Any) -> Any:
     if not isinstance(result, (tuple, list)) or len(result) != len(returns):
         given = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
         raise RuntimeError(
-            f"Expected {kernel} for {op.key} to return a tuple of {len(returns)} values, as its schema says, "
-            f"but got {given}"
+            f"Expected {kernel} for {op.key} to return a tuple of {len(returns)} values, as its schema says, but got "
+            f"{given}"
         )
     return tuple(_one_return(op, kernel, r, v) for r, v in zip(returns, result, strict=True))
 

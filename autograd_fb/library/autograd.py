@@ -73,9 +73,8 @@ class _Call:
             else:
                 raise RuntimeError(
                     f"Expected the return from backward to be of the same structure as the inputs. {op}: argument {i} "
-                    f"is a list of {length} "
-                    f"tensors, and its gradient must be a list of {length} tensors or None (or None as a whole). Got: "
-                    f"{value!r}"
+                    f"is a list of {length} tensors, and its gradient must be a list of {length} tensors or None (or "
+                    f"None as a whole). Got: {value!r}"
                 )
         return tuple(flat)
 
@@ -160,14 +159,12 @@ def check_differentiable(op: OpOverload, name: object, *, allow_view: bool = Fal
     if not functional:
         raise RuntimeError(
             f"Cannot register autograd formula for non-functional operator {name} with schema {schema}. Please create "
-            "a functional operator "
-            "and register an autograd formula for that."
+            "a functional operator and register an autograd formula for that."
         )
     if any(a.kwarg_only and (a.is_tensor or a.is_tensor_list) for a in schema.arguments):
         raise NotImplementedError(
-            f"register_autograd with kwarg-only Tensor args. In the original definition of the op, please make your "
-            "tensors not kwarg-only. "
-            f"Got: {schema}"
+            "register_autograd with kwarg-only Tensor args. In the original definition of the op, please make your "
+            f"tensors not kwarg-only. Got: {schema}"
         )
 
 

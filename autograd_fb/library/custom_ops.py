@@ -66,9 +66,8 @@ def custom_op(
             op._lib._destroy()
             raise ValueError(
                 f"Attempted to create a custom op with `mutates_args={mutates_args}` and `schema={schema}`. The schema "
-                "suggests that the op "
-                f"mutates {sorted(written)} which is different from what was provided to us in `mutates_args`. Please "
-                "make these consistent."
+                f"suggests that the op mutates {sorted(written)} which is different from what was provided to us in "
+                "`mutates_args`. Please make these consistent."
             )
         op.register_kernel(device_types)(function)
         return op
@@ -121,8 +120,7 @@ class CustomOpDef:
             return None
         raise RuntimeError(
             f"There was no fake impl registered for {self}. This is necessary for tensors without data (device meta) "
-            "to work. Please use "
-            f"`{self._init_fn.__name__}.register_fake` to add an fake impl."
+            f"to work. Please use `{self._init_fn.__name__}.register_fake` to add an fake impl."
         )
 
     def _count_versions(self, keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
@@ -154,12 +152,10 @@ class CustomOpDef:
             if any(_shares(out, t) for t in seen):
                 raise RuntimeError(
                     f"{self._name}: The output of this custom operator (1) must not also be an input to this custom "
-                    "operator and (2) may not alias "
-                    "any inputs to this custom operator or other returns. The most common way to trigger this error is "
-                    "if we have "
-                    "y = custom_op(x) and y and x are the same Tensor. Please instead return a clone of the offending "
-                    "output tensor(s) "
-                    "(e.g. return x.clone()) or refactor the custom operator to not return y."
+                    "operator and (2) may not alias any inputs to this custom operator or other returns. The most "
+                    "common way to trigger this error is if we have y = custom_op(x) and y and x are the same Tensor. "
+                    "Please instead return a clone of the offending output tensor(s) (e.g. return x.clone()) or "
+                    "refactor the custom operator to not return y."
                 )
             seen.append(out)
 

@@ -23,8 +23,7 @@ def parse_namespace(qualname: str) -> tuple[str, str]:
     if len(parts) != 2:
         raise ValueError(
             f'Expected `qualname` to be of the form "namespace::name", but got {qualname}. The qualname passed to the '
-            "torch.library "
-            "APIs must consist of a namespace and a name, e.g. aten::sin"
+            "torch.library APIs must consist of a namespace and a name, e.g. aten::sin"
         )
     return parts[0], parts[1]
 

@@ -90,9 +90,8 @@ class Library:
         if parsed.namespace and parsed.namespace != self.ns:
             raise RuntimeError(
                 f"Explicitly provided namespace ({parsed.namespace}) in schema string does not match namespace of "
-                "enclosing TORCH_LIBRARY "
-                f"block ({self.ns}). Define it with a Library of that namespace, or leave the namespace out of the "
-                "schema."
+                f"enclosing TORCH_LIBRARY block ({self.ns}). Define it with a Library of that namespace, or leave the "
+                "namespace out of the schema."
             )
         explicit = bool(parsed.namespace)
         tags = tuple(tags) if _is_sequence(tags) else (tags,)
@@ -127,9 +126,8 @@ class Library:
         if key.name == "Meta" and _is_composite(name):
             raise RuntimeError(
                 f"We should not register a meta kernel directly to the operator '{name[1]}', because it has a "
-                "CompositeImplicitAutograd kernel in "
-                "core. Instead we should let the operator decompose, and ensure that we have meta kernels for the base "
-                "ops that it decomposes into."
+                "CompositeImplicitAutograd kernel in core. Instead we should let the operator decompose, and ensure "
+                "that we have meta kernels for the base ops that it decomposes into."
             )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "kernel"
@@ -141,8 +139,8 @@ class Library:
         if self.dispatch_key and key.name != self.dispatch_key:
             raise RuntimeError(
                 f'impl("{op_name}", ...): Explicitly provided dispatch key ({key.name}) is inconsistent with the '
-                "dispatch key of the enclosing "
-                f"TORCH_LIBRARY_IMPL block ({self.dispatch_key}). Use a separate Library for this dispatch key."
+                f"dispatch key of the enclosing TORCH_LIBRARY_IMPL block ({self.dispatch_key}). Use a separate Library "
+                "for this dispatch key."
             )
         return key
 
@@ -154,8 +152,8 @@ class Library:
             ns, base, overload = parse_name(op_name.removesuffix(".default"))
         else:
             raise RuntimeError(
-                f"{api} should be passed either a name or an OpOverload object as the first argument, "
-                f"got {type(op_name)}"
+                f"{api} should be passed either a name or an OpOverload object as the first argument, got "
+                f"{type(op_name)}"
             )
         if self.ns == "_":
             raise RuntimeError(
@@ -164,9 +162,8 @@ class Library:
         if ns and ns != self.ns:
             raise RuntimeError(
                 f'{api}("{ns}::{base}", ...): Explicitly provided namespace ({ns}) in operator name does not match '
-                "namespace of enclosing "
-                f"TORCH_LIBRARY_IMPL block ({self.ns}). Use a Library of that namespace, or leave the namespace out of "
-                "the operator name."
+                f"namespace of enclosing TORCH_LIBRARY_IMPL block ({self.ns}). Use a Library of that namespace, or "
+                "leave the namespace out of the operator name."
             )
         return self.ns, base, overload or "default"
 

@@ -78,10 +78,11 @@ class Registrations:
             theirs = [k for k in present if isinstance(k.owner, Registrations)]
             if theirs and not allow_override and not same_source(theirs[-1], kernel):
                 raise RuntimeError(
-                    f"This is not allowed since there's already a kernel registered from python overriding "
-                    f"{qualified(name)}'s behavior for "
-                    f"{kernel.key.name} dispatch key and {self.ns} namespace.\n"
-                    f"  previous registration: {theirs[-1].site}\n  new registration:      {kernel.site}\n"
+                    "This is not allowed since there's already a kernel registered from python overriding "
+                    f"{qualified(name).partition('::')[2]}'s behavior for {kernel.key.name} dispatch key and {self.ns} "
+                    "namespace.\n"
+                    f"  previous registration: {theirs[-1].site}\n"
+                    f"  new registration:      {kernel.site}\n"
                     "Pass allow_override=True to replace it for as long as this library lives."
                 )
             if op is not None:
@@ -99,8 +100,7 @@ class Registrations:
             if present is not None and isinstance(present.owner, Registrations) and not same_source(present, kernel):
                 raise RuntimeError(
                     f"Tried to register multiple backend fallbacks for the same dispatch key {kernel.key.name}; "
-                    "previous registration "
-                    f"registered at {present.site}, new registration registered at {kernel.site}"
+                    f"previous registration registered at {present.site}, new registration registered at {kernel.site}"
                 )
             fallbacks.add(kernel)
             self.fallbacks.append(kernel)
@@ -158,7 +158,8 @@ def check_callable(op: OpOverload, kernel: Kernel) -> None:
         if not _takes(kernel.fn, [None] * (op._schema.n_positional + 1), names):
             raise ValueError(
                 f"{op.key}: the function cannot be called with the key set followed by the schema's arguments.\n"
-                f"  schema:   {op._schema}\n  function: {inspect.signature(kernel.fn)}, {site_of(kernel.fn)}\n"
+                f"  schema:   {op._schema}\n"
+                f"  function: {inspect.signature(kernel.fn)}, {site_of(kernel.fn)}\n"
                 "  With with_keyset=True the first parameter is the DispatchKeySet."
             )
         return
