@@ -26,7 +26,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
 from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
 from autograd_fb.tensor.return_types import result_kind
-from autograd_fb.tensor.storage import AutogradMeta
+from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
@@ -107,7 +107,7 @@ class TapedWriter(Writer):
         returns = op._schema.returns
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
-            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, versions_of=versions_of, next_sequence=next_sequence,
+            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, Storage=Storage, versions_of=versions_of, next_sequence=next_sequence,
             frame=sys._getframe, finish=finish_many, Guard=AutoDispatchBelowADInplaceOrView, INTERNAL=INTERNAL,
         )  # fmt: skip
 
@@ -168,7 +168,7 @@ class TapedWriter(Writer):
                 parts.append(f"tuple({name} or ())")
             elif kind == "result":
                 index = self.rules.returns.index(n) if n in self.rules.returns else 0
-                parts.append("ResultRef(t)" if self.single else f"ResultRef(ts[{index}], {index})")
+                parts.append(self.result_ref() if self.single else f"ResultRef(ts[{index}], {index})")
             elif kind == "results":
                 parts.append("[ResultRef(x, i) for i, x in enumerate(ts)]")
             elif kind == "attribute":
@@ -178,6 +178,19 @@ class TapedWriter(Writer):
             if condition:
                 parts[-1] = f"{parts[-1]} if {condition} else None"
         return "(" + ", ".join(parts) + ("," if len(parts) == 1 else "") + ")"
+
+    def result_ref(self) -> str:
+        """`ResultRef(t)`, written out for a fresh result: relu, exp and softmax make one at every call."""
+        if self.row.is_view:
+            return "ResultRef(t)"
+        if "ref = new(ResultRef)" not in "".join(self.lines):
+            self.add(
+                "ref = new(ResultRef)",
+                "ref.array = r; ref.nr = 0; ref.signature = t.signature",
+                "ref.storage = t.storage = storage = new(Storage)",
+                "storage.version = storage.rebased = 0",
+            )
+        return "ref"
 
     def _attribute(self, n: str) -> str:
         base, _, what = n.rpartition("_")
@@ -267,7 +280,7 @@ class TapedWriter(Writer):
 
     def versions(self, stored: list[str]) -> str:
         """The versions of what is saved, entry by entry: written out where the saved tensors are few, which is nearly always."""
-        if any(self.rules.kind(n) in ("list", "result", "results") for n in self.rules.saved):
+        if any(self.rules.kind(n) in ("list", "results") for n in self.rules.saved) or not self.single:
             return "versions_of(node.saved)"
         parts = []
         for n in self.rules.saved:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from autograd_fb.backend import registry
+from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
 from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
@@ -14,7 +15,7 @@ from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.storage import AutogradMeta, Storage
-from autograd_fb.tensor.tensor_base import mark_no_grad, refresh, wrap
+from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -91,8 +92,8 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     view.storage = storage
     view.base = base
     view.meta = None
-    if storage.rebased or not grad_mode:
-        view.meta = AutogradMeta(storage.rebased, "" if grad_mode else "no_grad")
+    if storage.rebased or not grad_mode or (base is not t and t.meta is not None):
+        view.meta = AutogradMeta(storage.rebased, inherited(t) if grad_mode else "no_grad")
     if grad_mode and t.node is not None:
         view.signature = t.signature | _VIEW_WITH_GRAD
         view.node = index_node(t, key)
@@ -124,7 +125,8 @@ class BasicIndexNode(Node):
     __slots__ = ()
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        shape, key, binding = self.shapes
+        shape, key = self.shapes
+        binding = BY_TYPE.get(type(grad)) or tensor_base._binding(grad)
         xp = binding.xp
         out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
         if not binding.backend.traits.aliasing and hasattr(out, "at"):
@@ -133,7 +135,7 @@ class BasicIndexNode(Node):
         return (out,)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        shape, key, _ = self.shapes
+        shape, key = self.shapes
         out = call("new_zeros", (grad, list(shape)), {})
         out[key] = grad
         return (out,)
@@ -147,7 +149,7 @@ def index_node(t: Any, key: Any) -> BasicIndexNode:
         kind = _classes[name] = type(name, (BasicIndexNode,), {"__slots__": ()})
     node: BasicIndexNode = _new(kind)
     node.edges = (t.node,)
-    node.shapes = (t.array.shape, key, t.binding)
+    node.shapes = (t.array.shape, key)
     node.saved = ()
     node.versions = node.hooks = node.task = None
     node.sequence = next_sequence()
