@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.aten.row import op
+from autograd_fb.core.dtype import as_dtype, int64
 from autograd_fb.core.geometry import normalize_dim
 
 # --- whole tensors
@@ -19,7 +20,7 @@ def _check_same_dtype(self: Any, other: Any) -> None:
 
 
 def _text(t: Any) -> str:
-    return str(t.dtype.torch_name)
+    return as_dtype(t.dtype).torch_name
 
 
 def _equal(F: Any, self: Any, other: Any) -> bool:
@@ -73,13 +74,13 @@ def _sum_to_size(F: Any, self: Any, size: Sequence[int]) -> Any:
 
 
 def _view_as_real(F: Any, self: Any) -> Any:
-    if not self.is_complex():
+    if as_dtype(self.dtype).kind != "c":
         raise RuntimeError("view_as_real is only supported for complex tensors")
     return F.stack([F.real(self), F.imag(self)], -1)
 
 
 def _view_as_complex(F: Any, self: Any) -> Any:
-    if not self.is_floating_point():
+    if as_dtype(self.dtype).kind != "f":
         raise RuntimeError(
             f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
             f"{_text(self)}"
@@ -180,9 +181,9 @@ def _quantile_of(ignore_nan: bool) -> Callable[..., Any]:
         size = ranked.shape[-1]
         absent = F.isnan(ranked)
         if ignore_nan:
-            last = F.clamp_min(size - 1 - F.sum(absent, [-1], True), 0).to(self.dtype)
+            last = F.clamp_min(size - 1 - F.sum(absent, [-1], True, dtype=self.dtype), 0)
         else:
-            last = F.new_full(self.detach(), [*ranked.shape[:-1], 1], size - 1)
+            last = F.new_full(self, [*ranked.shape[:-1], 1], size - 1)
         place = last * q if q.ndim else last * F.reshape(q, [1])
         if not ignore_nan:  # one NaN makes all of its row NaN: they are sorted to the end
             place = F.where(F.any(absent, -1, True), F.full_like(place, size - 1), place)
@@ -201,13 +202,13 @@ def _expand(F: Any, out: Any, ndim: int) -> Any:
 
 
 def _check_quantile(self: Any, q: Any, interpolation: str) -> None:
-    if not self.numel():
+    if not math.prod(self.shape):
         raise RuntimeError("quantile() input tensor must be non-empty")
-    if self.dtype.name not in ("float32", "float64"):
+    if as_dtype(self.dtype).name not in ("float32", "float64"):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
     if q.ndim > 1:
         raise RuntimeError("quantile() q must be a scalar or 1D tensor")
-    if q.dtype is not self.dtype:
+    if q.dtype != self.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
     modes = ("linear", "lower", "higher", "midpoint", "nearest")
     if interpolation not in modes:
@@ -215,7 +216,7 @@ def _check_quantile(self: Any, q: Any, interpolation: str) -> None:
             "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
             f"{interpolation}"
         )
-    if not q.is_meta and not bool(((q >= 0) & (q <= 1)).all()):
+    if str(q.device) != "meta" and not bool(((q >= 0) & (q <= 1)).all()):
         found = f" but got {q.item():g}" if not q.ndim else ""
         raise RuntimeError(f"quantile() q {'' if found else 'values '}must be in the range [0, 1]{found}")
 
@@ -225,9 +226,10 @@ def _interpolate(F: Any, ranked: Any, place: Any, interpolation: str) -> Any:
     low, high = F.floor(place), F.ceil(place)
     if interpolation in ("lower", "higher", "nearest"):
         chosen = {"lower": low, "higher": high, "nearest": F.round(place)}[interpolation]
-        return F.gather(ranked, -1, chosen.long())
+        return F.gather(ranked, -1, F._to_copy(chosen, dtype=int64))
     weight = F.full_like(place, 0.5) * (low != high) if interpolation == "midpoint" else place - low
-    return F.lerp(F.gather(ranked, -1, low.long()), F.gather(ranked, -1, high.long()), weight.detach())
+    below, above = (F.gather(ranked, -1, F._to_copy(at, dtype=int64)) for at in (low, high))
+    return F.lerp(below, above, weight)
 
 
 for _name, _ignore in (("quantile", False), ("nanquantile", True)):
