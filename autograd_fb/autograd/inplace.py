@@ -7,7 +7,7 @@ from typing import Any
 
 from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, rules_of
 from autograd_fb.autograd.node_names import node_name
-from autograd_fb.autograd.rules import NodeWriter, Rules
+from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
@@ -17,8 +17,10 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node
 from autograd_fb.kernels.inplace import bump, inplace_compute
+from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, stale
 from autograd_fb.kernels.promote import NUMBERS
+from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make
 
 
@@ -44,11 +46,20 @@ def _attribute(name: str, named: dict[str, Any]) -> Any:
     return getattr(value.array, what)
 
 
+def _wanted(rules: Rules, named: dict[str, Any]) -> set[str]:
+    """The tensors that rules ask for of those arguments that a gradient is sent to: all others may be written over."""
+    wanted = {p for names, rule, _ in rules.groups if any(any(_edges(named[n])) for n in names) for p in parameters(rule)}
+    return {n for n in wanted if rules.is_tensor(n)}
+
+
 def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> tuple[Any, ...]:
     out: list[Any] = []
+    wanted = _wanted(rules, named)
     for n in rules.saved:
         kind = rules.kind(n)
-        if kind == "result":
+        if rules.is_tensor(n) and n not in wanted and not isinstance(named.get(n), NUMBERS):
+            out.append(None)
+        elif kind == "result":
             out.append(ResultRef(self))
         elif kind == "attribute":
             out.append(_attribute(n, {**named, "result": self}))
@@ -97,7 +108,7 @@ class RecordedInplace:
         differentiable = target.dtype.is_floating_point or target.dtype.is_complex
         recorded = differentiable and (any(edges) or target.requires_grad)
         check_inplace(target, recorded)
-        original = self._original(target) if recorded and "self" in self.rules.saved else target
+        original = self._original(target) if recorded and "self" in _wanted(self.rules, named) else target
         shapes = tuple(
             (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in self.rules.tensors
         )
@@ -111,6 +122,9 @@ class RecordedInplace:
         """The value before the write, in its place in the graph: some derivatives need it."""
         original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
         original.node = target.node
+        original.signature &= ~HAS_TANGENT
+        for level, tangent in (tangents_of(target) or {}).items():
+            give(original, level, tensor_namespace().clone(tangent))  # the tangent is written to as well
         return original
 
     def _node(self, target: Tensor, named: dict[str, Any], edges: Any, original: Tensor, shapes: Any) -> Node:

@@ -18,6 +18,7 @@ _NUMBERS = {
 
 # Where PyTorch reaches the same function through an op of another name.
 _NAMES = {
+    "copy": "CopyBackwards",
     "square": "PowBackward0", "float_power.Tensor_Scalar": "PowBackward0", "float_power.Tensor_Tensor": "PowBackward1",
     "float_power.Scalar": "PowBackward2", "selu": "EluBackward0", "reshape": "ViewBackward0",
     "contiguous": "CloneBackward0", "linalg_inv": "LinalgInvExBackward0", "linalg_solve": "LinalgSolveExBackward0",

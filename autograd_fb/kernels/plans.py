@@ -28,6 +28,7 @@ from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promo
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor, make_view, refresh
+from autograd_fb.tensor.tensor_base import inherited
 
 Plan = Callable[..., Any]
 
@@ -254,18 +255,19 @@ class Writer:
         if self.row.key == "detach":  # shares memory and versions, but is a tensor of its own
             self.add(f"t = {of}.detach()")
             return
-        self.scope.update(Storage=Storage, AutogradMeta=AutogradMeta, aliases=self.binding.backend.aliases)
+        self.scope.update(Storage=Storage, AutogradMeta=AutogradMeta, inherited=inherited, aliases=self.binding.backend.aliases)
         self.add(
             "t = new(Tensor)",
             f"t.array = r; t.signature = {signature} | {IS_VIEW}; t.node = t.meta = None",
             f"storage = {of}.storage",
             f"if storage is None: storage = {of}.storage = Storage()",
             f"t.storage = storage; t.base = {of} if {of}.base is None else {of}.base",
-            "if storage.rebased: t.meta = AutogradMeta(storage.rebased)",
+            f"if storage.rebased or ({of}.base is not None and {of}.meta is not None):",
+            f"    t.meta = AutogradMeta(storage.rebased, inherited({of}))",
         )
         if not self.sometimes_copies():
             return
-        view, self.lines = self.lines[-6:], self.lines[:-6]
+        view, self.lines = self.lines[-7:], self.lines[:-7]
         if SOMETIMES_COPY[self.row.key]:
             self.add(f"if r is a0: return {of}")
         self.add(f"if {self.inline.get('aliases', 'aliases(r, a0)')}:")

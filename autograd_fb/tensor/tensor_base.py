@@ -88,9 +88,15 @@ def make_view(array: Any, of: Tensor, signature: int) -> Tensor:
         storage = of.storage = Storage()
     t.storage = storage
     t.base = of if of.base is None else of.base
-    if storage.rebased:
-        t.meta = AutogradMeta(storage.rebased)
+    creation = inherited(of)
+    if storage.rebased or creation:
+        t.meta = AutogradMeta(storage.rebased, creation)
     return t
+
+
+def inherited(of: Tensor) -> str:
+    """How a view's views count as made: as the view itself, where that was unusual."""
+    return "" if of.base is None or of.meta is None else of.meta.creation
 
 
 def mark_no_grad(view: Tensor) -> None:

@@ -444,3 +444,64 @@ def test_out_does_not_record(torch: Any) -> None:
     with torch.no_grad():
         torch.add(x, x, out=out)
     assert out.tolist() == [2.0, 4.0]
+
+
+def test_views_of_views_count_as_made_like_them(torch: Any) -> None:
+    y = leaf(torch, 3, 4) * 1
+    for part in (y.unbind()[0].view(-1), y.unbind()[0][1:], y.split(1)[0].t()):
+        with pytest.raises(RuntimeError, match="This view is the output of a function that returns multiple views"):
+            part.mul_(2)
+    with torch.no_grad():
+        view = y.view(-1)
+    with pytest.raises(RuntimeError, match="created in no_grad mode and is being modified inplace"):
+        view[1:].mul_(2)
+    assert y.sum().item() == 78.0
+
+
+def test_in_place_ops_save_only_what_is_needed(torch: Any) -> None:
+    x = leaf(torch, 2)
+    y = x * 1
+    y.div_(torch.full((2,), 2.0, dtype=torch.float64))  # the divisor alone: y may be written over
+    y.mul_(4)
+    y.zero_().add_(x)
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    z = x * 1
+    divisor = leaf(torch, 2) * 1
+    z.div_(divisor)
+    z.mul_(3)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_programs_of_views_and_writes(torch: Any, seed: int) -> None:
+    """The gradient of a random program of views and in-place ops against differences."""
+    import random
+
+    views: list[Callable[[Any], Any]] = [
+        lambda t: t[1:], lambda t: t.t(), lambda t: t[:, ::2], lambda t: t.transpose(0, 1)[:2], lambda t: t[...], lambda t: t[:, 1:]
+    ]  # fmt: skip
+    writes: list[Callable[[Any, Any], Any]] = [
+        lambda t, o: t.mul_(1.5), lambda t, o: t.add_(o.sum()), lambda t, o: t.sin_(), lambda t, o: t.copy_(o.mean().expand_as(t)),
+        lambda t, o: t.mul_(o.mean()), lambda t, o: t[0].fill_(0.5), lambda t, o: t.sub_(o.detach().sum()), lambda t, o: t.exp_(),
+    ]  # fmt: skip
+
+    def program(x: Any) -> Any:
+        choose = random.Random(seed)
+        pool = [x * 1, x * 0.5]
+        for _ in range(7):
+            t = choose.choice(pool)
+            if choose.random() < 0.4 and min(t.shape) > 1:
+                pool.append(choose.choice(views)(t))
+            else:
+                choose.choice(writes)(t, choose.choice(pool).clone())
+        return sum((t * (i + 1)).sum() for i, t in enumerate(pool))
+
+    x = torch.tensor([[0.1, 0.2, 0.3], [0.4, -0.5, 0.6], [0.7, 0.8, -0.9]], dtype=torch.float64, requires_grad=True)
+    try:
+        program(x).backward()
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)
+        return
+    assert torch.autograd.gradcheck(program, (x.detach().clone().requires_grad_(),), check_undefined_grad=False)
