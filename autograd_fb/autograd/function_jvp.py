@@ -67,7 +67,7 @@ def push_function(ctx: Any, args: Sequence[Any], result: Any, found: Sequence[in
             elif t is not None:
                 _check_tangent(o, t)
                 give(o, level, tensor_namespace().clone(t) if any(t is x for x in inputs) else t)
-                tell_node(o)
+                tell_node(o, o.node)
 
 
 def _from_jvp(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
@@ -122,7 +122,7 @@ def _check_tangent(out: Tensor, t: Tensor) -> None:
 def _transposed(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
     """The backward is linear in its gradients: differentiated with respect to them it gives the tangents."""
     F, needs = tensor_namespace(), ctx.needs_input_grad
-    given = [F.zeros_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
+    given = [F.ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
     with changed(grad_mode=True):
         ctx.needs_input_grad = tuple(t is not None for t in inputs)
         try:

@@ -20,7 +20,7 @@ from typing import Any
 from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
 from autograd_fb.autograd.saved import ResultRef
 from autograd_fb.autograd.views import view_of_tangent
-from autograd_fb.core.keys import HAS_TANGENT, DispatchKey
+from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
 from autograd_fb.dispatch.state import changed, state
@@ -165,9 +165,7 @@ class Push:
 
     def transposed(self, primals: dict[str, Any], moving: dict[str, Any], outs: Sequence[Any]) -> Sequence[Any]:
         """The backward rules, linear in the gradients of the results, transposed: no rule for tangents is needed."""
-        F, constants = tensor_namespace(), self.row.constant_results
-        given = [F.zeros_like(below(o, 0)).requires_grad_() if is_differentiable(o) and i not in constants else None
-                 for i, o in enumerate(outs)]
+        given = [tensor_namespace().ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
         values = {**self.environment(primals, outs), "grad": given[0], "grads": tuple(given)}
         with changed(grad_mode=True):
             pulled = self.pulled_back(values, moving)
@@ -225,34 +223,46 @@ def functional_plan(op: OpOverload, signature: int, key: DispatchKey, specialize
 
     def forward_mode(*args: Any) -> Any:
         out = ordinary(*args)
-        for level in levels_among(args):
-            push_level(push, args, out, level, constants)
+        found = levels_among(args)
+        if found:
+            outs = [_as_function(o, i, _sequence(out)) if i in constants else o for i, o in enumerate(_sequence(out))]
+            given = {id(t) for t in tensors_in(args)}
+            if not any(id(o) in given for o in outs):  # else the op gave an argument back, with what it carries
+                for level in found:
+                    push_level(push, args, outs, level)
         return out
 
     return forward_mode
 
 
-def push_level(push: Push, args: Sequence[Any], out: Any, level: int, constants: tuple[int, ...] = ()) -> None:
+def _as_function(out: Any, i: int, outs: Sequence[Any]) -> Any:
+    """A result that is constant to users (the statistics of a norm), as what it is to the rules: a function of the arguments."""
+    if not is_differentiable(out):
+        return out
+    inner = copy_below(out, 0)
+    node = next((o.node.node for o in outs if isinstance(o, Tensor) and type(o.node) is Output), None)
+    if node is not None:
+        inner.node = Output(node, i)
+        inner.signature |= REQUIRES_GRAD
+    return inner
+
+
+def push_level(push: Push, args: Sequence[Any], outs: Sequence[Any], level: int) -> None:
     """Compute the tangents of one level and let the results carry them."""
-    outs = _sequence(out)
-    given = {id(t) for t in tensors_in(args)}
-    if any(id(o) in given for o in outs):
-        return  # the op gave an argument back, which carries what it carries
     bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs]
     pushed = push([primal(a, level) for a in args], [tangent(a, level) for a in args], bare)
     theirs = {id(p) for a in args for p in tensors_in([tangent(a, level)])}
-    for i, (o, t) in enumerate(zip(outs, pushed, strict=False)):
-        if is_differentiable(o) and i not in constants:
-            t = fitted(t, o)
-            if t is not None:
-                shared = not push.row.is_view and t.base is not None or id(t) in theirs
-                give(o, level, tensor_namespace().clone(t) if shared else t)
-                tell_node(o)
+    for o, t in zip(outs, pushed, strict=False):
+        t = fitted(t, o) if is_differentiable(o) else None
+        if t is not None:
+            shared = not push.row.is_view and t.base is not None or id(t) in theirs
+            give(o, level, tensor_namespace().clone(t) if shared else t)
+            tell_node(o, o.node)
 
 
-def tell_node(out: Tensor) -> None:
+def tell_node(out: Tensor, node: Any) -> None:
     """Let the form in which a node saved its own result carry the result's tangents."""
-    node = out.node.node if type(out.node) is Output else out.node
+    node = node.node if type(node) is Output else node
     saved = getattr(node, "saved", None)
     for entry in saved if isinstance(saved, tuple) else ():
         for ref in entry if isinstance(entry, list) else (entry,):
@@ -280,6 +290,7 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: S
             out = ordinary(self, *rest)
         for level in found:
             put(self, level, pushed.get(level))
+        tell_node(self, self.node if self.base is None else getattr(self.base.node, "fn", None))
         return out
 
     return forward_mode
