@@ -13,7 +13,7 @@ from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import Binding
-from autograd_fb.core.device import Device, register_device_type
+from autograd_fb.core.device import Device, forget_device_type, register_device_type
 from autograd_fb.core.dtype import as_dtype
 
 VARIABLE = "AUTOGRAD_FB_SIMULATE"
@@ -92,7 +92,6 @@ class simulate(contextlib.ContextDecorator):
             raise ValueError(f"simulate({device_type!r}): this device type is always there; name another one")
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"simulate({device_type!r}, count={count!r}): expected at least one device")
-        register_device_type(device_type)
         self.device_type, self.count = device_type, count
         names = None if dtypes is None else [d if isinstance(d, str) else as_dtype(d).name for d in dtypes]
         self.dtypes = None if names is None else frozenset(names)
@@ -100,6 +99,7 @@ class simulate(contextlib.ContextDecorator):
 
     def __enter__(self) -> Simulation:
         before = registry.BY_DEVICE.get(self.device_type)
+        register_device_type(self.device_type)
         binding = _binding(self.device_type, self.count, self.dtypes)
         registry.install(binding)
         simulation = Simulation(binding)
@@ -113,6 +113,7 @@ class simulate(contextlib.ContextDecorator):
         simulation.stop()
         if before is None:
             registry.BY_DEVICE.pop(self.device_type, None)
+            forget_device_type(self.device_type)
         else:
             registry.install(before)
 

@@ -23,6 +23,7 @@ _TYPES: list[str] = [
     "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone",
 ]
 _KNOWN: set[str] = set(_TYPES)
+_BUILT_IN = frozenset(_TYPES)
 
 _ErrorType = type[BaseException]  # Device has an attribute called type
 
@@ -57,6 +58,13 @@ def register_device_type(name: str) -> None:
     if name not in _KNOWN:
         _KNOWN.add(name)
         _TYPES.append(name)
+
+
+def forget_device_type(name: str) -> None:
+    """Take a registered name back; devices made with it stay what they are."""
+    if name in _KNOWN and name not in _BUILT_IN:
+        _KNOWN.discard(name)
+        _TYPES.remove(name)
 
 
 def _no_accelerator() -> str | None:
