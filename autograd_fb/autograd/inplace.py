@@ -24,6 +24,11 @@ from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make
 
 
+# Rows whose rules use the result where PyTorch's use what was there before, of which it keeps a copy: the result may be
+# written over afterwards.
+_RESULT_COPIED = {"div.Tensor", "div.Tensor_mode", "erfinv", "ldexp.Tensor"}
+
+
 class NoFormula(Node):
     """The history of a tensor modified by an op without a derivative: says so when a gradient arrives."""
 
@@ -60,7 +65,8 @@ def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> 
         if rules.is_tensor(n) and n not in wanted and not isinstance(named.get(n), NUMBERS):
             out.append(None)
         elif kind == "result":
-            out.append(ResultRef(self))
+            copied = rules.row.key in _RESULT_COPIED
+            out.append(ResultRef(make(self.binding.xp.asarray(self.array, copy=True), self.signature) if copied else self))
         elif kind == "attribute":
             out.append(_attribute(n, {**named, "result": self}))
         elif kind == "list":
