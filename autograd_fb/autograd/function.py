@@ -31,11 +31,9 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or outputs for backward, where `saved_tensors` gives them back, checked for in-place changes.
 
-        Call it at most once, from ``forward`` or ``setup_context``. TypeError for what is no tensor.
+        Call it at most once, from ``forward`` or ``setup_context``. Where the call is recorded, anything but a tensor
+        or None is a TypeError.
         """
-        for i, t in enumerate(tensors):
-            if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
         self.to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
@@ -68,6 +66,7 @@ class FunctionNode(Node, FunctionCtx):
     """The graph node of a Function's call; it is the ``ctx`` its methods get."""
 
     takes_undefined = True
+    unpacks_itself = True
     _forward_cls: type[Function]
 
     def __init__(self) -> None:
@@ -127,7 +126,7 @@ class FunctionNode(Node, FunctionCtx):
         user = cls.vjp if cls.backward is Function.backward and cls.vjp is not Function.vjp else cls.backward
         results = user(self, *grads)
         if not isinstance(results, tuple):
-            results = (tuple(results) if isinstance(results, list) else (results,))
+            results = (results,)
         expected = len(self.has_tensors)
         if len(results) > expected and all(r is None for r in results[expected:]):
             results = results[:expected]
@@ -189,8 +188,10 @@ class _Meta(type):
     """Gives every Function a node class of its own, named as PyTorch names it."""
 
     _node: type[FunctionNode]
+    _signature: inspect.Signature | None  # of forward, once asked for
 
     def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]):
+        cls._signature = None
         cls._node = type(name + "Backward", (FunctionNode,), {"_forward_cls": cls, "__module__": cls.__module__})
         super().__init__(name, bases, attributes)
 
@@ -252,7 +253,7 @@ class Function(metaclass=_Meta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record the step."""
-        if kwargs:
+        if kwargs or cls.setup_context is not Function.setup_context:
             args, kwargs = _positional(cls, args, kwargs)
         ctx = cls._node()
         tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
@@ -298,9 +299,16 @@ class Function(metaclass=_Meta):
 
 
 def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments given by name, by position: each is one that backward returns a gradient for."""
+    """Arguments given by name, by position: each is one that backward returns a gradient for.
+
+    ``setup_context`` sees defaults as well.
+    """
     takes_ctx = cls.setup_context is Function.setup_context
-    bound = inspect.signature(cls.forward).bind(*((None,) if takes_ctx else ()), *args, **kwargs)
+    if cls._signature is None:
+        cls._signature = inspect.signature(cls.forward)
+    bound = cls._signature.bind(*((None,) if takes_ctx else ()), *args, **kwargs)
+    if not takes_ctx:
+        bound.apply_defaults()
     return bound.args[1:] if takes_ctx else bound.args, bound.kwargs
 
 
@@ -371,7 +379,9 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
     """Saved outputs are kept by array (the tensor would hold the node that holds it), inputs as they are."""
     saved = []
     positions = {id(v): nr for nr, v in enumerate(values)}
-    for t in ctx.to_save:
+    for i, t in enumerate(ctx.to_save):
+        if t is not None and not isinstance(t, Tensor):
+            raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
         nr = positions.get(id(t)) if t is not None else None
         if nr is not None and isinstance(placed[nr], Tensor) and placed[nr].grad_fn is ctx:
             saved.append(ResultRef(placed[nr], nr))

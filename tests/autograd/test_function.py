@@ -694,3 +694,71 @@ def test_hooks_on_a_function_node(torch: Any) -> None:
     assert seen == [1.0, 6.0]
     assert len(y.grad_fn.next_functions) == 1
     assert y.grad_fn.metadata == {}
+
+
+def test_arguments_by_name_and_defaults(torch: Any) -> None:
+    class Scale(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(x: Any, factor: float = 3.0) -> Any:
+            return x * factor
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            _, ctx.factor = inputs
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return grad * ctx.factor, None
+
+    x = leaf(torch, 1.0)
+    Scale.apply(x).sum().backward()
+    Scale.apply(x=x, factor=5.0).sum().backward()
+    assert x.grad.tolist() == [8.0]
+
+
+def test_several_tensors_and_gradients(torch: Any) -> None:
+    class Doubles(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, *tensors: Any) -> Any:
+            return tuple(t * 2 for t in tensors)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return tuple(g * 2 for g in grads)
+
+    leaves = [torch.ones(2, requires_grad=i % 2 == 0) for i in range(3)]
+    outputs = Doubles.apply(*leaves)
+    assert [o.requires_grad for o in outputs] == [True, True, True]
+    assert [o.output_nr for o in outputs] == [0, 1, 2]
+    assert outputs[0].grad_fn.next_functions[1] == (None, 0)
+    torch.autograd.backward([o.sum() for o in outputs])
+    assert [None if t.grad is None else t.grad.tolist() for t in leaves] == [[2.0, 2.0], None, [2.0, 2.0]]
+
+
+def test_forward_that_records_inside_is_still_one_step(torch: Any) -> None:
+    class Inside(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            with torch.enable_grad():
+                return x * 3
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return grad * 100
+
+    x = leaf(torch, 1.0)
+    y = Inside.apply(x)
+    assert y.grad_fn.name() == "InsideBackward"
+    y.sum().backward()
+    assert x.grad.tolist() == [100.0]
+
+
+def test_an_exception_in_forward_restores_grad_mode(torch: Any) -> None:
+    class Raises(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            raise KeyError("from forward")
+
+    with pytest.raises(KeyError):
+        Raises.apply(leaf(torch, 1.0))
+    assert torch.is_grad_enabled()
