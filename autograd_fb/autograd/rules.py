@@ -14,6 +14,7 @@ from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of
+from autograd_fb.autograd.saved_hooks import SavedTensor
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.schema import FunctionSchema
 from autograd_fb.dispatch.arguments import python_name
@@ -285,6 +286,8 @@ class RowNode(Node):
                     released(self)
                 value = self.saved[self.rules.saved.index(wanted)]
                 return result_of(self, value) if isinstance(value, (ResultRef, Packed)) else value
+        if name.startswith("_raw_saved_") and name.removeprefix("_raw_saved_") in self.rules.saved:
+            return SavedTensor(self, self.rules.saved.index(name.removeprefix("_raw_saved_")))
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 

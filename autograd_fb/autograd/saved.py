@@ -33,17 +33,23 @@ class Hooks(NamedTuple):
 class Packed:
     """What a pack hook made of a saved tensor. ``nr`` is the output it was, None for an argument; ``node`` its place."""
 
-    __slots__ = ("node", "nr", "storage", "unpack", "value", "version")
+    __slots__ = ("node", "nr", "unpack", "value")
 
     def __init__(self, t: Tensor | ResultRef, hooks: Hooks):
-        self.storage = t.storage
-        self.version = 0 if t.storage is None else t.storage.version
         self.nr = t.nr if isinstance(t, ResultRef) else None
         self.node = t.node if isinstance(t, Tensor) else None
         given = make(t.array, t.signature & ~REQUIRES_GRAD) if isinstance(t, ResultRef) else t
+        given.storage = t.storage
         self.unpack = hooks.unpack
+        before = 0 if given.storage is None else given.storage.version
         with changed(grad_mode=False):
             self.value = hooks.pack(given)
+        if given.storage is not None and given.storage.version != before:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be modified "
+                "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform "
+                "in-place operations on the input to a pack hook."
+            )
 
     def restored(self, node: Node) -> Tensor | ResultRef:
         """What stands in a node's `saved` where nothing is packed."""
@@ -54,7 +60,7 @@ class Packed:
         with changed(grad_mode=False):
             got = self.unpack(self.value)
         if not isinstance(got, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got)}")
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got).__name__}")
         place = edge_of(node, self.nr) if self.nr is not None else self.node
         out = make(got.array, got.signature & ~REQUIRES_GRAD | (0 if place is None else REQUIRES_GRAD))
         out.node = place

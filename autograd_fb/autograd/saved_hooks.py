@@ -15,25 +15,28 @@ from typing import Any
 
 from autograd_fb.autograd.saved import Hooks, Packed, ResultRef, check_versions, released
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import RELEASED, Node, Output
+from autograd_fb.graph.node import RELEASED, Node, Output, next_sequence
 from autograd_fb.tensor.tensor import Tensor
 
 
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.hooks: list[Hooks] = []
+        self.since: list[int] = []  # nodes with a smaller sequence number were there before the hooks
         self.forbidden: list[str] = []
 
     def push(self, hooks: Hooks) -> None:
         if self.forbidden:
             raise RuntimeError(self.forbidden[-1])
         self.hooks.append(hooks)
+        self.since.append(next_sequence())
         state.general += 1
         state.on_result = pack_results
         state.refresh()
 
     def pop(self) -> None:
         self.hooks.pop()
+        self.since.pop()
         state.general -= 1
         if not self.hooks:
             state.on_result = None
@@ -56,23 +59,84 @@ def disabled(message: str) -> Iterator[None]:
 
 
 def pack_results(result: Any) -> None:
-    """Give what the node of a result saved to the hooks in force."""
+    """Give what the node of a result saved to the hooks in force.
+
+    A result that is an argument (``contiguous``) may bring a node that was made without them.
+    """
     if not hooks_stack.hooks:
         return
     for t in result if isinstance(result, (tuple, list)) else (result,):
         node = getattr(t, "node", None)
         node = node.node if type(node) is Output else node
-        if isinstance(node, Node) and node.saved and node.saved is not RELEASED and not hasattr(type(node), "packed"):
+        if isinstance(node, Node) and node.saved and node.saved is not RELEASED and node.sequence >= hooks_stack.since[-1]:
             pack_node(node, hooks_stack.hooks[-1])
 
 
+def pack_input(t: Tensor) -> Any:
+    """A tensor packed by the hooks in force, as if a node saved it; a function that gives it back."""
+    if not hooks_stack.hooks:
+        return lambda: t
+    packed = Packed(t, hooks_stack.hooks[-1])
+    return lambda: packed.tensor(None)
+
+
+def _map(saved: Any, change: Callable[[Any], Any]) -> Any:
+    """What a node saved with every tensor, also those in lists, changed."""
+    return type(saved)(_map(s, change) if type(s) in (tuple, list) else change(s) for s in saved)
+
+
 def pack_node(node: Node, hooks: Hooks) -> None:
-    if not any(isinstance(s, (Tensor, ResultRef)) for s in node.saved):
-        return
-    check_versions(node)
-    node.saved = tuple(Packed(s, hooks) if isinstance(s, (Tensor, ResultRef)) else s for s in node.saved)
-    node.versions = None
-    node.__class__ = _packed_class(type(node))
+    if any(isinstance(s, (Tensor, ResultRef)) for s in node.saved):
+        check_versions(node)
+    found: list[Packed] = []
+
+    def pack(s: Any) -> Any:
+        if not isinstance(s, (Tensor, ResultRef)):
+            return s
+        found.append(Packed(s, hooks))
+        return found[-1]
+
+    saved = _map(node.saved, pack)
+    if found:
+        node.saved, node.versions = saved, None
+        unpack_when_run(node)
+
+
+def unpack_when_run(node: Node) -> None:
+    """Let a node with packed values restore them when it runs. Functions do so when they are asked for saved tensors."""
+    if not hasattr(type(node), "_forward_cls"):
+        node.__class__ = _packed_class(type(node))
+
+
+class SavedTensor:
+    """One saved tensor of a node, as ``node._raw_saved_<name>``: takes a pair of hooks of its own."""
+
+    __slots__ = ("index", "node")
+
+    def __init__(self, node: Node, index: int):
+        self.node, self.index = node, index
+
+    def register_hooks(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        """Pack the tensor now, unpack it when it is needed. RuntimeError if that was done before or it is freed."""
+        node = self.node
+        if node.saved is RELEASED:
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the graph are freed when "
+                "you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second "
+                "time or if you need to access saved variables after calling backward."
+            )
+        value = node.saved[self.index]
+        if isinstance(value, Packed):
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks is allowed at "
+                "a time."
+            )
+        if not isinstance(value, (Tensor, ResultRef)):
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+        check_versions(node)
+        packed = Packed(value, Hooks(pack_hook, unpack_hook))
+        node.saved = (*node.saved[: self.index], packed, *node.saved[self.index + 1 :])
+        unpack_when_run(node)
 
 
 _classes: dict[type[Node], type[Node]] = {}
@@ -80,26 +144,24 @@ _classes: dict[type[Node], type[Node]] = {}
 
 def _packed_class(kind: type[Node]) -> type[Node]:
     """The class of nodes of a kind whose saved tensors are packed."""
+    if hasattr(kind, "packed"):
+        return kind
     found = _classes.get(kind)
     if found is None:
         members: dict[str, Any] = {"__slots__": (), "packed": True, "lone": -1, "__module__": kind.__module__}
-        members |= {name: _unpacking(getattr(kind, name)) for name in ("apply_raw", "apply_tensors")}
+        members |= {name: unpacking(getattr(kind, name)) for name in ("apply_raw", "apply_tensors")}
         found = _classes[kind] = type(kind)(kind.__name__, (kind,), members)
     return found
 
 
-def _unpacking(apply: Callable[..., Any]) -> Callable[..., Any]:
+def unpacking(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """A node's `apply`, for nodes whose saved tensors are packed."""
+
     def unpack_and_apply(node: Node, grad: Any) -> Any:
         packed = node.saved
         if packed is RELEASED:
             released(node)
-        for p in packed:
-            if isinstance(p, Packed) and p.nr is None and p.storage is not None and p.storage.version != p.version:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: it is at "
-                    f"version {p.storage.version}; expected version {p.version} instead."
-                )
-        node.saved = tuple(p.restored(node) if isinstance(p, Packed) else p for p in packed)
+        node.saved = _map(packed, lambda p: p.restored(node) if isinstance(p, Packed) else p)
         try:
             return apply(node, grad)
         finally:

@@ -281,6 +281,11 @@ class OpOverload:
             signature |= BACKEND_SELECT
         if state.trace is not None or SHOW_DISPATCH_TRACE:
             return trace.run(self, signature, "call", args)
+        if state.on_call is not None:
+            return state.on_call(self, args, lambda: self._finish(signature, args))
+        return self._finish(signature, args)
+
+    def _finish(self, signature: int, args: tuple[Any, ...]) -> Any:
         if state.on_result is None:
             return self.plans[signature](*args)
         result = self.plans[signature](*args)

@@ -9,7 +9,7 @@ Note [The mask]
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -42,6 +42,7 @@ class ThreadState(threading.local):
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
     trace: Any = None  # the innermost dispatch_trace's list of lines
     on_result: Any = None                                  # sees what every call gives, on the general path
+    on_call: Any = None                                    # runs every call, on the general path: see `calls_through`
     depth: int = 0  # how many traced calls are running inside each other
 
     def refresh(self) -> None:
@@ -80,6 +81,26 @@ def changed(**changes: Any) -> Iterator[None]:
         for name, value in saved.items():
             setattr(state, name, value)
         state.refresh()
+
+
+@contextmanager
+def calls_through(around: Callable[[Any, tuple[Any, ...], Callable[[], Any]], Any]) -> Iterator[None]:
+    """For a block, this thread's calls are ``around(op, args, run)``, where ``run()`` makes the call and gives its result.
+
+    Blocks nest, the inner one is asked first. What ``around`` itself calls goes through the outer ones only.
+    """
+    outer = state.on_call
+
+    def on_call(op: Any, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
+        def inside() -> Any:
+            with changed(on_call=on_call):
+                return run() if outer is None else outer(op, args, run)
+
+        with changed(on_call=outer):
+            return around(op, args, inside)
+
+    with changed(on_call=on_call, general=state.general + 1):
+        yield
 
 
 class _Guard:
