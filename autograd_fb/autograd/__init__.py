@@ -1,10 +1,13 @@
-"""Recording and running backward: `backward`, `grad`, `Function`, the modes, checks of derivatives and the fallbacks."""
+"""Recording and running backward: `backward`, `grad`, `Function`, the modes, checks of derivatives and the
+fallbacks.
+"""
 
 from __future__ import annotations
 
 from autograd_fb.autograd import anomaly as anomaly
 from autograd_fb.autograd import forward_ad as forward_ad
 from autograd_fb.autograd import function as function
+from autograd_fb.autograd import functional as functional
 from autograd_fb.autograd import grad_mode as grad_mode
 from autograd_fb.autograd import graph as graph
 from autograd_fb.autograd import variable as variable

@@ -84,7 +84,8 @@ class detect_anomaly:
         self.check_nan = check_nan
         self._before: Any = None
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+            "debugging.",
             UserWarning,
             stacklevel=2,
         )

@@ -66,7 +66,6 @@ class FunctionNode(Node, FunctionCtx):
     """The graph node of a Function's call; it is the ``ctx`` its methods get."""
 
     takes_undefined = True
-    unpacks_itself = True
     _forward_cls: type[Function]
 
     def __init__(self) -> None:
@@ -132,12 +131,14 @@ class FunctionNode(Node, FunctionCtx):
             results = results[:expected]
         if len(results) != expected:
             raise RuntimeError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got {len(results)})"
+                f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got "
+                f"{len(results)})"
             )
         for i, (r, is_tensor) in enumerate(zip(results, self.has_tensors, strict=True)):
             if r is not None and not is_tensor:
                 raise RuntimeError(
-                    f"function {self.name()} returned a gradient different than None at position {i + 1}, but the corresponding "
+                    f"function {self.name()} returned a gradient different than None at position {i + 1}, but the "
+                    f"corresponding "
                     "forward input was not a Variable"
                 )
             if r is not None and not isinstance(r, Tensor):
@@ -160,7 +161,8 @@ def _fitted(node: Node, index: int, grad: Tensor, like: tuple[Any, ...]) -> Tens
     if tuple(grad.array.shape) != tuple(shape):
         if not _expandable(tuple(shape), tuple(grad.array.shape)):
             raise RuntimeError(
-                f"Function {node.name()} returned an invalid gradient at index {index} - got {list(grad.array.shape)} but expected "
+                f"Function {node.name()} returned an invalid gradient at index {index} - got {list(grad.array.shape)} "
+                f"but expected "
                 f"shape compatible with {list(shape)}"
             )
         from autograd_fb.kernels.namespace import tensor_namespace
@@ -168,7 +170,8 @@ def _fitted(node: Node, index: int, grad: Tensor, like: tuple[Any, ...]) -> Tens
         grad = tensor_namespace().sum_to_size(grad, tuple(shape))
     if grad.device != device:
         raise RuntimeError(
-            f"Function {node.name()} returned an invalid gradient at index {index} - expected device {device} but got {grad.device}"
+            f"Function {node.name()} returned an invalid gradient at index {index} - expected device {device} but got "
+            f"{grad.device}"
         )
     if grad.dtype is not dtype:
         if grad.dtype.is_complex and not dtype.is_complex:
@@ -217,7 +220,8 @@ class Function(metaclass=_Meta):
 
     def __init__(self, *args: Any, **kwargs: Any):
         warnings.warn(
-            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on "
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+            f"invoke them on "
             "the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
             DeprecationWarning,
             stacklevel=2,
@@ -240,7 +244,8 @@ class Function(metaclass=_Meta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The gradients of the inputs, one per argument of forward; None for what has none."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
         )
 
     vjp = backward
@@ -324,7 +329,8 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     for t in ctx.dirty_tensors:
         if id(t) not in returned:
             raise RuntimeError(
-                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified inplace "
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that "
+                "are modified inplace "
                 "must all be outputs of the Function."
             )
         if recorded:
@@ -394,7 +400,9 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates a backward that cannot itself be differentiated: a second differentiation raises instead of being wrong."""
+    """Decorates a backward that cannot itself be differentiated: a second differentiation raises instead of being
+    wrong.
+    """
 
     @functools.wraps(fn)
     def wrapper(ctx: Any, *args: Any) -> Any:

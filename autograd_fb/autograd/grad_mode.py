@@ -1,4 +1,6 @@
-"""no_grad, enable_grad, set_grad_enabled, inference_mode: context managers that also decorate functions and generators."""
+"""no_grad, enable_grad, set_grad_enabled, inference_mode: context managers that also decorate functions and
+generators.
+"""
 
 from __future__ import annotations
 

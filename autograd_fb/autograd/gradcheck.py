@@ -1,7 +1,8 @@
 """Derivatives against differences: `gradcheck` for first, `gradgradcheck` for second derivatives.
 
 Note [Jacobians]
-    Column by column: the analytical one from backward with a gradient that is 1 in one element of an output, the numerical one
+    Column by column: the analytical one from backward with a gradient that is 1 in one element of an output, the
+    numerical one
     from central differences in one element of an input. A complex output is checked as two real ones. For a complex
     input both are ``d/dx + i d/dy``, which is what backward gives for a real output.
 """
@@ -105,7 +106,8 @@ def _analytical(output: Tensor, inputs: list[Tensor], weight: complex, nondet: f
         for first, second in zip(*runs, strict=True):
             if any(abs(a - b) > nondet for a, b in zip(first, second, strict=True)):
                 raise GradcheckError(
-                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different "
+                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
+                    "gives different "
                     "values, although analytical gradient matches numerical gradient."
                     f"The tolerance for nondeterminism was {nondet}."
                 )
@@ -141,7 +143,8 @@ def _compare(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Toler
             for j in range(len(wanted)):
                 if not _close(analytical[j], numerical[j][i], tolerance):
                     raise GradcheckError(
-                        f"{words}Jacobian mismatch for output {i} with respect to input {j},\nnumerical:{numerical[j][i]}\n"
+                        f"{words}Jacobian mismatch for output {i} with respect to input "
+                        f"{j},\nnumerical:{numerical[j][i]}\n"
                         f"analytical:{analytical[j]}\n"
                     )
 
@@ -149,12 +152,14 @@ def _compare(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Toler
 def _check_inputs(inputs: tuple[Any, ...]) -> None:
     if not _differentiable(inputs):
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of the them have "
+            "requires_grad=True."
         )
     for i, x in enumerate(inputs):
         if isinstance(x, Tensor) and x.requires_grad and x.dtype.name not in ("float64", "complex128"):
             warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely fail if "
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check "
+                f"will likely fail if "
                 "all the inputs are not of double precision floating point or complex. ",
                 stacklevel=3,
             )

@@ -54,7 +54,8 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
 
 
 class saved_tensors_hooks:
-    """Within it, what the ops of this thread save for backward goes through ``pack_hook``, and comes back through ``unpack_hook``.
+    """Within it, what the ops of this thread save for backward goes through ``pack_hook``, and comes back through
+    ``unpack_hook``.
 
     ``pack_hook(tensor)`` returns anything; ``unpack_hook`` gets that and returns a tensor of the same values.
 
@@ -103,7 +104,8 @@ class _MultiHandle(Handle):
 def register_multi_grad_hook(
     tensors: Sequence[Tensor], fn: Callable[[Any], None], *, mode: str = "all"
 ) -> Handle:
-    """Call ``fn`` once per backward: with the gradients of all tensors when all have come, or (``mode="any"``) with the first.
+    """Call ``fn`` once per backward: with the gradients of all tensors when all have come, or (``mode="any"``) with the
+    first.
 
     With "all", tensors that the backward does not reach count as having None. Returns a handle that removes the hook.
     """

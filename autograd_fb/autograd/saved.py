@@ -31,7 +31,9 @@ class Hooks(NamedTuple):
 
 
 class Packed:
-    """What a pack hook made of a saved tensor. ``nr`` is the output it was, None for an argument; ``node`` its place."""
+    """What a pack hook made of a saved tensor. ``nr`` is the output it was, None for an argument; ``node`` its
+    place.
+    """
 
     __slots__ = ("node", "nr", "unpack", "value")
 
@@ -46,8 +48,10 @@ class Packed:
             self.value = hooks.pack(given)
         if given.storage is not None and given.storage.version != before:
             raise RuntimeError(
-                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be modified "
-                "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform "
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
+                "cannot be modified "
+                "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need "
+                "to perform "
                 "in-place operations on the input to a pack hook."
             )
 
@@ -111,7 +115,8 @@ def modified(node: Node, t: Any, version: int, expected: int) -> NoReturn:
     where = f" The op that saved it was called at {node.site()}." if node.site() else ""
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{binding_name} {list(t.array.shape)}]{_output_of(t, node)} is at version {version}; expected version {expected} instead."
+        f"[{binding_name} {list(t.array.shape)}]{_output_of(t, node)} is at version {version}; expected version "
+        f"{expected} instead."
         f"{where} Hint: clone the tensor before changing it, or use the out-of-place form of the op that changed it."
     )
 
@@ -132,9 +137,12 @@ def _output_of(t: Any, node: Node) -> str:
 def released(node: Node) -> NoReturn:
     where = f" (the first one met is {node.name()}, made at {node.site()})" if node.site() else f" ({node.name()})"
     raise RuntimeError(
-        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-        "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
-        f"you need to backward through the graph a second time or if you need to access saved tensors after calling backward{where}."
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+        "been freed). "
+        "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+        "retain_graph=True if "
+        f"you need to backward through the graph a second time or if you need to access saved tensors after calling "
+        f"backward{where}."
     )
 
 

@@ -1,7 +1,8 @@
 """Pack and unpack hooks for what nodes save.
 
 Note [Hooks over saved tensors]
-    While hooks are in force, calls of the thread take the general path, at whose end the node that was made gives its saved
+    While hooks are in force, calls of the thread take the general path, at whose end the node that was made gives its
+    saved
     tensors to the pack hook and changes its class to one that unpacks before it runs. Nodes made without hooks, and
     the plans that make them, know nothing of this.
 """
@@ -103,7 +104,9 @@ def pack_node(node: Node, hooks: Hooks) -> None:
 
 
 def unpack_when_run(node: Node) -> None:
-    """Let a node with packed values restore them when it runs. Functions do so when they are asked for saved tensors."""
+    """Let a node with packed values restore them when it runs. Functions do so when they are asked for saved
+    tensors.
+    """
     if not hasattr(type(node), "_forward_cls"):
         node.__class__ = _packed_class(type(node))
 
@@ -121,14 +124,17 @@ class SavedTensor:
         node = self.node
         if node.saved is RELEASED:
             raise RuntimeError(
-                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the graph are freed when "
-                "you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second "
+                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
+                "graph are freed when "
+                "you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through "
+                "the graph a second "
                 "time or if you need to access saved variables after calling backward."
             )
         value = node.saved[self.index]
         if isinstance(value, Packed):
             raise RuntimeError(
-                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks is allowed at "
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+                "hooks is allowed at "
                 "a time."
             )
         if not isinstance(value, (Tensor, ResultRef)):

@@ -4,7 +4,8 @@ Note [Rebasing history]
     An in-place op on a view changes its base. The base's history becomes a `CopySlices`: the gradient that arrives for
     the base is copied, the part under the view is sent through the op, and what comes out is put in its place. The view
     (and every other view, when next asked) then continues from the base through an `AsStridedBackward0`. Both are told
-    by geometry (shape, strides, offset in the memory), which strided libraries have; so no view has to remember how it was made.
+    by geometry (shape, strides, offset in the memory), which strided libraries have; so no view has to remember how it
+    was made.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def geometry_of(t: Tensor) -> Geometry:
 
 
 def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
-    """The plan of a view op that is not recorded: views made under no_grad remember it, outputs of multi-output views too."""
+    """The plan of a view op that is not recorded: views made under no_grad remember it, outputs of multi-output views
+    too.
+    """
     multi = len(op._schema.returns) > 1 or op._schema.returns[0].is_tensor_list
     creation = "no_grad" if not signature & GRAD_MODE else "multi_output" if multi else ""
     if not creation:
@@ -93,7 +96,9 @@ class AsStridedBackward0(StridedNode):
 
 
 class CopySlices(StridedNode):
-    """The base's history after an in-place op on one of its views: runs the op's node on the view's part of the gradient."""
+    """The base's history after an in-place op on one of its views: runs the op's node on the view's part of the
+    gradient.
+    """
 
     __slots__ = ("fn",)
     fn: Node | Output | None
@@ -188,7 +193,8 @@ def view_of_tangent(view: Tensor, whole: Tensor) -> Tensor:
     assert view.base is not None
     if whole.stride() != view.base.stride():
         raise NotImplementedError(
-            f"an in-place operation on a view of a tensor whose tangent is laid out differently (strides {whole.stride()}, "
+            f"an in-place operation on a view of a tensor whose tangent is laid out differently (strides "
+            f"{whole.stride()}, "
             f"those of the tensor are {view.base.stride()}): give make_dual a tangent laid out like the tensor"
         )
     offset = view.storage_offset() - view.base.storage_offset() + whole.storage_offset()
@@ -215,9 +221,12 @@ def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError
     assert t.meta is not None
     if t.meta.creation == "no_grad":
         return RuntimeError(
-            f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is ambiguous and "
-            "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside "
-            "the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+            f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is "
+            f"ambiguous and "
+            "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
+            "both inside "
+            "the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace "
+            "to be "
             "tracked)."
         )
     node = t.node
@@ -226,12 +235,15 @@ def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError
     start = f"Output {number} of {function} is a view and {what}."
     if t.meta.creation == "multi_output":
         return RuntimeError(
-            f"{start} This view is the output of a function that returns multiple views. Such functions do not allow the output "
+            f"{start} This view is the output of a function that returns multiple views. Such functions do not allow "
+            f"the output "
             "views to be modified inplace. You should replace the inplace operation by an out-of-place one."
         )
     return RuntimeError(
-        f"{start} This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic "
-        "to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+        f"{start} This view was created inside a custom Function (or because an input was returned as-is) and the "
+        f"autograd logic "
+        "to handle view+inplace would override the custom backward associated with the custom Function, leading to "
+        "incorrect "
         "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
     )
 

@@ -1,9 +1,11 @@
 """Running a backward graph: iterative, reentrant, with counts kept in the nodes.
 
 Note [Who owns a node]
-    The counts and buffers of a run stand in the nodes themselves (a dict look-up per node and edge would cost as much as
+    The counts and buffers of a run stand in the nodes themselves (a dict look-up per node and edge would cost as much
+    as
     a small op). A run claims the nodes it reaches by writing its task into them. A run started inside a hook of another
-    run of the same thread finishes before the other goes on, so it may take nodes over and gives them back as they were.
+    run of the same thread finishes before the other goes on, so it may take nodes over and gives them back as they
+    were.
     Nodes of a run in another thread are waited for, before anything is claimed; runs of separate graphs never wait.
 """
 
@@ -177,8 +179,10 @@ def run(
 ) -> list[Any]:
     """Send gradients from the roots through the graph.
 
-    Without ``captures`` leaves accumulate. With them, the gradients that arrive at those (node, output number) pairs are returned in
-    the order of their positions and only the nodes on the way run. ``record`` runs the rules over tensors, in grad mode;
+    Without ``captures`` leaves accumulate. With them, the gradients that arrive at those (node, output number) pairs
+    are returned in
+    the order of their positions and only the nodes on the way run. ``record`` runs the rules over tensors, in grad
+    mode;
     ``tensors`` over tensors without recording, which carries the tangents of forward mode along.
     """
     args = (roots, grads, values, captures, keep_graph, record, tensors)
@@ -409,7 +413,8 @@ class _Step:
             raise TypeError(f"expected tuple, but hook returned '{type(answer).__name__}'")
         if len(answer) != expected:
             raise RuntimeError(
-                f"hook '{hook_name(fn)}' has returned an incorrect number of values (got {len(answer)}, but expected {expected})"
+                f"hook '{hook_name(fn)}' has returned an incorrect number of values (got {len(answer)}, but expected "
+                f"{expected})"
             )
         return [self.unwrap(g) for g in answer]
 
@@ -431,7 +436,8 @@ def _run_with_hooks(
     """A node's step, with hooks; None for a captured node that does not itself run, as nothing wanted lies behind it.
 
     Note [Captures and hooks]
-        As in PyTorch, what `grad` returns for a tensor includes what its hooks made of the gradient, unless the node behind
+        As in PyTorch, what `grad` returns for a tensor includes what its hooks made of the gradient, unless the node
+        behind
         the tensor has to run as well: then it is the gradient that arrived.
     """
     step = _Step(node, grad, values, record)

@@ -1,6 +1,7 @@
 """The nodes of a backward graph: what they hold, and how gradients name the node that made a value.
 
-A node knows its `edges` (one per argument of the op: a node, an `Output` of a node with several outputs, or None) and how
+A node knows its `edges` (one per argument of the op: a node, an `Output` of a node with several outputs, or None) and
+how
 to turn the gradient of its outputs into gradients of its arguments. Gradients are opaque here: arrays in an ordinary
 backward, tensors when the backward itself is recorded (``create_graph``).
 """
@@ -23,7 +24,8 @@ class Node:
     """One step of the backward graph.
 
     Slots that describe the step: ``edges``, ``saved`` (what the rules need), ``versions`` (of the saved tensors; None
-    while all are unmodified), ``shapes`` (of broadcast arguments; None when nothing was broadcast), ``code`` and ``lasti`` (where
+    while all are unmodified), ``shapes`` (of broadcast arguments; None when nothing was broadcast), ``code`` and
+    ``lasti`` (where
     it was made), ``sequence`` (later steps have larger ones). Slots of the engine: ``task``, ``pending``, ``buffer``.
     """
 
@@ -116,7 +118,9 @@ class Node:
         return self.hooks
 
     def register_hook(self, fn: Any) -> Handle:
-        """Call ``fn(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces the gradients of the arguments."""
+        """Call ``fn(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces the gradients of the
+        arguments.
+        """
         return Handle.add(self.hook_table().post, fn)
 
     def register_prehook(self, fn: Any) -> Handle:

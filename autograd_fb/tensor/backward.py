@@ -104,7 +104,8 @@ def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor
         raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
     if tuple(given.array.shape) != tuple(root.array.shape):
         raise RuntimeError(
-            f"Mismatch in shape: grad_output[{index}] has a shape of {given.shape} and output[{index}] has a shape of {root.shape}."
+            f"Mismatch in shape: grad_output[{index}] has a shape of {given.shape} and output[{index}] has a shape of "
+            f"{root.shape}."
         )
     if given.device != root.device:
         raise RuntimeError(f"invalid gradient at index {index} - expected device {root.device} but got {given.device}")
@@ -170,7 +171,9 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
 
 
 def _over_tensors(record: bool) -> bool:
-    """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward mode."""
+    """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward
+    mode.
+    """
     return record or bool(levels.open)
 
 
@@ -240,7 +243,8 @@ def _old_name(grad_tensors: Any, grad_variables: Any) -> Any:
     warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=3)
     if grad_tensors is not None:
         raise RuntimeError(
-            "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
+            "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+            "`grad_tensors`."
         )
     return grad_variables
 
@@ -289,7 +293,8 @@ def grad(
         g = found[places[_place(t)]]
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this is "
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                f"allow_unused=True if this is "
                 "the desired behavior."
             )
         if g is None and materialize_grads and isinstance(t, Tensor):
@@ -306,9 +311,12 @@ def _batched(
         if not isinstance(g, Tensor) or g.dim() < 1 or tuple(g.shape[1:]) != tuple(root.shape):
             shape = tuple(g.shape[1:]) if isinstance(g, Tensor) else g
             raise RuntimeError(
-                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The sizes of "
-                "the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
-                f"grad_output[{i}] has a shape of torch.Size({list(shape or ())}) and output[{i}] has a shape of {root.shape}."
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                "dimension. The sizes of "
+                "the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was "
+                "detected: "
+                f"grad_output[{i}] has a shape of torch.Size({list(shape or ())}) and output[{i}] has a shape of "
+                f"{root.shape}."
             )
     count = gradients[0].shape[0]
     rows = [
@@ -327,7 +335,8 @@ def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:
         total = old.array
         if total.shape != grad.shape:
             raise RuntimeError(
-                f"a gradient of shape {list(grad.shape)} cannot be added to the .grad of shape {list(total.shape)} of its leaf: set "
+                f"a gradient of shape {list(grad.shape)} cannot be added to the .grad of shape {list(total.shape)} of "
+                f"its leaf: set "
                 ".grad to None after giving a leaf data of another shape"
             )
         if total.dtype == grad.dtype and old.binding.backend.traits.strided:

@@ -1,4 +1,6 @@
-"""`backward` and `grad`: accumulation, retained graphs, higher orders, inputs, gradients given, ownership of `.grad`."""
+"""`backward` and `grad`: accumulation, retained graphs, higher orders, inputs, gradients given, ownership of
+`.grad`.
+"""
 
 from __future__ import annotations
 
