@@ -21,6 +21,7 @@ import numpy as np
 import autograd_fb.aten
 from autograd_fb.aten.pointwise_kernels import is_number, lifted
 from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
+from autograd_fb.core.dtype import DType
 from autograd_fb.testing.samples import SAMPLES, Sample
 
 TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "complex64": 4e-6, "float64": 2e-13, "complex128": 4e-13}
@@ -125,6 +126,8 @@ def to_torch(value: Any, requires_grad: bool = False) -> Any:
         return made.requires_grad_(requires_grad and (made.is_floating_point() or made.is_complex()))
     if isinstance(value, (list, tuple)):
         return type(value)(to_torch(v, requires_grad) for v in value)
+    if isinstance(value, DType):
+        return getattr(torch, value.name)
     return value
 
 

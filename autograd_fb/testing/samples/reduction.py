@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.core.dtype import dtype_from_name
 from autograd_fb.testing.samples import Sample, array, is_complex, is_integral, samples
 
 Samples = list[Sample]
@@ -215,12 +216,10 @@ def _softmax(rng: Any, dtype: str) -> Samples:
 
 @samples("_softmax_backward_data", "_log_softmax_backward_data")
 def _softmax_backward(rng: Any, dtype: str) -> Samples:
-    import torch
-
     if not _floating(dtype):
         return []
     grad, x = array(rng, dtype, (2, 3, 4)), array(rng, dtype, (2, 3, 4))
-    return [Sample((grad, abs(x) / 4, d, getattr(torch, dtype)), name=f"dim {d}") for d in (1, 2)]
+    return [Sample((grad, abs(x) / 4, d, dtype_from_name(dtype)), name=f"dim {d}") for d in (1, 2)]
 
 
 # ------------------------------------------------------------------------------------------------ norms
