@@ -17,10 +17,10 @@ from autograd_fb.core.schema import FunctionSchema, parse_schema
 class Promotion(Enum):
     """How tensor arguments are prepared before the kernel sees raw arrays."""
 
-    POINTWISE = auto()        # promoted to one dtype (PyTorch's rules), broadcast by the library
+    POINTWISE = auto()  # promoted to one dtype (PyTorch's rules), broadcast by the library
     POINTWISE_FLOAT = auto()  # the same; integer and bool results become the default float dtype
-    COMPARISON = auto()       # promoted to one dtype, the result is bool
-    PLAIN = auto()            # arrays reach the kernel as they are
+    COMPARISON = auto()  # promoted to one dtype, the result is bool
+    PLAIN = auto()  # arrays reach the kernel as they are
 
 
 POINTWISE = Promotion.POINTWISE
@@ -36,8 +36,9 @@ class Row:
     """One operator. Fields as in docs/architecture.md, section Rows; the schema is parsed when first asked for."""
 
     __slots__ = (
-        "_schema", "backward", "composite", "constant_results", "differentiable", "doc", "family", "forward", "function", "inplace",
-        "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain", "promotion", "site", "slope", "text",
+        "_schema", "backward", "composite", "constant_results", "differentiable", "doc", "family", "forward",
+        "function", "inplace", "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain",
+        "promotion", "site", "slope", "text",
     )  # fmt: skip
 
     def __init__(
@@ -126,8 +127,9 @@ def op(
     ``slope``: per argument ``(F, names...) -> local derivative``. ``backward``: per argument, or per tuple of arguments
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
     with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
-    tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors have
-    their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never require grad. ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
+    tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors
+    have their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never require grad.
+    ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
     return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
     """
     if (kernel is None) == (composite is None):
@@ -150,7 +152,8 @@ def op(
         inplace_kernel=inplace_kernel,
         inplace=(pointwise and first_is_self) or inplace_kernel is not None if inplace is None else inplace,
         out=("Tensor" in returns and "Tensor(" not in returns) if out is None else out,
-        method=method and any(f"{kind} self" in head for kind in ("Tensor", "Tensor(a)", "Tensor(a -> *)", "Tensor(a!)")),
+        method=method
+        and any(f"{kind} self" in head for kind in ("Tensor", "Tensor(a)", "Tensor(a -> *)", "Tensor(a!)")),
         function=function,
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,

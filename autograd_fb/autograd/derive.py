@@ -1,7 +1,7 @@
 """Autograd kernels derived from rows: the taped plan of each op and signature.
 
-Registered to the alias key Autograd, so that every autograd key has it, also keys made later. Where nothing requires grad, or grad
-mode is off, the plan is the one below autograd: what is not recorded costs nothing.
+Registered to the alias key Autograd, so that every autograd key has it, also keys made later. Where nothing requires
+grad, or grad mode is off, the plan is the one below autograd: what is not recorded costs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from autograd_fb.core import keys
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
-from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
@@ -33,7 +32,9 @@ _RULES: dict[int, Rules] = {}
 _NODES: dict[tuple[Any, ...], type[Node]] = {}
 INTERNAL = "INTERNAL_FRAMES"  # modules that define this name only pass calls on: the line that called them is meant
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
-COMPLEX_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
+COMPLEX_BITS = (
+    sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
+)
 
 
 def rules_of(row: Row) -> Rules:
@@ -80,9 +81,7 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         return functional_plan(op, signature, key, specialize, rules_of(row))
     if not is_recorded(signature) or not rules_of(row).differentiable:
         below = op.compose_below(signature & ~REQUIRES_GRAD, key)
-        if row.is_view:
-            return note_creation(below, op, signature)
-        return below if not (is_recorded(signature) and row.differentiable) else below
+        return note_creation(below, op, signature) if row.is_view else below
     if signature & SCALAR_MASK:
         return by_numbers(op, lambda numbers: taped(op, signature, key, numbers))
     return taped(op, signature, key, frozenset())
@@ -90,9 +89,7 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
 
 def below_is_builtin(op: OpOverload, signature: int, key: DispatchKey) -> bool:
     """Whether what runs below autograd is the row's own kernel, so that the plan may call the library directly."""
-    last: Kernel | None = None
-    for _, last in op.route(keys.below(signature, key)):  # noqa: B007
-        pass
+    *_, (_, last) = op.route(keys.below(signature, key))
     return last is not None and last.owner == "aten" and last.specialize is not None
 
 
@@ -107,14 +104,15 @@ class TapedWriter(Writer):
         returns = op._schema.returns
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
-            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, Storage=Storage, versions_of=versions_of, next_sequence=next_sequence,
-            frame=sys._getframe, finish=finish_many, Guard=AutoDispatchBelowADInplaceOrView, INTERNAL=INTERNAL,
+            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, Storage=Storage, versions_of=versions_of,
+            next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, INTERNAL=INTERNAL,
+            Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
     def unwrap(self) -> None:
         super().unwrap()
         if self.casts():
-            for i, t in enumerate(self.call.tensors):
+            for i in range(len(self.call.tensors)):
                 self.add(f"o{i} = a{i}")
 
     def compute(self) -> None:
@@ -138,14 +136,17 @@ class TapedWriter(Writer):
             elif n in self.call.lists:
                 self.add(f"e{i} = [t.node for t in {n}]")
             else:
-                self.add(f"e{i} = " + (f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node"))
+                self.add(
+                    f"e{i} = " + (f"None if {n} is None else {n}.node" if n in self.call.optional else f"{n}.node")
+                )
             parts.append(f"*e{i}" if n in self.call.lists else f"e{i}")
         self.edge_tuple = f"({', '.join(parts)},)"
 
     def no_edge(self) -> str:
         """The condition that nothing with a derivative requires grad."""
         return " and ".join(
-            f"not any(e{i})" if python_name(n) in self.call.lists else f"e{i} is None" for i, n in enumerate(self.rules.differentiable)
+            f"not any(e{i})" if python_name(n) in self.call.lists else f"e{i} is None"
+            for i, n in enumerate(self.rules.differentiable)
         )
 
     def wanted(self, n: str) -> str:
@@ -273,13 +274,16 @@ class TapedWriter(Writer):
         self.add(f"node.saved = {self.saved()}")
         if all(self.rules.kind(n) in ("value", "attribute") for n in saved):
             return  # nothing that has versions
-        tests = [f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
-                 for n in map(python_name, stored)]
+        tests = [
+            f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
+            for n in map(python_name, stored)
+        ]
         tests += ["False" for n in saved if self.rules.kind(n) == "list"]
         self.add(f"node.versions = None if {' and '.join(tests) or 'True'} else {self.versions(stored)}")
 
     def versions(self, stored: list[str]) -> str:
-        """The versions of what is saved, entry by entry: written out where the saved tensors are few, which is nearly always."""
+        """The versions of what is saved, entry by entry: written out where the saved tensors are few, which is nearly
+        always."""
         if any(self.rules.kind(n) in ("list", "results") for n in self.rules.saved) or not self.single:
             return "versions_of(node.saved)"
         parts = []
@@ -297,7 +301,6 @@ def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[s
     w.unwrap()
     w.promote()
     w.compute()
-    returns = op._schema.returns
     if w.single:
         w.fix_scalar()
         w.edges()

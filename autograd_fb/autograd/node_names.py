@@ -49,7 +49,8 @@ _WITH_NUMBER = {"rsub.Tensor": "rsub.Scalar", "remainder.Tensor": "remainder.Sca
 def node_name(row: Row, variant: object = None, number: bool = False) -> str:
     """The name of a row's node.
 
-    ``variant`` is the value of the row's expression in `VARIANTS`; ``number`` says that a Python number stood for a tensor.
+    ``variant`` is the value of the row's expression in `VARIANTS`; ``number`` says that a Python number stood for a
+    tensor.
 
     >>> from autograd_fb.aten.row import TABLE
     >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["matmul"], (2, 2))

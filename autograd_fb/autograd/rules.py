@@ -1,9 +1,9 @@
 """From a row's derivative rules to a node class: what is saved, and backward written out over arrays and over tensors.
 
 Note [Two backwards]
-    A node's `apply_raw` runs the rules on raw arrays: no dispatch, nothing recorded. The engine uses it whenever nothing could observe
-    the difference. `apply_tensors` runs the same rules over tensors and is differentiable again. Both are written from one
-    description, `NodeWriter`, so they cannot drift apart.
+    A node's `apply_raw` runs the rules on raw arrays: no dispatch, nothing recorded. The engine uses it whenever
+    nothing could observe the difference. `apply_tensors` runs the same rules over tensors and is differentiable again.
+    Both are written from one description, `NodeWriter`, so they cannot drift apart.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def parameters(rule: Callable[..., Any]) -> list[str]:
 
 
 def is_identity(rule: Callable[..., Any]) -> bool:
-    """Whether a rule answers with its one argument, as the slopes of a product and the gradients of a sum do: it is not called then."""
+    """Whether a rule answers with its one argument, as the slopes of a product and the gradients of a sum do: it is
+    not called then."""
     names = parameters(rule)
     if names[:-1] != ["F"]:
         return False
@@ -44,7 +45,8 @@ def is_identity(rule: Callable[..., Any]) -> bool:
 
 
 def constant_slope(rule: Callable[..., Any]) -> int | float | None:
-    """The value of a slope that asks for nothing and is a real number; None for one that is not, or refuses to be one."""
+    """The value of a slope that asks for nothing and is a real number; None for one that is not, or refuses to be
+    one."""
     if parameters(rule) not in ([], ["F"]):
         return None
     try:
@@ -63,19 +65,26 @@ class Rules:
         self.tensors = [a.name for a in arguments if a.is_tensor]
         self.lists = [a.name for a in arguments if a.is_tensor_list]
         self.others = [a.name for a in arguments if not (a.is_tensor or a.is_tensor_list)]
-        self.returns = [r.name or ("result" if len(schema.returns) == 1 else f"result{i}") for i, r in enumerate(schema.returns)]
+        self.returns = [
+            r.name or ("result" if len(schema.returns) == 1 else f"result{i}") for i, r in enumerate(schema.returns)
+        ]
         grouped: list[tuple[tuple[str, ...], Callable[..., Any], bool]] = []
         for name, rule in row.slope.items():
             grouped.append(((name,), rule, True))
         for key, rule in row.backward.items():
             grouped.append(((key,) if isinstance(key, str) else key, rule, False))
         self.groups = grouped
-        self.differentiable = [n for n in [a.name for a in arguments if a.is_tensor or a.is_tensor_list] if self.rule_of(n)]
+        self.differentiable = [
+            n for n in [a.name for a in arguments if a.is_tensor or a.is_tensor_list] if self.rule_of(n)
+        ]
         wanted = {p for _, rule, _ in grouped for p in parameters(rule)} - set(_SPECIAL)
         self.saved = sorted(wanted, key=lambda n: (not self.is_tensor(n), n))
         unknown = [n for n in self.saved if self.kind(n) == "unknown"]
         if unknown:
-            raise TypeError(f"row {row.key!r}: its rules ask for {unknown}; known are {self.tensors + self.lists + self.others + self.returns}")
+            raise TypeError(
+                f"row {row.key!r}: its rules ask for {unknown}; known are "
+                f"{self.tensors + self.lists + self.others + self.returns}"
+            )
 
     def rule_of(self, name: str) -> bool:
         return any(name in names for names, _, _ in self.groups)
@@ -107,12 +116,19 @@ class NodeWriter:
 
     Note [Lone edges]
         Most nodes send a gradient to one argument only: unary ops, and binary ones with a constant. When the plan is
-        written, or at the call, it is known which. Such a node's class asks nothing about edges, unpacks only what that gradient
-        needs and returns it bare; the engine hands it on without a loop. It is a third of the time of a node.
+        written, or at the call, it is known which. Such a node's class asks nothing about edges, unpacks only what
+        that gradient needs and returns it bare; the engine hands it on without a loop. It is a third of the time of a
+        node.
     """
 
     def __init__(
-        self, rules: Rules, name: str, binding: Binding, complex_: bool, numbers: frozenset[str], lone: str | None = None
+        self,
+        rules: Rules,
+        name: str,
+        binding: Binding,
+        complex_: bool,
+        numbers: frozenset[str],
+        lone: str | None = None,
     ):
         self.rules, self.name, self.numbers, self.lone = rules, name, numbers, lone
         self.complex = complex_
@@ -165,7 +181,9 @@ class NodeWriter:
         return [f"    if {missing}{changed}: check_versions(node_)"]
 
     def _may_be_missing(self, n: str) -> bool:
-        return self.rules.kind(n) == "tensor" and any(a.name == n and a.is_optional for a in self.rules.schema.arguments)
+        return self.rules.kind(n) == "tensor" and any(
+            a.name == n and a.is_optional for a in self.rules.schema.arguments
+        )
 
     def _unpack(self, name: str, raw: bool) -> str:
         kind = self.rules.kind(name)
@@ -178,7 +196,11 @@ class NodeWriter:
             return f"[None if t is None else t.array for t in {s}]" if raw else s
         if kind == "results":
             return f"[r.array for r in {s}]" if raw else f"[result_of(node_, r) for r in {s}]"
-        there = f"{s}.array" if self.lone is not None and not self._may_be_missing(name) else f"(None if {s} is None else {s}.array)"
+        there = (
+            f"{s}.array"
+            if self.lone is not None and not self._may_be_missing(name)
+            else f"(None if {s} is None else {s}.array)"
+        )
         if kind == "result":
             return there if raw else f"result_of(node_, {s})"
         return there if raw else s
@@ -230,7 +252,9 @@ class NodeWriter:
         else:
             value = [f"        {', '.join('g_' + n for n in names)}, = {call}"]
         if self.lone is None:
-            lines = ["    " + " = ".join(f"g_{n}" for n in names) + " = None"] if names[0] not in self.rules.lists else []
+            lines = (
+                ["    " + " = ".join(f"g_{n}" for n in names) + " = None"] if names[0] not in self.rules.lists else []
+            )
             lines.append(f"    if {' or '.join(needed)}:")
             lines += value
         else:
@@ -251,8 +275,14 @@ class NodeWriter:
         scope2 = dict(scope)
         tensors = compile_plan("apply_tensors", self.body(False), scope2)
         outputs = 1 if len(self.rules.returns) == 1 and not self.rules.schema.returns[0].is_tensor_list else -1
-        members = {"__slots__": (), "apply_raw": raw, "apply_tensors": tensors, "num_outputs": outputs, "rules": self.rules,
-                   "binding": self.binding}
+        members = {
+            "__slots__": (),
+            "apply_raw": raw,
+            "apply_tensors": tensors,
+            "num_outputs": outputs,
+            "rules": self.rules,
+            "binding": self.binding,
+        }
         if self.lone is not None and outputs == 1:
             members["apply_lone"] = compile_plan("apply_lone", self.body(True, bare=True), dict(scope))
             members["lone"] = self.rules.differentiable.index(self.lone)

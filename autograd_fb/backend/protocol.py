@@ -18,14 +18,14 @@ Geometry = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, strides in ele
 class Traits(NamedTuple):
     """What a library can do, declared by its backend (a conformance test compares with measurements)."""
 
-    aliasing: bool = True         # a write through a slice is seen by the base; otherwise Functionalize
-    strided: bool = True          # strides can be read and as_strided aliases
+    aliasing: bool = True  # a write through a slice is seen by the base; otherwise Functionalize
+    strided: bool = True  # strides can be read and as_strided aliases
     negative_strides: bool = True
-    lazy_values: bool = False     # bool(x) and data-dependent shapes are unavailable or force a computation
+    lazy_values: bool = False  # bool(x) and data-dependent shapes are unavailable or force a computation
     asynchronous: bool = False
     scalar_results: bool = False  # 0-d results leak as scalars (NumPy)
-    checks_bounds: bool = True    # the library validates integer indices
-    has_values: bool = True       # False for meta
+    checks_bounds: bool = True  # the library validates integer indices
+    has_values: bool = True  # False for meta
     dtypes: frozenset[str] = frozenset()
 
 
@@ -34,7 +34,7 @@ class Backend:
 
     name: str
     device_type: str
-    xp: Any                        # namespace of the Array API standard
+    xp: Any  # namespace of the Array API standard
     array_types: tuple[type, ...]  # for the type(array) -> backend dict
     traits: Traits
 
@@ -85,7 +85,8 @@ class Backend:
         raise NotImplementedError(f"{self.name}: no as_strided")
 
     def as_array(self, value: Any) -> Array:
-        """An array from what a library's function returned (libraries with ``scalar_results`` return scalars for 0-d)."""
+        """An array from what a library's function returned (libraries with ``scalar_results`` return scalars for
+        0-d)."""
         return self.xp.asarray(value)
 
     def aliases(self, result: Array, array: Array) -> bool:
@@ -103,7 +104,8 @@ class Backend:
     def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
         """``fn`` with the library's warnings about infinities and NaNs off while it runs.
 
-        ``direct``: it is called by a plan, a frame without a module name, for which Python drops what compiled code warns of.
+        ``direct``: it is called by a plan, a frame without a module name, for which Python drops what compiled code
+        warns of.
         """
         return fn
 
@@ -114,8 +116,8 @@ class Backend:
     def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
         """Expressions that plans for arrays of one dtype use instead of calling a kernel, and the names in them.
 
-        By row name; ``{argument}`` stands for an argument of the schema, ``{kernel}`` for the call of the kernel. Results
-        have the arguments' dtype, and no expression makes the library warn in a frame of its own.
+        By row name; ``{argument}`` stands for an argument of the schema, ``{kernel}`` for the call of the kernel.
+        Results have the arguments' dtype, and no expression makes the library warn in a frame of its own.
         """
         return {}, {}
 

@@ -152,7 +152,7 @@ def _needed(captures: dict[tuple[Node, int], int], parents: dict[Node, list[Node
     return needed
 
 
-def _put(target: Node | Output, grad: Any, values: Values) -> None:
+def _put(target: Any, grad: Any, values: Values) -> None:
     """Add a gradient to what has arrived for an edge's target."""
     if type(target) is Output:
         node = target.node
@@ -201,7 +201,7 @@ def _run_in_thread(args: tuple[Any, ...]) -> list[Any]:
         state.restore(before)
         try:
             outcome.append(_run(*args))
-        except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
+        except BaseException as error:  # raised again in the thread that waits
             outcome.append(error)
 
     thread = threading.Thread(target=target, name="autograd_fb backward")
@@ -310,7 +310,7 @@ def _loop(
             results = _step(node, grad, record)
         if not keep and node.keeps:
             node.release()
-        for n, g in zip(node.edges, results):  # noqa: B905 (a leaf has neither edges nor results)
+        for n, g in zip(node.edges, results):  # a leaf has neither edges nor results
             if n is None:
                 continue
             if type(n) is Output or n.num_outputs != 1:
@@ -335,11 +335,11 @@ def _step(node: Node, grad: Any, record: bool) -> Any:
     return node.apply_tensors(grad) if record else node.apply_raw(grad)
 
 
-def _hand_on(n: Node | Output, grad: Any, values: Values, ready: list[Node]) -> None:
+def _hand_on(n: Any, grad: Any, values: Values, ready: list[Node]) -> None:
     """Give a gradient to an edge's target, and let the target run when it has all of them."""
     if grad is not None:
         _put(n, grad, values)
-    node = n.node if type(n) is Output else n
+    node: Node = n.node if type(n) is Output else n
     if node.pending != 1:
         node.pending -= 1
     else:

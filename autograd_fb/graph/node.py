@@ -36,8 +36,8 @@ class Node:
 
     num_outputs: ClassVar[int] = 1
     takes_undefined: ClassVar[bool] = False  # whether apply runs although no gradient arrived
-    lone: ClassVar[int] = -1                 # the place of the only edge, in classes whose `apply_lone` answers for it alone
-    keeps: ClassVar[bool] = True             # whether a run that does not keep the graph has something to release
+    lone: ClassVar[int] = -1  # the place of the only edge, in classes whose `apply_lone` answers for it alone
+    keeps: ClassVar[bool] = True  # whether a run that does not keep the graph has something to release
 
     edges: tuple[Any, ...]
     saved: Any

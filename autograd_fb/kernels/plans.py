@@ -1,10 +1,10 @@
 """Writing plans: the straight-line function that serves all calls of one signature of one built-in op.
 
 Note [Plans are written as source]
-    A plan unwraps, calls the library and wraps, with everything that the signature settles left out: dtypes, devices, which
-    arguments are lists or may be missing. Generic code that decides these things at each call costs three to five times as much as
-    a small array op. So the plan is written as a few lines of Python and compiled; the source is kept on the function
-    (``plan.source``), given to `linecache` (debuggers step through it) and printed by `explain`.
+    A plan unwraps, calls the library and wraps, with everything that the signature settles left out: dtypes, devices,
+    which arguments are lists or may be missing. Generic code that decides these things at each call costs three to
+    five times as much as a small array op. So the plan is written as a few lines of Python and compiled; the source is
+    kept on the function (``plan.source``), given to `linecache` (debuggers step through it) and printed by `explain`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
-from autograd_fb.kernels.promote import NUMBERS, constant, constant_table, promote, same_device, single_dtype, to_binding
+from autograd_fb.kernels.promote import (
+    NUMBERS,
+    constant,
+    constant_table,
+    promote,
+    same_device,
+    single_dtype,
+    to_binding,
+)
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor, make_view, refresh
@@ -43,7 +51,7 @@ def compile_plan(name: str, lines: list[str], scope: dict[str, Any]) -> Plan:
     filename = f"<autograd_fb plan {_number()}: {name}>"
     scope["__name__"] = None  # Python drops warnings raised for frames of no module: 1/0 is a value, not a warning
     scope["INTERNAL_FRAMES"] = True  # a recorded call site is never a plan's own line
-    exec(compile(source, filename, "exec"), scope)  # noqa: S102 (written here, from identifiers of schemas)
+    exec(compile(source, filename, "exec"), scope)
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     plan: Plan = scope[name]
     plan.source = source  # type: ignore[attr-defined]
@@ -77,10 +85,11 @@ class Writer:
         self.binding = self._binding(backends or functional)
         self.dtype = single_dtype(signature)
         self.scope: dict[str, Any] = {
-            "new": object.__new__, "Tensor": Tensor, "kernel": quiet_kernel(self.row, self.binding, True), "op": op, "stale": stale,
-            "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type, "make_view": make_view,
-            "as_array": self.binding.backend.as_array, "promote": promote, "promotion": self.row.promotion,
-            "native_dtype": native_dtype, "same_device": same_device, "to_binding": to_binding,
+            "new": object.__new__, "Tensor": Tensor, "kernel": quiet_kernel(self.row, self.binding, True), "op": op,
+            "stale": stale, "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type,
+            "make_view": make_view, "as_array": self.binding.backend.as_array, "promote": promote,
+            "promotion": self.row.promotion, "native_dtype": native_dtype, "same_device": same_device,
+            "to_binding": to_binding,
         }  # fmt: skip
         self.lines: list[str] = []
         self.values: dict[str, str] = {}
@@ -95,7 +104,12 @@ class Writer:
 
     def _inline(self) -> Mapping[str, str]:
         """The backend's expressions, where one real floating dtype is all there is in the call."""
-        if self.dtype is None or self.mixed_devices or self.signature & SCALAR_MASK or ALL_DTYPES[self.dtype].kind != "f":
+        if (
+            self.dtype is None
+            or self.mixed_devices
+            or self.signature & SCALAR_MASK
+            or ALL_DTYPES[self.dtype].kind != "f"
+        ):
             return {}
         expressions, names = self.binding.backend.inline(ALL_DTYPES[self.dtype])
         self.scope.update(names)
@@ -120,7 +134,9 @@ class Writer:
                 self.add(f"if any(stale(t) for t in {t} or ()): return op({self._again()})")
 
     def _again(self) -> str:
-        return ", ".join(f"{n}={n}" if a.kwarg_only else n for a, n in zip(self.call.arguments(), self.call.names, strict=True))
+        return ", ".join(
+            f"{n}={n}" if a.kwarg_only else n for a, n in zip(self.call.arguments(), self.call.names, strict=True)
+        )
 
     def unwrap(self) -> None:
         """Arrays out of tensors: `a0`, `a1`, ...; numbers stay what they are."""
@@ -160,12 +176,15 @@ class Writer:
         return self.row.promotion is POINTWISE_FLOAT and ALL_DTYPES[self.dtype].kind in "biu"
 
     def settled_dtype(self) -> DType | None:
-        """The common dtype of one tensor dtype and Python numbers, where the signature settles that tensors need no cast."""
+        """The common dtype of one tensor dtype and Python numbers, where the signature settles that tensors need no
+        cast."""
         if self.dtype is None or self.row.promotion is PLAIN or self.mixed_devices or self.binding.multi:
             return None
         dtype = ALL_DTYPES[self.dtype]
         kinds = [t for t, bit in keys.SCALAR_BITS.items() if self.signature & bit]
-        common = result_type_of_bits(1 << dtype.index, 0, dtype_bits(scalar_dtype(t(0)) for t in kinds)) if kinds else dtype
+        common = (
+            result_type_of_bits(1 << dtype.index, 0, dtype_bits(scalar_dtype(t(0)) for t in kinds)) if kinds else dtype
+        )
         if common is not dtype or (self.row.promotion is POINTWISE_FLOAT and dtype.kind in "biu"):
             return None
         return None if self.row.promotion is COMPARISON and dtype.kind in "biu" and kinds else dtype
@@ -191,8 +210,11 @@ class Writer:
         call = f"kernel({call_text(self.call, self.values)})"
         if self.plain is not None:
             self.scope["plain"] = getattr(self.binding.xp, self.plain)
-            tests = [f"{n} == {a.default_value!r}" for a, n in zip(self.call.arguments(), self.call.names, strict=True)
-                     if n not in self.call.tensors]
+            tests = [
+                f"{n} == {a.default_value!r}"
+                for a, n in zip(self.call.arguments(), self.call.names, strict=True)
+                if n not in self.call.tensors
+            ]
             arrays = ", ".join(self.values[t] for t in self.call.tensors)
             call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
         if self.row.key in self.inline:
@@ -255,7 +277,9 @@ class Writer:
         if self.row.key == "detach":  # shares memory and versions, but is a tensor of its own
             self.add(f"t = {of}.detach()")
             return
-        self.scope.update(Storage=Storage, AutogradMeta=AutogradMeta, inherited=inherited, aliases=self.binding.backend.aliases)
+        self.scope.update(
+            Storage=Storage, AutogradMeta=AutogradMeta, inherited=inherited, aliases=self.binding.backend.aliases
+        )
         self.add(
             "t = new(Tensor)",
             f"t.array = r; t.signature = {signature} | {IS_VIEW}; t.node = t.meta = None",
@@ -305,7 +329,9 @@ def by_numbers(op: OpOverload, write: Callable[[frozenset[str]], Plan]) -> Plan:
     first, second = names[places[0]], names[places[1]]
     source = usual.source.splitlines()  # type: ignore[attr-defined]
     again = ", ".join(names)
-    source.insert(1, f"    if {second}.__class__ not in NUMBER_TYPES or {first}.__class__ in NUMBER_TYPES: return choose({again})")
+    source.insert(
+        1, f"    if {second}.__class__ not in NUMBER_TYPES or {first}.__class__ in NUMBER_TYPES: return choose({again})"
+    )
     scope = dict(usual.__globals__, choose=choose, NUMBER_TYPES=frozenset(NUMBERS))
     return compile_plan(usual.__name__, source, scope)
 
@@ -347,7 +373,7 @@ def wrap_results(results: Any, binding: Binding, base: Tensor | None, kind: Call
     if not isinstance(results, (list, tuple)):
         return results
     for r in results:
-        if r is None or isinstance(r, (bool, int, float, complex)) and not hasattr(r, "dtype"):
+        if r is None or (isinstance(r, (bool, int, float, complex)) and not hasattr(r, "dtype")):
             out.append(r)
             continue
         if not isinstance(r, binding.array_types):

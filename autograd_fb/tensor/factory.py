@@ -29,7 +29,9 @@ _KINDS = {bool: as_dtype(bool), int: as_dtype(int)}
 
 def _is_sequence(data: Any) -> bool:
     return isinstance(data, (list, tuple, range)) or (
-        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, dict, Tensor))
+        hasattr(data, "__getitem__")
+        and hasattr(data, "__len__")
+        and not isinstance(data, (str, bytes, dict, Tensor))
         and getattr(data, "ndim", 1) != 0
     )
 
