@@ -1,7 +1,8 @@
 """Forward-mode differentiation with PyTorch's interface, and levels that nest to any depth.
 
-Inside a level, `make_dual` gives a tensor a tangent; what is computed from it carries the derivative in that direction, which
-`unpack_dual` reads. Levels may be opened inside each other (PyTorch has one): ``level=`` chooses, the innermost is the default.
+Inside a level, `make_dual` gives a tensor a tangent; what is computed from it carries the derivative in that
+direction, which `unpack_dual` reads. Levels may be opened inside each other (PyTorch has one): ``level=`` chooses,
+the innermost is the default.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class dual_level:
         self._entered.append(enter_dual_level())
         return self._entered[-1]
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         exit_dual_level(level=self._entered.pop())
 
 
@@ -72,8 +75,9 @@ def _check_floating(name: str, dtype: DType) -> None:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """A view of ``tensor`` that carries ``tangent`` at a level, which it does until the level is left.
 
-    ``tangent`` has the shape of ``tensor`` and is used as it is, not copied: in-place ops on the result write to both. RuntimeError
-    outside of any level, for another shape, and where there is a tangent at this level already; ValueError for integers.
+    ``tangent`` has the shape of ``tensor`` and is used as it is, not copied: in-place ops on the result write to
+    both. RuntimeError outside of any level, for another shape, and where there is a tangent at this level already;
+    ValueError for integers.
     """
     current = len(levels.open) - 1
     level = current if level is None else level
@@ -84,18 +88,23 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     _check_floating("primal", tensor.dtype)
     _check_floating("tangent", tangent.dtype)
     if level > current:
-        raise RuntimeError(f"Invalid level given to _make_dual: level {level}, where the innermost open level is {current}")
+        raise RuntimeError(
+            f"Invalid level given to _make_dual: level {level}, where the innermost open level is {current}"
+        )
     if part(tensor, level) is not None:
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
             f"{level} is not supported. Open a further level, or unpack_dual(tensor).primal first."
         )
     if part(tangent, level) is not None:
-        raise RuntimeError(f"Setting a forward grad that itself has a forward gradient at the same level {level} is not supported.")
+        raise RuntimeError(
+            f"Setting a forward grad that itself has a forward gradient at the same level {level} is not supported."
+        )
     if tuple(tangent.array.shape) != tuple(tensor.array.shape):
         raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
-            f"Tensor is of size {list(tensor.array.shape)} while the given forward gradient is of size {list(tangent.array.shape)}."
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            f"supported. Tensor is of size {list(tensor.array.shape)} while the given forward gradient is of size "
+            f"{list(tangent.array.shape)}."
         )
     return _dual(tensor, tangent, level)
 
@@ -124,7 +133,8 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
 
 
 class _set_fwd_grad_enabled:
-    """Turns forward mode off or on at once; as a context manager, until the block ends. Tangents stay where they are."""
+    """Turns forward mode off or on at once; as a context manager, until the block ends. Tangents stay where they
+    are."""
 
     def __init__(self, mode: bool) -> None:
         self.prev = levels.enabled
@@ -144,5 +154,6 @@ def is_fwd_grad_enabled() -> bool:
 
 _is_fwd_grad_enabled = is_fwd_grad_enabled
 __all__ = [
-    "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "is_fwd_grad_enabled", "make_dual", "unpack_dual",
+    "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "is_fwd_grad_enabled", "make_dual",
+    "unpack_dual",
 ]  # fmt: skip

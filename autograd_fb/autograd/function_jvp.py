@@ -1,4 +1,4 @@
-"""Forward mode through a custom `Function`: its ``jvp``, or, for formulas of registered ops, the transpose of its backward."""
+"""Forward mode through a custom `Function`: by its ``jvp``; for formulas of registered ops, by transposition."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def as_seen_from(level: int, values: Sequence[Any]) -> Iterator[None]:
             t.signature |= HAS_TANGENT
 
 
-def push_function(ctx: Any, args: Sequence[Any], result: Any, found: Sequence[int], dirty: Sequence[Tensor], fixed: set[int]) -> None:
+def push_function(
+    ctx: Any, args: Sequence[Any], result: Any, found: Sequence[int], dirty: Sequence[Tensor], fixed: set[int]
+) -> None:
     """Give the results of a Function's call their tangents, level by level."""
     outs = result if isinstance(result, tuple) else (result,)
     written = {id(t) for t in dirty}
@@ -80,7 +82,8 @@ def _from_jvp(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequen
     pushed = pushed if isinstance(pushed, tuple) else (pushed,)
     if len(pushed) != len(outs):
         raise RuntimeError(
-            f"Function's jvp returned an invalid number of forward gradients (expected {len(outs)} but got {len(pushed)})"
+            "Function's jvp returned an invalid number of forward gradients "
+            f"(expected {len(outs)} but got {len(pushed)})"
         )
     for i, t in enumerate(pushed):
         if t is not None and not isinstance(t, Tensor):
@@ -90,7 +93,8 @@ def _from_jvp(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequen
 
 def _refuse_tangent(i: int) -> NoReturn:
     raise RuntimeError(
-        f"Function's jvp returned a gradient at position {i}, but  the corresponding forward output is not a differentiable Tensor."
+        f"Function's jvp returned a gradient at position {i}, but  the corresponding forward output is not a "
+        "differentiable Tensor."
         "You should return None at that position instead."
     )
 
@@ -100,8 +104,8 @@ def _put_written(out: Tensor, level: int, t: Tensor | None) -> None:
     had = tangent(out, level)
     if had is not None and t is not had:
         raise RuntimeError(
-            "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is modifying an input "
-            "inplace, then the jvp function must modify the corresponding gradient inplace."
+            "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is "
+            "modifying an input inplace, then the jvp function must modify the corresponding gradient inplace."
         )
     if had is None:
         put(out, level, t)
@@ -110,8 +114,9 @@ def _put_written(out: Tensor, level: int, t: Tensor | None) -> None:
 def _check_tangent(out: Tensor, t: Tensor) -> None:
     if tuple(t.array.shape) != tuple(out.array.shape):
         raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
-            f"Tensor is of size {list(out.array.shape)} while the given forward gradient is of size {list(t.array.shape)}."
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            f"supported. Tensor is of size {list(out.array.shape)} while the given forward gradient is of size "
+            f"{list(t.array.shape)}."
         )
     if out.base is not None and t.base is None:
         raise RuntimeError(
@@ -129,9 +134,15 @@ def _transposed(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequ
             pulled = ctx._forward_cls.backward(ctx, *given)
         finally:
             ctx.needs_input_grad = needs
-    pairs = [(g, fitted(t, g)) for g, t in zip(pulled, inputs, strict=True) if t is not None and isinstance(g, Tensor) and g.requires_grad]
+    pairs = [
+        (g, fitted(t, g))
+        for g, t in zip(pulled, inputs, strict=True)
+        if t is not None and isinstance(g, Tensor) and g.requires_grad
+    ]
     wanted = [u for u in given if u is not None]
     if not pairs or not wanted:
         return (None,) * len(outs)
-    pushed = iter(grad([g for g, _ in pairs], wanted, [t for _, t in pairs], create_graph=state.grad_mode, allow_unused=True))
+    pushed = iter(
+        grad([g for g, _ in pairs], wanted, [t for _, t in pairs], create_graph=state.grad_mode, allow_unused=True)
+    )
     return [fitted(next(pushed), o) if u is not None else None for u, o in zip(given, outs, strict=True)]

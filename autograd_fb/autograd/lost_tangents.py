@@ -1,7 +1,7 @@
 """Forward mode and ops without a derivative: a tangent that a kernel loses is made visible, as the fallback mode says.
 
-A kernel that is made of differentiable ops may carry tangents by itself; nothing is said then. Otherwise the result would
-silently count as constant: see Note [Never lose a gradient silently] in `fallback`.
+A kernel that is made of differentiable ops may carry tangents by itself; nothing is said then. Otherwise the result
+would silently count as constant: see Note [Never lose a gradient silently] in `fallback`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _registry: dict[Any, Any] = {}
 def text(op: OpOverload, level: int, inputs: Sequence[str], place: tuple[CodeType, int], kernel_site: str) -> str:
     ns, name = op.namespace, op._opname
     return "\n".join([
-        f"{op.key}: a forward-mode tangent (level {level}) was sent into an operator that has no derivative there (the tangent "
+        f"{op.key}: a forward-mode tangent (level {level}) was sent into an operator that has no derivative there "
+        "(the tangent "
         "stops here: its output counts as constant).",
         f"  called at {site_text(*place)}",
         f"  kernel registered at {kernel_site}",

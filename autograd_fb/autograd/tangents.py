@@ -1,15 +1,17 @@
 """Tangents of ops: the plan of a call whose arguments carry some, derived from the rules of the op's row.
 
 Note [Pushing tangents]
-    The result is computed by the ordinary plan from the arguments as they are, so that reverse mode records them with their tangents:
-    a backward run while a level is open then carries tangents itself (forward over reverse). Then, from the lowest level up, the
-    tangent is computed from the arguments without that level and those above. Lower levels and reverse mode see that
-    computation, because rules run on the dispatched `F`: derivatives of derivatives come out of it without further rules.
+    The result is computed by the ordinary plan from the arguments as they are, so that reverse mode records them with
+    their tangents: a backward run while a level is open then carries tangents itself (forward over reverse). Then,
+    from the lowest level up, the tangent is computed from the arguments without that level and those above. Lower
+    levels and reverse mode see that computation, because rules run on the dispatched `F`: derivatives of derivatives
+    come out of it without further rules.
 
 Note [Where a tangent comes from]
-    1. `forward`, the row's tangent formula; 2. `slope` times tangent, summed over the arguments; 3. the op itself on the tangents,
-    where it is `linear` in them, and for views, whose tangents are views of tangents; 4. the transpose of the `backward` rules: they
-    are linear in the gradient, so differentiating them with respect to it gives the tangent.
+    1. `forward`, the row's tangent formula; 2. `slope` times tangent, summed over the arguments; 3. the op itself on
+    the tangents, where it is `linear` in them, and for views, whose tangents are views of tangents; 4. the transpose
+    of the `backward` rules: they are linear in the gradient, so differentiating them with respect to it gives the
+    tangent.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ def levels_among(values: Sequence[Any]) -> list[int]:
     """The levels at which any of these carries a tangent, lowest first; none while forward mode is switched off."""
     if not levels.enabled:
         return []
-    return sorted({level for t in tensors_in(values) for level in tangents_of(t) or ()})
+    found: set[int] = set()
+    for t in tensors_in(values):
+        if t.signature & HAS_TANGENT or t.base is not None:
+            found.update(tangents_of(t) or ())
+    return sorted(found)
 
 
 def primal(value: Any, level: int) -> Any:
@@ -84,17 +90,48 @@ def fitted(t: Any, like: Tensor) -> Tensor | None:
     """A tangent as a result's own: of its shape and dtype, real for real results."""
     if t is None or not isinstance(t, Tensor):
         return None
-    F = tensor_namespace()
-    if t.dtype.is_complex and not like.dtype.is_complex:
-        t = F.real(t)
-    if t.dtype is not like.dtype:
+    if t.array.dtype != like.array.dtype:
+        t = tensor_namespace().real(t) if t.dtype.is_complex and not like.dtype.is_complex else t
         t = t.to(like.dtype)
     if tuple(t.array.shape) != tuple(like.array.shape):
-        t = F.clone(F.expand(t, list(like.array.shape)))
+        t = tensor_namespace().clone(tensor_namespace().expand(t, list(like.array.shape)))
     return t
 
 
 # --- the derivation
+
+
+class Rule:
+    """A rule of a row, with the names it asks for."""
+
+    __slots__ = ("constant", "fn", "names")
+
+    def __init__(self, fn: Callable[..., Any], slope: bool = False):
+        self.fn, self.names = fn, parameters(fn)
+        self.constant = constant_slope(fn) if slope else None
+
+    def __call__(self, values: Values) -> Any:
+        return self.fn(*[values[n] for n in self.names])
+
+
+class Values(dict[str, Any]):
+    """What a rule's parameter names can ask for; shapes and dtypes are only looked up when asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        base, _, what = name.rpartition("_")
+        value = self[base]
+        if what in ("shapes", "dtypes"):
+            found: Any = tuple(_attribute(t, what[:-1]) for t in value if isinstance(t, Tensor))
+        else:
+            found = _attribute(value, what)
+        self[name] = found
+        return found
+
+
+def _attribute(value: Any, what: str) -> Any:
+    if isinstance(value, Tensor):
+        return tuple(value.array.shape) if what == "shape" else value.dtype
+    return () if what == "shape" and value is not None else None  # a number, or an argument that was not given
 
 
 class Push:
@@ -103,88 +140,90 @@ class Push:
     def __init__(self, op: OpOverload, rules: Rules):
         self.op, self.row, self.rules = op, op.row, rules
         self.names = [a.name for a in op._schema.arguments]
+        self.differentiable = frozenset(rules.differentiable)
+        self.linear_names = frozenset(self.row.linear)
+        self.forward = None if self.row.forward is None else Rule(self.row.forward)
+        self.slopes = {name: Rule(fn, slope=True) for name, fn in self.row.slope.items()}
+        self.backward = [(names, Rule(fn), is_slope) for names, fn, is_slope in rules.groups]
+        several = op._schema.returns[0].is_tensor_list or len(rules.returns) > 1
+        self.several, self.F = several, tensor_namespace()
+        asked = {
+            n for r in (self.forward, *self.slopes.values(), *(r for _, r, _ in self.backward)) if r for n in r.names
+        }
+        results = {"result", "results", *rules.returns}
+        self.uses_results = any(n in results or n.rpartition("_")[0] in results for n in asked)
 
     def __call__(self, args: Sequence[Any], tangents: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
         """One tangent per result, None where it is zero. ``args`` and ``outs`` carry lower levels only."""
-        primals = dict(zip(self.names, args, strict=True))
-        moving = {n: t for n, t in zip(self.names, tangents, strict=True) if t is not None and n in self.rules.differentiable}
         if self.row.is_view:
             first = tangents[0]
             return (None,) * len(outs) if first is None else _sequence(self.op.entry(first, *args[1:]))
+        moving = {n: t for n, t in zip(self.names, tangents, strict=True) if t is not None and n in self.differentiable}
         if not moving:
             return (None,) * len(outs)
-        if self.row.forward is not None:
-            given = {f"{n}_t": moving.get(n) for n in self.names}
-            return _sequence(run_rule(self.row.forward, {**self.environment(primals, outs), **given}))
-        if moving.keys() <= self.row.slope.keys():
-            return (self.by_slope(moving, self.environment(primals, outs)),)
-        if moving.keys() <= set(self.row.linear):
-            return _sequence(self.op.entry(*(self.linear(n, primals[n], moving) for n in self.names)))
-        return self.transposed(primals, moving, outs)
+        if self.forward is not None:
+            values = self.environment(args, outs)
+            values.update((f"{n}_t", moving.get(n)) for n in self.names)
+            return _sequence(self.forward(values))
+        if moving.keys() <= self.slopes.keys():
+            return (self.by_slope(moving, self.environment(args, outs)),)
+        if moving.keys() <= self.linear_names:
+            return _sequence(self.op.entry(*(self.linear(n, a, moving) for n, a in zip(self.names, args, strict=True))))
+        return self.transposed(args, moving, outs)
 
-    def environment(self, primals: dict[str, Any], outs: Sequence[Any]) -> dict[str, Any]:
-        """Everything a rule's parameter names can ask for."""
-        values = dict(primals)
-        returns = self.rules.returns
-        values.update(zip(returns, outs, strict=False))
-        values["results"] = outs
-        values["result"] = outs if self.op._schema.returns[0].is_tensor_list or len(returns) > 1 else outs[0]
-        for name in [*self.rules.tensors, *self.rules.lists, *returns, "result"]:
-            value = values.get(name)
-            if isinstance(value, Tensor):
-                values[f"{name}_shape"], values[f"{name}_dtype"] = tuple(value.array.shape), value.dtype
-            elif isinstance(value, (list, tuple)):
-                values[f"{name}_shapes"] = tuple(tuple(t.array.shape) for t in value if isinstance(t, Tensor))
-                values[f"{name}_dtypes"] = tuple(t.dtype for t in value if isinstance(t, Tensor))
-            elif name in self.rules.tensors:
-                values[f"{name}_shape"], values[f"{name}_dtype"] = () if value is not None else None, None
+    def environment(self, args: Sequence[Any], outs: Sequence[Any]) -> Values:
+        values = Values(zip(self.names, args, strict=True))
+        values.update(zip(self.rules.returns, outs, strict=False))
+        values["F"], values["results"] = self.F, outs
+        values["result"] = outs if self.several else outs[0]
         return values
 
-    def by_slope(self, moving: dict[str, Any], values: dict[str, Any]) -> Any:
+    def by_slope(self, moving: dict[str, Any], values: Values) -> Any:
         total = None
         for name, t in moving.items():
-            rule = self.row.slope[name]
-            constant = constant_slope(rule)
-            if constant == 0:
-                term = tensor_namespace().zeros_like(t)
+            rule = self.slopes[name]
+            if rule.constant == 0:
+                term = self.F.zeros_like(t)
             else:
-                term = t if constant == 1 else t * (constant if constant is not None else run_rule(rule, values))
-            if term.dtype.is_complex and not values["result"].dtype.is_complex:
-                term = tensor_namespace().real(term)
+                term = t if rule.constant == 1 else t * (rule(values) if rule.constant is None else rule.constant)
             total = term if total is None else total + term
         return total
 
     def linear(self, name: str, value: Any, moving: dict[str, Any]) -> Any:
         """What stands for an argument when the op is applied to tangents: zeros for a linear one without."""
-        if name not in self.row.linear:
+        if name not in self.linear_names:
             return value
         found = moving.get(name)
         if isinstance(value, (list, tuple)):
             return [_zero(v) if t is None else t for v, t in zip(value, found or [None] * len(value), strict=True)]
         return _zero(value) if found is None else found
 
-    def transposed(self, primals: dict[str, Any], moving: dict[str, Any], outs: Sequence[Any]) -> Sequence[Any]:
+    def transposed(self, args: Sequence[Any], moving: dict[str, Any], outs: Sequence[Any]) -> Sequence[Any]:
         """The backward rules, linear in the gradients of the results, transposed: no rule for tangents is needed."""
-        given = [tensor_namespace().ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
-        values = {**self.environment(primals, outs), "grad": given[0], "grads": tuple(given)}
+        given = [self.F.ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
+        values = self.environment(args, outs)
+        values["grad"], values["grads"] = given[0], tuple(given)
         with changed(grad_mode=True):
             pulled = self.pulled_back(values, moving)
         pairs = [(g, fitted(t, g)) for g, t in pulled if isinstance(g, Tensor) and g.requires_grad]
         wanted = [u for u in given if u is not None]
         if not pairs or not wanted:
             return (None,) * len(outs)
-        pushed = iter(grad([g for g, _ in pairs], wanted, [t for _, t in pairs], create_graph=state.grad_mode, allow_unused=True))
+        pushed = iter(
+            grad([g for g, _ in pairs], wanted, [t for _, t in pairs], create_graph=state.grad_mode, allow_unused=True)
+        )
         return [None if u is None else next(pushed) for u in given]
 
-    def pulled_back(self, values: dict[str, Any], moving: dict[str, Any]) -> list[tuple[Any, Any]]:
+    def pulled_back(self, values: Values, moving: dict[str, Any]) -> list[tuple[Any, Any]]:
         """The gradients of the arguments that carry tangents, with these tangents."""
         pulled: list[tuple[Any, Any]] = []
-        for names, rule, is_slope in self.rules.groups:
+        for names, rule, is_slope in self.backward:
             if not moving.keys() & set(names):
                 continue
-            got = run_rule(rule, {**values, "needs": tuple(n in moving for n in names)})
+            values["needs"] = tuple(n in moving for n in names)
+            got = rule(values)
             if is_slope:
-                got = values["grad"] * (tensor_namespace().conj(got) if isinstance(got, Tensor) else got.conjugate())
+                got = values["grad"] * (self.F.conj(got) if isinstance(got, Tensor) else got.conjugate())
             for name, g in zip(names, got if len(names) > 1 else (got,), strict=True):
                 if name not in moving:
                     continue
@@ -194,11 +233,6 @@ class Push:
                 like = values[name].array
                 pulled.append((fit_tensor(g, (tuple(like.shape), like.dtype)), moving[name]))
         return pulled
-
-
-def run_rule(rule: Callable[..., Any], values: dict[str, Any]) -> Any:
-    names = parameters(rule)
-    return rule(*(tensor_namespace() if n == "F" else values[n] for n in names))
 
 
 def _sequence(value: Any) -> Sequence[Any]:
@@ -236,7 +270,8 @@ def functional_plan(op: OpOverload, signature: int, key: DispatchKey, specialize
 
 
 def _as_function(out: Any, i: int, outs: Sequence[Any]) -> Any:
-    """A result that is constant to users (the statistics of a norm), as what it is to the rules: a function of the arguments."""
+    """A result that is constant to users (the statistics of a norm), as what it is to the rules: a function of the
+    arguments."""
     if not is_differentiable(out):
         return out
     inner = copy_below(out, 0)
@@ -249,13 +284,14 @@ def _as_function(out: Any, i: int, outs: Sequence[Any]) -> Any:
 
 def push_level(push: Push, args: Sequence[Any], outs: Sequence[Any], level: int) -> None:
     """Compute the tangents of one level and let the results carry them."""
-    bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs]
-    pushed = push([primal(a, level) for a in args], [tangent(a, level) for a in args], bare)
-    theirs = {id(p) for a in args for p in tensors_in([tangent(a, level)])}
+    bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs] if push.uses_results else outs
+    moving = [tangent(a, level) for a in args]
+    pushed = push([primal(a, level) for a in args], moving, bare)
+    theirs = {id(p) for p in tensors_in(moving)}
     for o, t in zip(outs, pushed, strict=False):
         t = fitted(t, o) if is_differentiable(o) else None
         if t is not None:
-            shared = not push.row.is_view and t.base is not None or id(t) in theirs
+            shared = (not push.row.is_view and t.base is not None) or id(t) in theirs
             give(o, level, tensor_namespace().clone(t) if shared else t)
             tell_node(o, o.node)
 
@@ -329,7 +365,8 @@ def out_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: Speci
     def forward_mode(*args: Any) -> Any:
         if levels_among(args):
             raise NotImplementedError(
-                f"Trying to use forward AD with {op._opname}_out that does not support it because it is an out= function. "
+                f"Trying to use forward AD with {op._opname}_out that does not support it because it is an out= "
+                f"function. "
                 f"Call {op._opname} without out= instead."
             )
         return ordinary(*args)

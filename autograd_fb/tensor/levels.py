@@ -1,10 +1,11 @@
 """Levels of forward-mode differentiation, and the tangents that tensors carry at them.
 
 Note [Levels]
-    A tensor with tangents is a number ``x + e0*t0 + e1*t1 + ...`` with one infinitesimal per open level. They are kept in one normal
-    form: the tangent of a level carries tangents of lower levels only. Leaving a level takes its tangents from every tensor,
-    so a level knows the tangents given at it, weakly. Levels belong to the process, as in PyTorch, not to a thread: threads that
-    differentiate forward at the same time have to agree on when levels are entered and left.
+    A tensor with tangents is a number ``x + e0*t0 + e1*t1 + ...`` with one infinitesimal per open level. They are
+    kept in one normal form: the tangent of a level carries tangents of lower levels only. Leaving a level takes its
+    tangents from every tensor, so a level knows the tangents given at it, weakly. Levels belong to the process, as in
+    PyTorch, not to a thread: threads that differentiate forward at the same time have to agree on when levels are
+    entered and left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Tangents(dict[int, Any]):
-    """Level -> tangent of one tensor; shared with the saved form of that tensor, if it is an output that its node saved."""
+    """Level -> tangent of one tensor; shared with the form in which a node saved that tensor as its output."""
 
     __slots__ = ("__weakref__", "owner")
 

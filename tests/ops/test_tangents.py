@@ -1,4 +1,5 @@
-"""Forward mode of every differentiable row: against reverse mode, PyTorch's forward mode, and itself at nested levels."""
+"""Forward mode of every differentiable row: against reverse mode, PyTorch's forward mode, and itself at nested
+levels."""
 
 from __future__ import annotations
 
@@ -30,16 +31,18 @@ from autograd_fb.testing.samples import Sample
 from tests.ops.known import reason, skips
 
 # Row -> samples -> why the tangent is another than reverse mode's, or than PyTorch's forward mode's.
-FROM_REVERSE = {"embedding": {"padding": "the gradient leaves the padding row out, the tangent does not, as in PyTorch"}}
+FROM_REVERSE = {
+    "embedding": {"padding": "the gradient leaves the padding row out, the tangent does not, as in PyTorch"}
+}
 NAN_TIES = {"special pairs": "PyTorch's own forward and reverse mode disagree where values are NaN or both 0"}
 FROM_PYTORCH = {
-    "atan2": NAN_TIES, "arctan2": NAN_TIES, "maximum": NAN_TIES, "minimum": NAN_TIES, "fmax": NAN_TIES, "fmin": NAN_TIES,
-    "scatter_reduce.two": {"prod, with self": "PyTorch gives no tangent", "prod, without self": "PyTorch gives no tangent"},
-    "linalg_cholesky": {"": "PyTorch takes the tangent as Hermitian without looking; ours is its symmetric part, as in reverse mode"},
+    **dict.fromkeys(("atan2", "arctan2", "maximum", "minimum", "fmax", "fmin"), NAN_TIES),
+    "scatter_reduce.two": dict.fromkeys(("prod, with self", "prod, without self"), "PyTorch gives no tangent"),
+    "linalg_cholesky": {"": "PyTorch takes the tangent to be Hermitian; ours is of its symmetric part, as in reverse mode"},
     "nll_loss_backward": {"": "PyTorch's tangent moves the total weight as well, which has no gradient"},
     "nll_loss2d_backward": {"": "PyTorch's tangent moves the total weight as well, which has no gradient"},
     "logcumsumexp": {"middle": "the logarithm of tangents cancels: eight digits agree"},
-}  # fmt: skip
+}
 
 
 def excused(known: dict[str, dict[str, str]], key: str, sample: Sample) -> bool:
@@ -98,7 +101,9 @@ def assert_tangents(got: list[Any], expected: list[Any], what: str, factor: floa
             some = e if g is None else g
             assert some is None or not np.any(some), f"{what} [result {i}]: one side has none"
         else:
-            assert g.shape == e.shape and g.dtype == e.dtype, f"{what} [result {i}]: {g.shape} {g.dtype}, not {e.shape} {e.dtype}"
+            assert g.shape == e.shape and g.dtype == e.dtype, (
+                f"{what} [result {i}]: {g.shape} {g.dtype}, not {e.shape} {e.dtype}"
+            )
             assert_close(g, e, f"{what} [result {i}]", factor)
 
 
@@ -147,14 +152,29 @@ def test_tangents_are_pytorchs(key: str, dtype: str) -> None:
 
 
 FUNCTIONS = {
-    "sin": torch.sin, "exp": torch.exp, "mul": lambda x: x * x * x, "pow": lambda x: x**4, "div": lambda x: 1 / (1 + x),
-    "log": torch.log, "sqrt": torch.sqrt, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "softmax": lambda x: torch.softmax(x, 0),
-    "logsumexp": lambda x: torch.logsumexp(x, 0), "var": lambda x: x.var(), "matmul": lambda x: x @ (x.reshape(3, 1) * x),
-    "norm": lambda x: x.norm(), "view": lambda x: x.view(3, 1).t()[0] * x.flip(0), "cat": lambda x: torch.cat([x, x * x]).prod(),
-    "gelu": torch.nn.functional.gelu, "atan2": lambda x: torch.atan2(x, x * x),
-    "layer_norm": lambda x: torch.nn.functional.layer_norm(x, (3,)), "inverse": lambda x: torch.linalg.inv(torch.diag(x) + 0.1),
-    "in place": lambda x: x.clone().mul_(x).sin_(), "write": lambda x: torch.zeros_like(x).index_copy(0, torch.tensor([2, 0, 1]), x * x),
-}  # fmt: skip
+    "sin": torch.sin,
+    "exp": torch.exp,
+    "mul": lambda x: x * x * x,
+    "pow": lambda x: x**4,
+    "div": lambda x: 1 / (1 + x),
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda x: torch.softmax(x, 0),
+    "logsumexp": lambda x: torch.logsumexp(x, 0),
+    "var": lambda x: x.var(),
+    "matmul": lambda x: x @ (x.reshape(3, 1) * x),
+    "norm": lambda x: x.norm(),
+    "view": lambda x: x.view(3, 1).t()[0] * x.flip(0),
+    "cat": lambda x: torch.cat([x, x * x]).prod(),
+    "gelu": torch.nn.functional.gelu,
+    "atan2": lambda x: torch.atan2(x, x * x),
+    "layer_norm": lambda x: torch.nn.functional.layer_norm(x, (3,)),
+    "inverse": lambda x: torch.linalg.inv(torch.diag(x) + 0.1),
+    "in place": lambda x: x.clone().mul_(x).sin_(),
+    "write": lambda x: torch.zeros_like(x).index_copy(0, torch.tensor([2, 0, 1]), x * x),
+}
 POINT, DIRECTION = np.array([0.7, 1.3, 0.4]), np.array([1.0, -0.5, 2.0])
 
 
