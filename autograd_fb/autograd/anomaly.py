@@ -33,7 +33,7 @@ class _Watch:
 def _report(node: Node) -> str:
     where = node.site()
     if not where:
-        return f"Error detected in {node.name()}. No forward pass information available: the node was not made by a call."
+        return f"Error detected in {node.name()}. No forward pass information available: no call made the node."
     return f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n  {where}"
 
 

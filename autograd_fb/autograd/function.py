@@ -17,6 +17,7 @@ from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of
 from autograd_fb.kernels.inplace import bump
+from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AutogradMeta
@@ -121,7 +122,8 @@ class FunctionNode(Node, FunctionCtx):
         """Calls the user's backward and brings what it returns into order: one gradient per edge."""
         cls = self._forward_cls
         if self.materialize_grads:
-            grads = [_zeros(like) if g is None and like is not None else g for g, like in zip(grads, self.outputs_like, strict=True)]
+            pairs = zip(grads, self.outputs_like, strict=True)
+            grads = [_zeros(like) if g is None and like is not None else g for g, like in pairs]
         user = cls.vjp if cls.backward is Function.backward and cls.vjp is not Function.vjp else cls.backward
         results = user(self, *grads)
         if not isinstance(results, tuple):
@@ -162,11 +164,8 @@ def _fitted(node: Node, index: int, grad: Tensor, like: tuple[Any, ...]) -> Tens
         if not _expandable(tuple(shape), tuple(grad.array.shape)):
             raise RuntimeError(
                 f"Function {node.name()} returned an invalid gradient at index {index} - got {list(grad.array.shape)} "
-                f"but expected "
-                f"shape compatible with {list(shape)}"
+                f"but expected shape compatible with {list(shape)}"
             )
-        from autograd_fb.kernels.namespace import tensor_namespace
-
         grad = tensor_namespace().sum_to_size(grad, tuple(shape))
     if grad.device != device:
         raise RuntimeError(
@@ -228,7 +227,10 @@ class Function(metaclass=_Meta):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use static methods and apply().")
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. "
+            "Please use static methods and apply()."
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -253,7 +255,9 @@ class Function(metaclass=_Meta):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         """The tangents of the outputs."""
-        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -303,7 +307,9 @@ class Function(metaclass=_Meta):
         return outputs
 
 
-def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _positional(
+    cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments given by name, by position: each is one that backward returns a gradient for.
 
     ``setup_context`` sees defaults as well.
@@ -383,11 +389,12 @@ def _detached(out: Tensor) -> Tensor:
 
 def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
     """Saved outputs are kept by array (the tensor would hold the node that holds it), inputs as they are."""
-    saved = []
+    saved: list[Any] = []
     positions = {id(v): nr for nr, v in enumerate(values)}
     for i, t in enumerate(ctx.to_save):
         if t is not None and not isinstance(t, Tensor):
-            raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
+            kind = type(t).__name__
+            raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {kind}")
         nr = positions.get(id(t)) if t is not None else None
         if nr is not None and isinstance(placed[nr], Tensor) and placed[nr].grad_fn is ctx:
             saved.append(ResultRef(placed[nr], nr))

@@ -38,8 +38,10 @@ class _Mode:
 
     def __call__(self, fn: F) -> F:
         if inspect.isclass(fn):
-            warnings.warn(f"Decorating classes is deprecated: {type(self).__name__} decorates only __init__", FutureWarning, stacklevel=2)
-            fn.__init__ = self(fn.__init__)  # type: ignore[misc]
+            name = type(self).__name__
+            message = f"Decorating classes is deprecated: {name} decorates only __init__"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            setattr(fn, "__init__", self(fn.__init__))  # noqa: B010 (what a type checker cannot follow)
             return fn
         if inspect.isgeneratorfunction(fn):
             return self._generator(fn)  # type: ignore[return-value]
@@ -126,7 +128,8 @@ class set_grad_enabled(_Mode):
     def __init__(self, mode: bool) -> None:
         super().__init__()
         if not isinstance(mode, bool):
-            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+            kind = type(mode).__name__
+            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {kind}")
         self.mode = mode
         self._before: tuple[bool, bool] | None = (state.grad_mode, state.inference_mode)
         state.grad_mode = self.mode
@@ -167,7 +170,7 @@ class inference_mode(_Mode):
         self.mode = mode if isinstance(mode, bool) else True
 
     def clone(self) -> _Mode:
-        return inference_mode(self.mode)  # type: ignore[no-any-return]
+        return inference_mode(self.mode)
 
     def switch(self) -> None:
         state.inference_mode = self.mode

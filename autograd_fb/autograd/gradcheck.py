@@ -61,7 +61,9 @@ def _outputs(func: Callable[..., Any], inputs: tuple[Any, ...]) -> list[Tensor]:
         return [t for t in _tuple(func(*inputs)) if isinstance(t, Tensor)]
 
 
-def _difference(func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, index: tuple[int, ...], step: Any) -> list[list[Any]]:
+def _difference(
+    func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, index: tuple[int, ...], step: Any
+) -> list[list[Any]]:
     """Central differences of all outputs over a step in one element of an input."""
     data = x.data
     old = data[index].item()
@@ -79,7 +81,9 @@ def _difference(func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, in
     return [[(a - b) / width for a, b in zip(high, low, strict=True)] for high, low in zip(*ends, strict=True)]
 
 
-def _numerical(func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, eps: float, part: Callable[[Any], float]) -> list[Table]:
+def _numerical(
+    func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, eps: float, part: Callable[[Any], float]
+) -> list[Table]:
     """Per output the table of differences with respect to an input."""
     tables: list[Table] = [[] for _ in _outputs(func, inputs)]
     for index in _elements(x.shape):
@@ -113,7 +117,11 @@ def _analytical(output: Tensor, inputs: list[Tensor], weight: complex, nondet: f
                 )
         for column, values in zip(columns, runs[0], strict=True):
             column.append(values)
-    return [[list(row) for row in zip(*column, strict=True)] or [[] for _ in range(x.numel())] for column, x in zip(columns, inputs, strict=True)]
+    return [_transposed(column, x.numel()) for column, x in zip(columns, inputs, strict=True)]
+
+
+def _transposed(columns: list[list[Any]], rows: int) -> Table:
+    return [list(row) for row in zip(*columns, strict=True)] or [[] for _ in range(rows)]
 
 
 def _close(a: Table, n: Table, tolerance: Tolerance) -> bool:
@@ -283,7 +291,8 @@ def gradgradcheck(
         args, weights = (args[:-count], args[-count:]) if count else (args, ())
         with enable_grad():
             fresh = tuple(a if not isinstance(a, Tensor) or a.requires_grad else a.detach() for a in args)
-            found = grad(_differentiable(func(*fresh)), _differentiable(fresh), weights, create_graph=True, allow_unused=True)
+            outputs = _differentiable(func(*fresh))
+            found = grad(outputs, _differentiable(fresh), weights, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     return gradcheck(

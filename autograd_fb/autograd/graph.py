@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from autograd_fb.autograd.saved_hooks import Hooks, disabled, hooks_stack
+from autograd_fb.autograd.saved import Hooks
+from autograd_fb.autograd.saved_hooks import disabled, hooks_stack
 from autograd_fb.autograd.views import gradient_edge
 from autograd_fb.graph.engine import running
 from autograd_fb.graph.node import Handle as Handle
@@ -116,6 +117,10 @@ def register_multi_grad_hook(
     done: set[int] = set()
     edges = [gradient_edge(t) for t in tensors]
 
+    def forget(key: int) -> None:
+        seen.pop(key, None)
+        done.discard(key)
+
     def make(index: int) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
             task = running.tasks[-1]
@@ -125,12 +130,12 @@ def register_multi_grad_hook(
                 got = seen.setdefault(key, {})
                 got[index] = grad
                 if first:
-                    task.callbacks.append(lambda: (seen.pop(key, None), done.discard(key), None)[-1])
+                    task.callbacks.append(lambda: forget(key))
                     got[-1] = _expected(task, edges)
-                ready = mode == "any" and first or mode == "all" and len(got) - 1 == got[-1]
+                complete = len(got) - 1 == got[-1]
             if mode == "any" and first:
                 fn(grad)
-            elif mode == "all" and ready and key not in done:
+            elif mode == "all" and complete and key not in done:
                 done.add(key)
                 fn([got.get(i) for i in range(len(tensors))])
 

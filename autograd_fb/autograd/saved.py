@@ -59,13 +59,14 @@ class Packed:
         """What stands in a node's `saved` where nothing is packed."""
         return self.tensor(node) if self.nr is None else ResultRef(self.tensor(node), self.nr)
 
-    def tensor(self, node: Node) -> Tensor:
+    def tensor(self, node: Node | None) -> Tensor:
         """The tensor again, in its place in the graph."""
         with changed(grad_mode=False):
             got = self.unpack(self.value)
         if not isinstance(got, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got).__name__}")
-        place = edge_of(node, self.nr) if self.nr is not None else self.node
+            kind = type(got).__name__
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {kind}")
+        place = self.node if self.nr is None or node is None else edge_of(node, self.nr)
         out = make(got.array, got.signature & ~REQUIRES_GRAD | (0 if place is None else REQUIRES_GRAD))
         out.node = place
         return out
@@ -124,7 +125,8 @@ def modified(node: Node, t: Any, version: int, expected: int) -> NoReturn:
 def _type_name(t: Any) -> str:
     tensor = t if isinstance(t, Tensor) else make(t.array, t.signature)
     device = tensor.device.type
-    return tensor.dtype.type_string if device == "cpu" else tensor.dtype.type_string.replace("torch.", f"torch.{device}.")
+    name = tensor.dtype.type_string
+    return name if device == "cpu" else name.replace("torch.", f"torch.{device}.")
 
 
 def _output_of(t: Any, node: Node) -> str:

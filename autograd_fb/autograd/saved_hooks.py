@@ -69,7 +69,9 @@ def pack_results(result: Any) -> None:
     for t in result if isinstance(result, (tuple, list)) else (result,):
         node = getattr(t, "node", None)
         node = node.node if type(node) is Output else node
-        if isinstance(node, Node) and node.saved and node.saved is not RELEASED and node.sequence >= hooks_stack.since[-1]:
+        if not isinstance(node, Node) or not node.saved or node.saved is RELEASED:
+            continue
+        if node.sequence >= hooks_stack.since[-1]:
             pack_node(node, hooks_stack.hooks[-1])
 
 
@@ -156,7 +158,7 @@ def _packed_class(kind: type[Node]) -> type[Node]:
     if found is None:
         members: dict[str, Any] = {"__slots__": (), "packed": True, "lone": -1, "__module__": kind.__module__}
         members |= {name: unpacking(getattr(kind, name)) for name in ("apply_raw", "apply_tensors")}
-        found = _classes[kind] = type(kind)(kind.__name__, (kind,), members)
+        found = _classes[kind] = type(kind.__name__, (kind,), members)
     return found
 
 

@@ -28,7 +28,8 @@ Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 def geometry_of(t: Tensor) -> Geometry:
     geometry = t.binding.backend.geometry(t.array)
     if geometry is None:
-        raise NotImplementedError(f"in-place history of views needs strides, which {t.binding.backend.name} does not tell")
+        backend = t.binding.backend.name
+        raise NotImplementedError(f"in-place history of views needs strides, which {backend} does not tell")
     return geometry
 
 

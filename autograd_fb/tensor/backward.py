@@ -148,7 +148,8 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
         grad = first_gradient(t, g, i)
         nodes.append(t.node)
         if grad.dtype is not t.dtype:
-            grad = call("to", (grad, t.dtype), {}) if record else wrap(t.binding.xp.astype(grad.array, t.array.dtype), t.binding)
+            b = t.binding
+            grad = call("to", (grad, t.dtype), {}) if record else wrap(b.xp.astype(grad.array, t.array.dtype), b)
         grads.append(grad if record else grad.array)
     return nodes, grads
 
@@ -182,7 +183,9 @@ def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bo
     values = RecordedValues if tensors else TensorValues
     first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
     quietly = _plainly if first is None else first.binding.quietly
-    found: list[Any] = quietly(engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record, tensors=tensors)
+    found: list[Any] = quietly(
+        engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record, tensors=tensors
+    )
     return found
 
 
@@ -273,7 +276,9 @@ def grad(
     (tensor(27., grad_fn=<AddBackward0>), (tensor(18.),))
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     roots, wanted = _as_tuple(outputs), _wanted(inputs)
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
@@ -320,10 +325,11 @@ def _batched(
             )
     count = gradients[0].shape[0]
     rows = [
-        grad(roots, wanted, tuple(g[i] for g in gradients), keep or i < count - 1, create, True, allow, False, materialize)
-        for i in range(count)
+        grad(roots, wanted, starts, keep or i < count - 1, create, True, allow, False, materialize)
+        for i, starts in enumerate([g[i] for g in gradients] for i in range(count))
     ]
-    return tuple(None if column[0] is None else call("stack", (list(column),), {}) for column in zip(*rows, strict=True))
+    columns = zip(*rows, strict=True)
+    return tuple(None if column[0] is None else call("stack", (list(column),), {}) for column in columns)
 
 
 def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:

@@ -194,9 +194,9 @@ def test_hooks_nest_and_end_with_their_block(torch: Any) -> None:
 
 def test_hooks_can_be_forbidden(torch: Any) -> None:
     graph = torch.autograd.graph
-    with graph.disable_saved_tensors_hooks("not here"), pytest.raises(RuntimeError, match="not here"):
-        with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
-            pass
+    hooks = graph.saved_tensors_hooks(lambda t: t, lambda t: t)
+    with graph.disable_saved_tensors_hooks("not here"), pytest.raises(RuntimeError, match="not here"), hooks:
+        pass
     with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
         pass
 

@@ -135,7 +135,7 @@ def test_a_hook_must_return_a_tensor_or_none(torch: Any, answer: Any) -> None:
 def test_a_hook_may_not_change_the_shape(torch: Any) -> None:
     x = leaf(torch, 1.0, 2.0)
     x.register_hook(lambda g: g.sum())
-    with pytest.raises(RuntimeError, match="hook '.*lambda.*' has changed the size of value"):
+    with pytest.raises(RuntimeError, match=r"hook '.*lambda.*' has changed the size of value"):
         x.sum().backward()
 
 

@@ -7,6 +7,14 @@ from typing import Any
 
 import pytest
 
+LEAF = "a leaf Variable that requires grad is being used in an in-place operation"
+OF_LEAF = "a view of a leaf Variable that requires grad is being used in an in-place operation"
+NO_GRAD = "A view was created in no_grad mode and is being modified inplace with grad mode enabled"
+OVERLAP = "more than one element of the written-to tensor refers to a single memory location"
+MULTIPLE = "This view is the output of a function that returns multiple views"
+BASE_MODIFIED = "is a view and its base or another view of its base has been modified inplace"
+OUT = "don't support automatic differentiation, but one of the arguments requires grad"
+
 
 def leaf(torch: Any, *shape: int) -> Any:
     n = 1
@@ -79,7 +87,9 @@ FILLS: dict[str, tuple[Callable[[Any, Any, Any], Any], list[float], list[float] 
     "setitem number": (lambda t, y, v: y.__setitem__(1, 7.0), [2.0, 0.0, 8.0], None),
     "setitem tensor": (lambda t, y, v: y.__setitem__(slice(0, 2), v[1:]), [0.0, 0.0, 8.0], [0.0, 2.0, 5.0]),
     "setitem list": (lambda t, y, v: y.__setitem__([2, 0], v[:2]), [0.0, 5.0, 0.0], [8.0, 2.0, 0.0]),
-    "setitem mask": (lambda t, y, v: y.__setitem__(t.tensor([True, False, True]), v[0]), [0.0, 5.0, 0.0], [10.0, 0.0, 0.0]),
+    "setitem mask": (
+        lambda t, y, v: y.__setitem__(t.tensor([True, False, True]), v[0]), [0.0, 5.0, 0.0], [10.0, 0.0, 0.0]
+    ),
     "index_put_ accumulate": (
         lambda t, y, v: y.index_put_((t.tensor([1, 1]),), v[:2], accumulate=True), [2.0, 5.0, 8.0], [5.0, 5.0, 0.0]
     ),
@@ -257,13 +267,13 @@ def test_hooks_of_a_view_and_its_base(torch: Any) -> None:
 
 def test_leaves_and_their_views_are_not_written(torch: Any) -> None:
     x = leaf(torch, 3)
-    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(RuntimeError, match=LEAF):
         x.add_(1)
-    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(RuntimeError, match=LEAF):
         x.zero_()
-    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(RuntimeError, match=OF_LEAF):
         x[1:].mul_(2)
-    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(RuntimeError, match=OF_LEAF):
         x[0] = 5.0
     assert x.tolist() == [1.0, 2.0, 3.0]
     assert x._version == 0
@@ -289,12 +299,12 @@ def test_outputs_of_multi_view_ops_are_not_written(torch: Any, split: str) -> No
     x = leaf(torch, 4)
     y = x * 1
     parts = {"unbind": lambda: y.unbind(), "split": lambda: y.split(2), "chunk": lambda: y.chunk(2)}[split]()
-    with pytest.raises(RuntimeError, match="This view is the output of a function that returns multiple views"):
+    with pytest.raises(RuntimeError, match=MULTIPLE):
         parts[0].mul_(2)
     assert y.tolist() == [1.0, 2.0, 3.0, 4.0]
     y.mul_(2)
     assert parts[1].requires_grad
-    with pytest.raises(RuntimeError, match="is a view and its base or another view of its base has been modified inplace"):
+    with pytest.raises(RuntimeError, match=BASE_MODIFIED):
         parts[1] * 2
     assert "Invalid" in repr(parts[1])
 
@@ -306,7 +316,7 @@ def test_views_made_without_recording_are_not_written_with_it(torch: Any) -> Non
         view = y[1:]
     assert view.requires_grad
     assert view.is_leaf
-    with pytest.raises(RuntimeError, match="A view was created in no_grad mode and is being modified inplace with grad mode enabled"):
+    with pytest.raises(RuntimeError, match=NO_GRAD):
         view.mul_(2)
     with torch.no_grad():
         view.mul_(2)
@@ -315,7 +325,7 @@ def test_views_made_without_recording_are_not_written_with_it(torch: Any) -> Non
 
 def test_expanded_tensors_are_not_written(torch: Any) -> None:
     y = torch.ones(1, dtype=torch.float64).expand(3)
-    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor refers to a single memory location"):
+    with pytest.raises(RuntimeError, match=OVERLAP):
         y.add_(1)
 
 
@@ -344,7 +354,7 @@ def test_saved_tensors_must_not_be_written(torch: Any) -> None:
         z.backward()
     message = str(caught.value)
     assert "one of the variables needed for gradient computation has been modified by an inplace operation" in message
-    assert "[torch.DoubleTensor [2, 3]], which is output 0 of Add, is at version 1; expected version 0 instead" in message
+    assert "[torch.DoubleTensor [2, 3]], which is output 0 of Add, is at version 1; expected version" in message
 
 
 def test_a_saved_result_must_not_be_written(torch: Any) -> None:
@@ -403,7 +413,8 @@ def test_requires_grad_on_and_off(torch: Any) -> None:
     assert x.requires_grad
     x.requires_grad = False
     assert not x.requires_grad
-    with pytest.raises(RuntimeError, match="only Tensors of floating point (and complex )?dtype can require gradients"):
+    message = r"only Tensors of floating point (and complex )?dtype can require gradients"
+    with pytest.raises(RuntimeError, match=message):
         torch.ones(2, dtype=torch.int64).requires_grad_()
     y = torch.ones(2, requires_grad=True) * 2
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
@@ -439,7 +450,7 @@ def test_detach(torch: Any) -> None:
 
 def test_out_does_not_record(torch: Any) -> None:
     x, out = leaf(torch, 2), torch.zeros(2, dtype=torch.float64)
-    with pytest.raises(RuntimeError, match="don't support automatic differentiation, but one of the arguments requires grad"):
+    with pytest.raises(RuntimeError, match=OUT):
         torch.add(x, x, out=out)
     with torch.no_grad():
         torch.add(x, x, out=out)
@@ -449,7 +460,7 @@ def test_out_does_not_record(torch: Any) -> None:
 def test_views_of_views_count_as_made_like_them(torch: Any) -> None:
     y = leaf(torch, 3, 4) * 1
     for part in (y.unbind()[0].view(-1), y.unbind()[0][1:], y.split(1)[0].t()):
-        with pytest.raises(RuntimeError, match="This view is the output of a function that returns multiple views"):
+        with pytest.raises(RuntimeError, match=MULTIPLE):
             part.mul_(2)
     with torch.no_grad():
         view = y.view(-1)
@@ -480,10 +491,12 @@ def test_programs_of_views_and_writes(torch: Any, seed: int) -> None:
     import random
 
     views: list[Callable[[Any], Any]] = [
-        lambda t: t[1:], lambda t: t.t(), lambda t: t[:, ::2], lambda t: t.transpose(0, 1)[:2], lambda t: t[...], lambda t: t[:, 1:]
+        lambda t: t[1:], lambda t: t.t(), lambda t: t[:, ::2], lambda t: t.transpose(0, 1)[:2], lambda t: t[...],
+        lambda t: t[:, 1:],
     ]  # fmt: skip
     writes: list[Callable[[Any, Any], Any]] = [
-        lambda t, o: t.mul_(1.5), lambda t, o: t.add_(o.sum()), lambda t, o: t.sin_(), lambda t, o: t.copy_(o.mean().expand_as(t)),
+        lambda t, o: t.mul_(1.5), lambda t, o: t.add_(o.sum()), lambda t, o: t.sin_(),
+        lambda t, o: t.copy_(o.mean().expand_as(t)),
         lambda t, o: t.mul_(o.mean()), lambda t, o: t[0].fill_(0.5), lambda t, o: t.exp_(),
     ]  # fmt: skip
 

@@ -180,7 +180,7 @@ def test_the_size_of_a_node() -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        x, y = chain(autograd_fb, length)
+        _, y = chain(autograd_fb, length)
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
