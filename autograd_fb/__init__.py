@@ -21,8 +21,10 @@ from autograd_fb import linalg as linalg
 from autograd_fb import nn as nn
 from autograd_fb import optim as optim
 from autograd_fb import random as random
+from autograd_fb import return_types as return_types
 from autograd_fb import special as special
 from autograd_fb import testing as testing
+from autograd_fb import utils as utils
 from autograd_fb.autograd import install as _install
 from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
 from autograd_fb.autograd.fallback import autograd_fallback_mode as autograd_fallback_mode

@@ -35,9 +35,10 @@ VARIANTS: dict[str, tuple[str, dict[Any, str]]] = {
     "matmul": ("(a0.ndim, a1.ndim)", {
         (1, 1): "DotBackward0", (2, 1): "MvBackward0", (1, 2): "SqueezeBackward4", (2, 2): "MmBackward0",
     }),
-    "linear": ("(a0.ndim, a2 is None)", {
-        (2, False): "AddmmBackward0", (2, True): "MmBackward0", (1, False): "AddBackward0", (1, True): "MvBackward0",
-        (3, False): "ViewBackward0", (4, False): "ViewBackward0",
+    "linear": ("(a0.ndim, a1.ndim, a2 is None)", {
+        (2, 2, False): "AddmmBackward0", (2, 2, True): "MmBackward0", (1, 2, False): "AddBackward0",
+        (1, 2, True): "SqueezeBackward4", (2, 1, True): "MvBackward0", (1, 1, True): "DotBackward0",
+        (3, 2, False): "ViewBackward0", (4, 2, False): "ViewBackward0",
     }),
 }  # fmt: skip
 

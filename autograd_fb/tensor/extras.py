@@ -33,12 +33,13 @@ __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
     "IntTensor", "LongTensor", "ShortTensor",
     "are_deterministic_algorithms_enabled", "broadcast_shapes", "channels_last", "channels_last_3d",
-    "contiguous_format", "e", "from_dlpack", "frombuffer", "get_default_device", "get_device",
+    "contiguous_format", "detach_", "e", "from_dlpack", "frombuffer", "get_default_device", "get_device",
     "get_float32_matmul_precision", "get_num_interop_threads", "get_num_threads", "inf", "is_complex", "is_conj",
     "is_floating_point", "is_inference", "is_neg", "is_signed", "is_storage", "is_tensor", "layout", "memory_format",
     "nan", "newaxis", "numel", "pi", "preserve_format", "result_type", "set_default_device",
     "set_default_tensor_type", "set_float32_matmul_precision", "set_num_interop_threads", "set_num_threads",
     "strided", "typename", "unique", "unique_consecutive", "use_deterministic_algorithms",
+    "zero_",
 ]  # fmt: skip
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -47,6 +48,17 @@ layout, memory_format = Layout, MemoryFormat
 
 
 # --- questions
+
+
+def zero_(input: Tensor) -> Tensor:
+    """Fill with zeros in place."""
+    out: Tensor = input.zero_()
+    return out
+
+
+def detach_(input: Tensor) -> Tensor:
+    """Take a tensor out of its graph, in place."""
+    return input.detach_()
 
 
 def is_tensor(obj: Any) -> bool:

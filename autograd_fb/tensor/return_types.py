@@ -19,7 +19,9 @@ class ReturnType(tuple[Any, ...]):
     def __new__(cls, values: Iterable[Any]) -> ReturnType:
         made = tuple.__new__(cls, values)
         if len(made) != len(cls._fields):
-            raise TypeError(f"{cls.__module__}.{cls.__name__}() takes a {len(cls._fields)}-sequence ({len(made)}-sequence given)")
+            raise TypeError(
+                f"{cls.__module__}.{cls.__name__}() takes a {len(cls._fields)}-sequence ({len(made)}-sequence given)"
+            )
         return made
 
     def __repr__(self) -> str:
