@@ -65,6 +65,10 @@ next_hook = Handle._next
 _NOTHING, _ERROR = AutogradFallbackMode.Nothing, AutogradFallbackMode.Error
 
 
+class UnknownMode(ValueError, RuntimeError):
+    """A mode that does not exist: a wrong value, for which PyTorch raises RuntimeError."""
+
+
 class _Current:
     """The mode of the process, as in PyTorch: not per thread."""
 
@@ -81,7 +85,7 @@ def _parse_mode(mode: str | AutogradFallbackMode) -> AutogradFallbackMode:
     for known in AutogradFallbackMode:
         if known.value == mode:
             return known
-    raise ValueError(f"unknown autograd fallback mode {mode!r}: the modes are 'nothing', 'warn' and 'error'")
+    raise UnknownMode(f"unknown autograd fallback mode {mode!r}: the modes are 'nothing', 'warn' and 'error'")
 
 
 def set_autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "backward") -> None:
@@ -343,7 +347,7 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
             return below(*args)
         results = below(*args)
         lost = tuple.__new__(Lost, (op, key, *place, kernel_site, required))  # Lost(...) is a call in Python
-        if single and results.signature & REQUIRES_GRAD and results.base is None:
+        if single and results is not None and results.signature & REQUIRES_GRAD and results.base is None:
             _hook(results, lost)  # what `_mark` does for the usual case
         else:
             _mark(results, written, lost, edges)

@@ -444,3 +444,19 @@ def test_names_and_restoring() -> None:
         assert torch.get_autograd_fallback_mode() == "nothing"
     finally:
         torch._C._set_autograd_fallback_mode("warn")
+
+
+def test_a_kernel_may_return_no_tensor_where_one_is_optional(lib: Any) -> None:
+    lib.define("maybe(Tensor x, Tensor?[] others) -> Tensor?")
+    lib.impl("maybe", lambda x, others: others[0], "CPU")
+    op, x = getattr(torch.ops, NS).maybe, torch.ones(2, requires_grad=True)
+    assert op(x, [None]) is None
+    assert op(x, [torch.ones(2)]).requires_grad
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_an_unknown_mode_is_refused(error: type[Exception]) -> None:
+    before = torch.get_autograd_fallback_mode()
+    with pytest.raises(error, match="unknown autograd fallback mode 'loud': the modes are"):
+        torch._C._set_autograd_fallback_mode("loud")
+    assert torch.get_autograd_fallback_mode() == before
