@@ -11,6 +11,7 @@ from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
 from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans_of
 from autograd_fb.dispatch.state import state
+from autograd_fb.tensor.return_types import ReturnType, return_type
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 
@@ -200,6 +201,8 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
                 f"result type {value.dtype.torch_name} can't be cast to the desired output type {target.dtype.torch_name}"
             )
         call("copy_", (_resized(target, value), value), {})
+    if isinstance(results, ReturnType):
+        return return_type(f"{name}_out", results._fields)(targets)
     return out
 
 
