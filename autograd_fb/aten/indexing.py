@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from autograd_fb.aten.row import op
+from autograd_fb.aten.row import no_derivative, op
 from autograd_fb.aten.shape import (
     along,
     common_arrays,
@@ -720,10 +720,13 @@ op("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", 
    inplace=True, inplace_kernel=_stored(_scatter_value),
    forward=lambda F, self_t, dim, index: F.scatter(self_t, dim, index, 0),
    backward={"self": lambda F, grad, dim, index: F.scatter(grad, dim, index, 0)})
+_NO_SCATTER = "derivative for aten::scatter is not implemented"
 op("scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor", family="indexing",
-   kernel=_scatter_op, inplace=True, inplace_kernel=_stored(_scatter_op))
+   kernel=_scatter_op, inplace=True, inplace_kernel=_stored(_scatter_op),
+   backward={"self": no_derivative(_NO_SCATTER), "src": no_derivative(_NO_SCATTER)})
 op("scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor", family="indexing",
-   kernel=_scatter_value_op, inplace=True, inplace_kernel=_stored(_scatter_value_op))
+   kernel=_scatter_value_op, inplace=True, inplace_kernel=_stored(_scatter_value_op),
+   backward={"self": no_derivative(_NO_SCATTER)})
 op("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", family="indexing", kernel=_scatter_add,
    inplace=True, inplace_kernel=_stored(_scatter_add), forward=_scatter_add_forward,
    backward={"self": lambda F, grad: grad,

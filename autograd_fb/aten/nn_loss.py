@@ -179,6 +179,7 @@ for _name, _spatial in (("nll_loss", False), ("nll_loss2d", True)):
         backward={"self": _nll_row_backward(f"{_name}_backward")},
         forward=_nll_jvp(f"{_name}_forward"),
         constant_results=(1,),
+        refuses=["weight"],
         doc="The negative log likelihood loss and the sum of the weights it was averaged by.",
     )
     op(
@@ -485,7 +486,7 @@ def _bce_vjp(F: Any, grad: Any, needs: Any, self: Any, target: Any, weight: Any,
 
 
 op("binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor", family=_FAMILY,
-   kernel=_bce, backward={("self", "target"): _bce_vjp}, method=False, function=False,
+   kernel=_bce, backward={("self", "target"): _bce_vjp}, refuses=["weight"], method=False, function=False,
    doc="Binary cross entropy of probabilities; logarithms stop at -100.")
 
 
@@ -528,7 +529,7 @@ def _bce_logits_vjp(
 
 op("binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, "
    "int reduction=1) -> Tensor", family=_FAMILY, kernel=_bce_logits,
-   backward={("self", "target"): _bce_logits_vjp}, method=False,
+   backward={("self", "target"): _bce_logits_vjp}, refuses=["weight", "pos_weight"], method=False,
    doc="Binary cross entropy of the sigmoid of the input, computed without overflow.")
 
 

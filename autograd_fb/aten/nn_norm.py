@@ -254,6 +254,7 @@ def _batch_norm_composite(
 op("native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, "
    "bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_batch_norm,
    backward={("input", "weight", "bias"): _batch_norm_vjp}, method=False, constant_results=(1, 2),
+   refuses=["running_mean", "running_var"],
    doc="Batch normalisation with the batch's means and reciprocal standard deviations.")
 op("native_batch_norm_backward(Tensor grad_out, Tensor input, Tensor? weight, Tensor? running_mean, "
    "Tensor? running_var, Tensor? save_mean, Tensor? save_invstd, bool train, float eps, bool[3] output_mask) "

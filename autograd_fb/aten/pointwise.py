@@ -14,7 +14,7 @@ from typing import Any
 
 from autograd_fb.aten import pointwise_kernels as k
 from autograd_fb.aten.pointwise_kernels import LN2, LN10, PI, is_complex, is_number, real_only, with_number
-from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, Rule, op
+from autograd_fb.aten.row import COMPARISON, POINTWISE, POINTWISE_FLOAT, Rule, no_derivative, op
 
 row = partial(op, family="pointwise")
 
@@ -225,15 +225,6 @@ def _real_backward(F: Any, grad: Any, self_dtype: Any) -> Any:
 
 def _frexp_backward(F: Any, grads: Any, exponent: Any) -> Any:
     return F.ldexp(grads[0], -exponent)
-
-
-def no_derivative(message: str, error: type[Exception] = RuntimeError) -> Callable[..., Any]:
-    """A rule for an op without one in PyTorch: the result requires grad and backward through it raises."""
-
-    def rule(F: Any) -> Any:
-        raise error(message)
-
-    return rule
 
 
 def alias(target: str) -> Callable[..., Any]:

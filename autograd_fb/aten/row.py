@@ -38,7 +38,7 @@ class Row:
     __slots__ = (
         "_schema", "backward", "composite", "constant_results", "differentiable", "doc", "family", "forward",
         "function", "inplace", "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain",
-        "promotion", "site", "slope", "text",
+        "promotion", "refuses", "site", "slope", "text",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Row:
         differentiable: bool,
         doc: str,
         plain: str | None,
+        refuses: tuple[str, ...],
         constant_results: tuple[int, ...],
         site: tuple[str, int],
     ):
@@ -70,6 +71,7 @@ class Row:
         self.composite, self.meta, self.inplace_kernel = composite, meta, inplace_kernel
         self.inplace, self.out, self.method, self.function = inplace, out, method, function
         self.differentiable, self.doc, self.plain, self.site = differentiable, doc, plain, site
+        self.refuses = refuses
         self.constant_results = constant_results
         self.key = text.partition("(")[0].strip()
         self._schema: FunctionSchema | None = None
@@ -97,6 +99,15 @@ class Row:
         return any(r.alias_info is not None and not r.alias_info.is_write for r in self.schema.returns)
 
 
+def no_derivative(message: str, error: type[Exception] = RuntimeError) -> Callable[..., Any]:
+    """A rule for an op without one in PyTorch: the result requires grad and backward through it raises."""
+
+    def rule(F: Any) -> Any:
+        raise error(message)
+
+    return rule
+
+
 TABLE: dict[str, Row] = {}
 
 
@@ -120,6 +131,7 @@ def op(
     differentiable: bool | None = None,
     doc: str = "",
     plain: str | None = None,
+    refuses: Sequence[str] = (),
     constant_results: Sequence[int] = (),
 ) -> Row:
     """Add a row to `TABLE` under ``name.overload`` (``name`` alone when the overload is the default one).
@@ -128,7 +140,8 @@ def op(
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
     with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
     tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors
-    have their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never require grad.
+    have their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never
+    require grad, ``refuses`` the arguments that may not (a class weight, a running mean).
     ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
     return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
     """
@@ -158,6 +171,7 @@ def op(
         differentiable=bool(slope or backward or composite or linear) if differentiable is None else differentiable,
         doc=doc,
         plain=plain,
+        refuses=tuple(refuses),
         constant_results=tuple(constant_results),
         site=(frame.f_code.co_filename, frame.f_lineno),
     )

@@ -29,7 +29,7 @@ from autograd_fb.aten.reduction import (
     unsupported,
     widened,
 )
-from autograd_fb.aten.row import op
+from autograd_fb.aten.row import no_derivative, op
 from autograd_fb.core.geometry import normalize_dim
 
 _FAMILY = "reduction"
@@ -599,7 +599,8 @@ def _histc(xp: Any, self: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> A
 
 
 op("bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor", family=_FAMILY, kernel=_bincount,
-   differentiable=False, doc="How often each non-negative integer occurs.")
+   backward={"weights": no_derivative("derivative for aten::bincount is not implemented")},
+   doc="How often each non-negative integer occurs.")
 op("histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor", family=_FAMILY, kernel=_histc,
    differentiable=False, doc="How many elements fall into each of equal bins.")
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from autograd_fb.aten.pointwise import alias, no_derivative, numeric
+from autograd_fb.aten.pointwise import alias, numeric
 from autograd_fb.aten.pointwise_kernels import is_number
-from autograd_fb.aten.row import POINTWISE_FLOAT, op
+from autograd_fb.aten.row import POINTWISE_FLOAT, no_derivative, op
 
 row = partial(op, family="special")
 

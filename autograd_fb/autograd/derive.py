@@ -109,6 +109,13 @@ class TapedWriter(Writer):
             Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
+    def head(self) -> None:
+        super().head()
+        for n in map(python_name, self.row.refuses):
+            if n not in self.numbers:
+                self.add(f"if {n} is not None and {n}.node is not None: refuse(op, {n!r})")
+                self.scope["refuse"] = refuse
+
     def unwrap(self) -> None:
         super().unwrap()
         if self.casts():
@@ -294,9 +301,19 @@ class TapedWriter(Writer):
         return f"({', '.join(parts)},)"
 
 
-def taped(op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]) -> Plan:
+def refuse(op: OpOverload, argument: str) -> None:
+    """RuntimeError for an argument that requires grad where PyTorch has no derivative and wants none."""
+    raise RuntimeError(
+        f"The function '{op._opname}' is not differentiable with respect to argument '{argument}'. This input cannot "
+        "have requires_grad True."
+    )
+
+
+def taped(
+    op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str], writer: type[TapedWriter] = TapedWriter
+) -> Plan:
     """The plan that records: the call, a node with what the rules need, results that require grad."""
-    w = TapedWriter(op, signature, key, numbers)
+    w = writer(op, signature, key, numbers)
     w.head()
     w.unwrap()
     w.promote()

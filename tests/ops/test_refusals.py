@@ -1,0 +1,53 @@
+"""Arguments and ops without a derivative: an error where the gradient would be lost, never silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import autograd_fb as torch
+from autograd_fb.nn import functional as F
+
+PLACES = torch.zeros(1, 3, dtype=torch.int64)
+
+
+def weighted_loss(w: Any) -> Any:
+    return F.nll_loss(torch.ones(2, 3), torch.tensor([0, 2]), weight=w)
+
+
+def weighted_entropy(w: Any) -> Any:
+    return F.binary_cross_entropy(torch.full((3,), 0.5), torch.ones(3), weight=w)
+
+
+def running_mean(w: Any) -> Any:
+    return F.batch_norm(torch.ones(2, 3), w, torch.ones(3))
+
+
+@pytest.mark.parametrize("call", [weighted_loss, weighted_entropy, running_mean])
+def test_arguments_that_may_not_require_grad(call: Callable[[Any], Any]) -> None:
+    w = torch.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="is not differentiable with respect to argument"):
+        call(w)
+    assert not call(w.detach()).requires_grad
+    with torch.no_grad():
+        assert not call(w).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("op", "call"),
+    [
+        ("scatter", lambda x: x.scatter(0, PLACES, torch.ones(1, 3), reduce="add")),
+        ("scatter", lambda x: x.scatter(0, PLACES, 2.0, reduce="multiply")),
+        ("bincount", lambda x: torch.bincount(torch.tensor([0, 1, 1]), weights=x[0])),
+        ("heaviside", lambda x: torch.heaviside(x, x)),
+    ],
+)
+def test_backward_raises_where_there_is_no_derivative(op: str, call: Callable[[Any], Any]) -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    out = call(x)
+    assert out.requires_grad
+    with pytest.raises(RuntimeError, match=f"derivative for aten::{op} is not implemented"):
+        out.sum().backward()
+    assert x.grad is None
