@@ -32,25 +32,33 @@ from tests.ops.known import reason, skips
 DIFFERENTIABLE = [key for key in keys() if TABLE[key].differentiable]
 
 
-@pytest.mark.parametrize("key", DIFFERENTIABLE)
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def with_gradients(key: str, dtype: str) -> bool:
+    try:
+        return any(sample.grad for sample in samples_of(key, dtype))
+    except TypeError:  # NumPy makes no sample of this dtype
+        return False
+
+
+CASES = [(key, dtype) for key in DIFFERENTIABLE for dtype in ("float64", "complex128") if with_gradients(key, dtype)]
+
+
+@pytest.mark.parametrize("key, dtype", CASES)
 def test_first_derivatives(key: str, dtype: str) -> None:
     known = reason("gradient", key, dtype)
     if known:
         pytest.skip(known)
     if not check_gradients(key, dtype, skips("gradient", key)):
-        pytest.skip(f"no sample of {dtype} has a gradient" if samples_of(key, dtype) else f"takes no {dtype}")
+        pytest.skip("no sample has a gradient, or PyTorch refuses them")
 
 
 @pytest.mark.skipif(reference is None, reason="compares with PyTorch, which is not installed")
-@pytest.mark.parametrize("key", DIFFERENTIABLE)
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("key, dtype", CASES)
 def test_second_derivatives(key: str, dtype: str) -> None:
     known = reason("second", key, dtype) or reason("gradient", key, dtype)
     if known:
         pytest.skip(known)
     if not check_second(key, dtype, skips("second", key)):
-        pytest.skip(f"no sample of {dtype} has a gradient" if samples_of(key, dtype) else f"takes no {dtype}")
+        pytest.skip("no sample has a gradient, or PyTorch refuses them")
 
 
 BINARY = ("add", "sub", "mul", "div", "pow", "maximum", "atan2", "logaddexp", "where", "addcmul", "hypot")
