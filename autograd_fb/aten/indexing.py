@@ -334,7 +334,8 @@ op("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", family="indexing", 
 op("_unsafe_index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", family="indexing", kernel=_index, linear=("self",),
    backward={"self": _index_grad}, method=False, function=False)
 op("index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor", family="indexing",
-   kernel=_index_put, meta=contiguous_result(_index_put), inplace=True, inplace_kernel=_stored(_index_put), forward=_index_put_forward,
+   kernel=_index_put, meta=contiguous_result(_index_put), inplace=True,
+   inplace_kernel=_stored(_index_put), forward=_index_put_forward,
    backward={"self": lambda F, grad, indices, accumulate: grad if accumulate else F.index_put(
                  grad, indices, F.new_zeros(grad, ()), False),
              "values": lambda F, grad, indices, values_shape: _values_grad(F, F.index(grad, indices), values_shape)},
@@ -489,7 +490,8 @@ op("index_select(Tensor self, int dim, Tensor index) -> Tensor", family="indexin
    backward={"self": lambda F, grad, self_shape, dim, index: F.index_add(
        F.new_zeros(grad, self_shape), dim, index, grad)}, doc="The positions ``index`` names along ``dim``.")
 op("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", family="indexing",
-   kernel=_index_add, meta=contiguous_result(_index_add), inplace=True, inplace_kernel=_stored(_index_add), forward=_index_add_forward,
+   kernel=_index_add, meta=contiguous_result(_index_add), inplace=True,
+   inplace_kernel=_stored(_index_add), forward=_index_add_forward,
    backward={"self": lambda F, grad: grad, "source": _index_add_source},
    doc="A copy with ``alpha * source`` added at the positions ``index`` names along ``dim``.")
 op("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor", family="indexing", kernel=_index_copy,

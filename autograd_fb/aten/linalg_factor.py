@@ -477,7 +477,7 @@ def _eigh_backward(F: Any, grads: Any, eigenvalues: Any, eigenvectors: Any) -> A
     diagonal = _eye_mask(F, gap)
     gap = F.where(diagonal, F.ones_like(gap), gap)
     inner = F.matmul(vh, grads[1])
-    inner = (inner - F.mH(inner)) / (2 * gap)  # eigenvectors only turn: what would stretch them is no direction of theirs
+    inner = (inner - F.mH(inner)) / (2 * gap)  # eigenvectors only turn, they do not stretch
     inner = F.where(diagonal, F.zeros_like(inner), inner)
     if grads[0] is not None:
         inner = inner + _diagonal_matrix(F, grads[0])
