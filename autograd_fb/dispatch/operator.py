@@ -279,17 +279,16 @@ class OpOverload:
         signature = state.clear(signature) | state.included
         if not signature & FUNCTIONALITY_MASK:
             signature |= BACKEND_SELECT
-        if state.trace is not None or SHOW_DISPATCH_TRACE:
-            return trace.run(self, signature, "call", args)
         if state.on_call is not None:
             return state.on_call(self, args, lambda: self._finish(signature, args))
         return self._finish(signature, args)
 
     def _finish(self, signature: int, args: tuple[Any, ...]) -> Any:
-        if state.on_result is None:
-            return self.plans[signature](*args)
-        result = self.plans[signature](*args)
-        state.on_result(result)
+        """Make a call, seen by whoever wants to see calls or their results."""
+        traced = state.trace is not None or SHOW_DISPATCH_TRACE
+        result = trace.run(self, signature, "call", args) if traced else self.plans[signature](*args)
+        if state.on_result is not None:
+            state.on_result(result)
         return result
 
     @property
