@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from autograd_fb.core.dtype import DType
 from autograd_fb.kernels.namespace import tensor_namespace
-from autograd_fb.tensor.levels import copy_below, give, levels, part, tangents_of, without
+from autograd_fb.tensor.levels import copy_below, give, levels, part, tangent_at, tangents_of, without
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -116,7 +116,7 @@ def _dual(tensor: Tensor, tangent: Tensor, level: int) -> Tensor:
     higher = {h: t for h, t in (tangents_of(tangent) or {}).items() if h > level}
     give(out, level, copy_below(tangent, level) if higher else tangent)
     for h, t in higher.items():
-        own = (tangents_of(out) or {}).get(h)
+        own = tangent_at(out, h)
         give(out, h, _dual(F.zeros_like(tensor.detach()) if own is None else own, t, level))
     return out
 

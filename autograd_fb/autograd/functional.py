@@ -8,7 +8,7 @@ tangents forward, a column at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from autograd_fb.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from autograd_fb.dispatch.state import changed
@@ -326,7 +326,7 @@ def _by_rows(output: Tensor, inputs: Tensors, i: int, strict: bool, create_graph
                 )
             if strict and create_graph and g is not None and not g.requires_grad:
                 raise RuntimeError(
-                    f"The jacobian of the user-provided function is independent of input {k}. This is not allowed in "
+                    f"The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
                     "strict mode when create_graph=True."
                 )
             columns[k].append(tensor_namespace().zeros_like(t.detach()) if g is None else g)
@@ -358,6 +358,13 @@ def _by_columns(func: Callable[..., Any], inputs: Tensors, create_graph: bool) -
     return [tuple(of_input[i] for of_input in found) for i in range(len(outputs))], is_tuple
 
 
+def _refuse_strict(combination: str, instead: str) -> NoReturn:
+    raise RuntimeError(
+        f"torch.autograd.functional.jacobian: `strict=True` and {combination}. Please either set `strict=False` or "
+        f"{instead}."
+    )
+
+
 def jacobian(
     func: Callable[..., Any],
     inputs: Any,
@@ -384,16 +391,8 @@ def jacobian(
             'than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
         )
     forward = strategy == "forward-mode"
-    if strict and (forward or vectorize):
-        other, instead = (
-            ('`strategy="forward-mode"`', '`strategy="reverse-mode"`')
-            if forward
-            else ("`vectorized=True`", "`vectorize=False`")
-        )
-        raise RuntimeError(
-            f"torch.autograd.functional.jacobian: `strict=True` and {other} are not supported together. Please either "
-            f"set `strict=False` or {instead}."
-        )
+    if strict and forward:
+        _refuse_strict('`strategy="forward-mode"` are not supported together (yet)', '`strategy="reverse-mode"`')
     given, is_tuple = _as_tuple(inputs, "inputs", "jacobian")
     with changed(grad_mode=True):
         given = _prepared(given, create_graph)
@@ -402,6 +401,8 @@ def jacobian(
         else:
             outputs, out_is_tuple = _as_tuple(func(*given), _OUTPUTS, "jacobian")
             _check_dependent(outputs, "outputs", strict)
+            if strict and vectorize:
+                _refuse_strict("`vectorized=True` are not supported together", "`vectorize=False`")
             rows = [_by_rows(o, given, i, strict, create_graph) for i, o in enumerate(outputs)]
     return _unpacked(tuple(_unpacked(_finished(r, create_graph), is_tuple) for r in rows), out_is_tuple)
 

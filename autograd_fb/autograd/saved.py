@@ -17,6 +17,7 @@ class ResultRef:
     """A saved output of the op itself: the array and its version counter, not the tensor (which holds the node)."""
 
     __slots__ = ("array", "nr", "signature", "storage", "tangents")  # tangents: only set where the result has some
+    tangents: Any
 
     def __init__(self, tensor: Tensor, nr: int = 0):
         self.array, self.signature, self.nr = tensor.array, tensor.signature, nr

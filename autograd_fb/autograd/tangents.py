@@ -29,7 +29,7 @@ from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Output
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad
-from autograd_fb.tensor.levels import below, copy_below, give, levels, tangents_of
+from autograd_fb.tensor.levels import below, copy_below, give, levels, tangent_at, tangents_of
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
@@ -74,8 +74,7 @@ def primal(value: Any, level: int) -> Any:
 def tangent(value: Any, level: int) -> Any:
     """An argument's tangent at a level: a tensor, a list with None for what has none, or None."""
     if isinstance(value, Tensor):
-        found = tangents_of(value)
-        return None if found is None else found.get(level)
+        return tangent_at(value, level)
     if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
         parts = [tangent(v, level) for v in value]
         return None if all(p is None for p in parts) else parts
@@ -347,7 +346,7 @@ def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
         give(t, level, F.clone(fitted(pushed, t)))
     else:
         base = t.base
-        whole = (tangents_of(base) or {}).get(level)
+        whole = tangent_at(base, level)
         if whole is None:
             whole = F.zeros_like(below(base, 0))
             give(base, level, whole)

@@ -66,6 +66,12 @@ def tangents_of(t: Any) -> Tangents | None:
     return t.meta.tangents if t.signature & HAS_TANGENT and t.meta is not None else None
 
 
+def tangent_at(t: Any, level: int) -> Any:
+    """A tensor's tangent at one level; None where it has none."""
+    found = tangents_of(t)
+    return None if found is None else found.get(level)
+
+
 def give(t: Tensor, level: int, tangent: Tensor) -> None:
     """Let a tensor carry a tangent."""
     if t.meta is None:

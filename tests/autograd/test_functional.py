@@ -1,0 +1,212 @@
+"""`autograd.functional`: every case is run with PyTorch as well, and values, structure and errors are compared."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_fb as torch
+
+try:
+    reference: Any = importlib.import_module("torch")
+except ImportError:
+    reference = None
+
+X, Y, M = np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([[1.0, -2.0, 0.5], [2.0, 0.25, 1.0]])
+
+
+def numbers(value: Any) -> Any:
+    """Tensors as nested lists with whether they require grad; tuples and lists alike."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(numbers, value))
+    return value.detach().tolist(), tuple(value.shape), str(value.dtype), value.requires_grad
+
+
+def assert_alike(got: Any, expected: Any) -> None:
+    if isinstance(expected[0], tuple):
+        assert len(got) == len(expected)
+        for g, e in zip(got, expected, strict=True):
+            assert_alike(g, e)
+        return
+    assert got[1:] == expected[1:]
+    assert np.allclose(got[0], expected[0])
+
+
+# name -> function of the module (functions and their tensors come from it)
+FUNCTIONS: dict[str, Any] = {
+    "square": lambda m: lambda x: x * x,
+    "double": lambda m: lambda x: x * 2,
+    "cubes": lambda m: lambda x: (x**3).sum(),
+    "sum": lambda m: lambda x: x.sum(),
+    "matrix": lambda m: lambda x: m.tanh(m.ones(3, 2, dtype=m.float64) * x).sum(0),
+    "two out": lambda m: lambda x: (x * x, x.sum()),
+    "two in": lambda m: lambda x, y: x * y.exp(),
+    "two both": lambda m: lambda x, y: (x * y, x.sum()),
+    "unused": lambda m: lambda x, y: x * x,
+    "unused number": lambda m: lambda x, y: (x * x).sum(),
+    "product": lambda m: lambda x, y: (x * y * y).sum(),
+    "constant": lambda m: lambda x: m.ones(2, dtype=m.float64),
+    "constant number": lambda m: lambda x: m.ones(2, dtype=m.float64).sum(),
+    "number": lambda m: lambda x: 3,
+    "list": lambda m: lambda x: [x, x],
+    "complex": lambda m: lambda x: x.to(m.complex128),
+    "matrix in": lambda m: lambda x: (x.t() @ x).sin(),
+}
+ONE = ("square", "double", "cubes", "sum", "matrix", "two out", "constant", "number", "list", "complex")
+TWO = ("two in", "two both", "unused")
+
+
+def run(module: Any, name: str, function: str, inputs: Any, v: Any, options: dict[str, Any]) -> Any:
+    """What a call gives: results as numbers, or the error's type and text."""
+
+    def lift(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(lift, value))
+        return module.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+    given = lift(inputs)
+    if options.get("create_graph"):
+        given = tuple(t.requires_grad_() for t in given) if isinstance(given, tuple) else given.requires_grad_()
+    args = (given,) if v is None else (given, lift(v))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return numbers(getattr(module.autograd.functional, name)(FUNCTIONS[function](module), *args, **options))
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        return type(error), str(error)
+
+
+def compare(name: str, function: str, inputs: Any, v: Any = None, **options: Any) -> None:
+    expected = run(reference, name, function, inputs, v, options)
+    got = run(torch, name, function, inputs, v, options)
+    if isinstance(expected[0], type):
+        assert got == expected
+    else:
+        assert not isinstance(got[0], type), got
+        assert_alike(got, expected)
+
+
+MODES = [{}, {"strict": True}, {"create_graph": True}, {"create_graph": True, "strict": True}]
+needs_reference = pytest.mark.skipif(reference is None, reason="compares with PyTorch, which is not installed")
+
+
+@needs_reference
+@pytest.mark.parametrize("options", MODES, ids=str)
+@pytest.mark.parametrize("function", ONE + TWO)
+def test_vjp(function: str, options: dict[str, Any]) -> None:
+    inputs = (X, Y) if function in TWO else X
+    if function == "complex":
+        return
+    v: Any = {"two out": (Y, np.array(2.0)), "two both": (Y, np.array(2.0))}.get(function, Y)
+    if function in ("cubes", "sum"):
+        v = np.array(2.0)
+        compare("vjp", function, inputs, None, **options)
+    compare("vjp", function, inputs, v, **options)
+
+
+@needs_reference
+@pytest.mark.parametrize("options", MODES, ids=str)
+@pytest.mark.parametrize("function", ONE + TWO)
+def test_jvp(function: str, options: dict[str, Any]) -> None:
+    both = function in TWO
+    if function != "complex":
+        compare("jvp", function, (X, Y) if both else X, (Y, X) if both else Y, **options)
+
+
+@needs_reference
+@pytest.mark.parametrize("options", [*MODES, {"vectorize": True}, {"vectorize": True, "strict": True},
+                                     {"vectorize": True, "strategy": "forward-mode"}], ids=str)  # fmt: skip
+@pytest.mark.parametrize("function", [*ONE, *TWO, "matrix in"])
+def test_jacobian(function: str, options: dict[str, Any]) -> None:
+    if function == "complex" and options.get("vectorize"):
+        return  # PyTorch gives the real part of the basis
+    if options.get("strategy") and function in ("number", "list"):
+        return  # PyTorch's error there is one of its own internals
+    compare("jacobian", function, M if function == "matrix in" else (X, Y) if function in TWO else X, **options)
+
+
+@needs_reference
+@pytest.mark.parametrize("options", [*MODES, {"vectorize": True}, {"vectorize": True, "strict": True}], ids=str)
+@pytest.mark.parametrize("function", ["cubes", "sum", "square", "two out", "number", "unused number", "product"])
+def test_hessian(function: str, options: dict[str, Any]) -> None:
+    compare("hessian", function, (X, Y) if function in ("unused number", "product") else X, **options)
+
+
+@needs_reference
+@pytest.mark.parametrize("name", ["hvp", "vhp"])
+@pytest.mark.parametrize("options", MODES, ids=str)
+@pytest.mark.parametrize(
+    "function", ["cubes", "sum", "square", "two out", "number", "constant number", "unused number", "product"]
+)
+def test_hessian_products(name: str, function: str, options: dict[str, Any]) -> None:
+    both = function in ("unused number", "product")
+    compare(name, function, (X, Y) if both else X, (Y, X) if both else Y, **options)
+
+
+@needs_reference
+@pytest.mark.parametrize("name", ["vjp", "jvp", "hvp", "vhp"])
+def test_vectors_that_do_not_fit(name: str) -> None:
+    function = "cubes" if name in ("hvp", "vhp") else "square"
+    for v in (None, np.ones(3), (Y, Y), 1.0):
+        compare(name, function, X, v)
+    compare(name, "product" if function == "cubes" else "two both", (X, Y), (X,))
+    compare(name, "product" if function == "cubes" else "two both", (X, Y), (np.ones(3), X))
+    compare(name, function, 1.0, Y)
+    compare(name, function, (X, 1.0), Y)
+
+
+@needs_reference
+def test_strategies() -> None:
+    compare("jacobian", "square", X, strategy="sideways")
+    compare("jacobian", "square", X, strategy="forward-mode", strict=True)
+    compare("hessian", "cubes", X, outer_jacobian_strategy="sideways")
+
+
+def test_hessian_by_forward_over_reverse() -> None:
+    fn = lambda x, y: (x**3 * y).sum() + torch.dot(x, y) ** 2
+    inputs = (torch.from_numpy(X.copy()), torch.from_numpy(Y.copy()))
+    expected = torch.autograd.functional.hessian(fn, inputs)
+    got = torch.autograd.functional.hessian(fn, inputs, outer_jacobian_strategy="forward-mode")
+    for row, wanted in zip(got, expected, strict=True):
+        for block, other in zip(row, wanted, strict=True):
+            assert np.allclose(block.numpy(), other.numpy()) and not block.requires_grad
+
+
+def test_forward_jacobian_keeps_the_graph() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    found = torch.autograd.functional.jacobian(lambda t: t**3, x, create_graph=True, strategy="forward-mode")
+    found.sum().backward()
+    assert found.tolist() == [[3, 0], [0, 12]] and x.grad.tolist() == [6, 12]
+
+
+def test_inside_a_level_products_carry_tangents() -> None:
+    fwAD = torch.autograd.forward_ad
+    x, v = torch.tensor([2.0]), torch.tensor([1.0])
+    with fwAD.dual_level():
+        d = fwAD.make_dual(x, v)
+        for product in (
+            torch.autograd.functional.vjp(lambda t: t**3, d, v)[1],
+            torch.autograd.functional.jvp(lambda t: t**3, d, v)[1],
+            torch.autograd.functional.jacobian(lambda t: t**3, d)[0],
+            torch.autograd.functional.jacobian(lambda t: t**3, d, strategy="forward-mode")[0],
+        ):
+            primal, tangent = fwAD.unpack_dual(product)
+            assert primal.tolist() == [12] and tangent.tolist() == [12]
+
+
+def test_empty_inputs() -> None:
+    found = torch.autograd.functional.jacobian(lambda t: t * 2, torch.ones(0))
+    assert found.shape == (0, 0)
+
+
+def test_a_jacobian_of_fifty_by_fifty() -> None:
+    weight = torch.sin(torch.arange(2500, dtype=torch.float64).reshape(50, 50))
+    x = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    expected = (1 - torch.tanh(weight @ x) ** 2).reshape(50, 1) * weight
+    for strategy in ("reverse-mode", "forward-mode"):
+        found = torch.autograd.functional.jacobian(lambda t: torch.tanh(weight @ t), x, strategy=strategy)
+        assert np.allclose(found.numpy(), expected.numpy())
