@@ -45,10 +45,11 @@ watching = _Watching()
 class Task:
     """One run: which thread it is in, whether it goes on, what it had to put aside."""
 
-    __slots__ = ("borrowed", "callbacks", "claimed", "done", "keep_graph", "over", "thread")
+    __slots__ = ("accumulates", "borrowed", "callbacks", "claimed", "done", "keep_graph", "over", "thread")
 
-    def __init__(self, keep_graph: bool):
+    def __init__(self, keep_graph: bool, accumulates: bool = True):
         self.thread, self.keep_graph = running.identity, keep_graph
+        self.accumulates = accumulates  # into all leaves, rather than into given ones or for `grad`
         self.over = False
         self.done: threading.Event | None = None  # made by the first that waits
         self.claimed: list[Node] = []
@@ -56,6 +57,7 @@ class Task:
         self.callbacks: list[Callable[[], None]] = []
 
 
+THROUGH = -1  # in captures, for an output's number: the node runs, nothing of it is captured
 MAX_DEPTH = 40  # runs nested in a thread before further ones get a thread with a stack of their own
 
 
@@ -239,7 +241,7 @@ def _run(
     record: bool,
     tensors: bool,
 ) -> list[Any]:
-    task = Task(keep_graph)
+    task = Task(keep_graph, captures is None)
     starts = [r.node if type(r) is Output else r for r in roots]
     parents: dict[Node, list[Node]] | None = None if captures is None else {}
     found: list[Any] = [None] * len(captures or ())
@@ -441,7 +443,8 @@ def _run_with_hooks(
         the tensor has to run as well: then it is the gradient that arrived.
     """
     step = _Step(node, grad, values, record)
-    goes_on = needed is None or any((e.node if type(e) is Output else e) in needed for e in node.edges if e is not None)
+    goes_on = needed is None or (node, THROUGH) in captures
+    goes_on = goes_on or any((e.node if type(e) is Output else e) in needed for e in node.edges if e is not None)
     if goes_on:
         step.capture(captures, found)
     step.tensor_hooks()

@@ -232,11 +232,12 @@ def backward(
             t.retain_grad()  # what arrives at one that is no leaf is added to its grad on the way
     places: dict[tuple[Node, int], int] = {}
     for t in wanted:
-        places.setdefault(_place(t), len(places))
+        node, number = _place(t)
+        place = (node, number if isinstance(node, AccumulateGrad) else engine.THROUGH)
+        places.setdefault(place, len(places))
     found = _run(roots, nodes, grads, places, keep, create_graph)
-    for t in wanted:
-        node, _ = _place(t)
-        g = found[places[_place(t)]]
+    for (node, _), position in places.items():
+        g = found[position]
         if g is not None and isinstance(node, AccumulateGrad):
             with changed(grad_mode=create_graph):
                 (node.apply_tensors if create_graph else node.apply_raw)(g)

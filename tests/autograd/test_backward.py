@@ -448,3 +448,17 @@ def test_batched_gradients_stack(torch: Any) -> None:
     y = x * x
     (jacobian,) = torch.autograd.grad(y, x, torch.eye(3, dtype=torch.float64), is_grads_batched=True)
     assert jacobian.tolist() == [[2.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 6.0]]
+
+
+def test_the_step_behind_an_input_of_backward_runs(torch: Any) -> None:
+    x, ran = leaf(torch, 2.0), []
+    y = x * 3
+    y.grad_fn.register_hook(lambda gi, go: ran.append("backward"))
+    (y * y).sum().backward(inputs=[y])
+    assert ran == ["backward"]
+    assert y.grad.tolist() == [12.0]
+    assert x.grad is None
+    z = x * 3
+    z.grad_fn.register_hook(lambda gi, go: ran.append("grad"))
+    torch.autograd.grad((z * z).sum(), z)
+    assert ran == ["backward"]
