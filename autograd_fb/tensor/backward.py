@@ -243,6 +243,22 @@ def backward(
                 (node.apply_tensors if create_graph else node.apply_raw)(g)
 
 
+_warned: list[bool] = []
+
+
+def _warn_of_cycles() -> None:
+    """Once per process, as PyTorch."""
+    _warned.append(True)
+    warnings.warn(
+        "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+        "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+        "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+        "the cycle and avoid the leak.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
 def _old_name(grad_tensors: Any, grad_variables: Any) -> Any:
     warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=3)
     if grad_tensors is not None:
@@ -279,6 +295,13 @@ def grad(
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other "
+            "parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
         )
     roots, wanted = _as_tuple(outputs), _wanted(inputs)
     if not wanted:

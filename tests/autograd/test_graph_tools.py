@@ -284,3 +284,14 @@ def test_names_that_programs_import(torch: Any) -> None:
     assert callable(torch.autograd.function.once_differentiable)
     assert torch.autograd.grad_mode.no_grad is torch.no_grad
     assert torch.autograd.set_grad_enabled is torch.set_grad_enabled
+
+
+def test_callbacks_run_when_backward_has_run(torch: Any) -> None:
+    x, seen = leaf(torch, 2.0), []
+    engine = torch.autograd.Variable._execution_engine
+    y = x * 2
+    y.register_hook(lambda g: engine.queue_callback(lambda: seen.append(x.grad.item())))
+    y.sum().backward()
+    assert seen == [2.0]
+    with pytest.raises(RuntimeError, match="Final callbacks can only be installed during backward pass"):
+        engine.queue_callback(print)
