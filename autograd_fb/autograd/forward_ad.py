@@ -7,13 +7,17 @@ the innermost is the default.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from autograd_fb.core.dtype import DType
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.levels import copy_below, give, levels, part, tangent_at, tangents_of, without
 from autograd_fb.tensor.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -66,6 +70,16 @@ class dual_level:
     ) -> None:
         exit_dual_level(level=self._entered.pop())
 
+    def __call__(self, fn: F) -> F:
+        """Decorates a function: each call runs in a level of its own."""
+
+        @functools.wraps(fn)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with dual_level():
+                return fn(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
 
 def _check_floating(name: str, dtype: DType) -> None:
     if not (dtype.is_floating_point or dtype.is_complex):
@@ -111,13 +125,12 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 def _dual(tensor: Tensor, tangent: Tensor, level: int) -> Tensor:
     """The dual in normal form: what the tangent carries at higher levels belongs to the tangents of these levels."""
-    F = tensor_namespace()
-    out: Tensor = F.view_as(tensor, tensor)
+    out: Tensor = tensor_namespace().view_as(tensor, tensor)
     higher = {h: t for h, t in (tangents_of(tangent) or {}).items() if h > level}
     give(out, level, copy_below(tangent, level) if higher else tangent)
     for h, t in higher.items():
         own = tangent_at(out, h)
-        give(out, h, _dual(F.zeros_like(tensor.detach()) if own is None else own, t, level))
+        give(out, h, _dual(tensor_namespace().zeros_like(tensor.detach()) if own is None else own, t, level))
     return out
 
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from autograd_fb.autograd import forward_ad
 from autograd_fb.autograd.grad_mode import enable_grad, no_grad
 from autograd_fb.autograd.variable import Variable as Variable
 from autograd_fb.tensor.backward import grad
@@ -157,6 +158,40 @@ def _compare(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Toler
                     )
 
 
+def _pushed(func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, weight: complex) -> list[list[list[Any]]]:
+    """Per element of an input the tangents of all outputs for ``weight`` in that element, by forward mode."""
+    rows = []
+    for index in _elements(x.shape):
+        direction = call("zeros_like", (x.detach(),), {})
+        direction[index] = weight
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, direction)
+            outputs = [t for t in _tuple(func(*(dual if a is x else a for a in inputs))) if isinstance(t, Tensor)]
+            tangents = [forward_ad.unpack_dual(t).tangent for t in outputs]
+            rows.append([[0.0] * t.numel() if v is None else _flat(v) for t, v in zip(outputs, tangents, strict=True)])
+    return rows
+
+
+def _compare_forward(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Tolerance) -> None:
+    """Raises for the first output and input whose forward-mode Jacobian differs from the numerical one."""
+    is_complex = any(t.dtype.is_complex for t in _outputs(func, inputs))
+    parts: list[Callable[[Any], float]] = [lambda v: v.real, lambda v: v.imag]
+    for j, x in enumerate(_differentiable(inputs)):
+        along = _pushed(func, inputs, x, 1.0)
+        across = _pushed(func, inputs, x, 1j) if x.dtype.is_complex else None
+        for part in parts if is_complex else parts[:1]:
+            for i, numerical in enumerate(_numerical(func, inputs, x, tolerance.eps, part)):
+                found: Table = [[part(v) for v in row[i]] for row in along]
+                if across is not None:
+                    pairs = zip(found, across, strict=True)
+                    found = [[a + 1j * part(b) for a, b in zip(row, other[i], strict=True)] for row, other in pairs]
+                if not _close(found, numerical, tolerance):
+                    raise GradcheckError(
+                        f"Jacobian computed with forward mode mismatch for output {i} with respect to input {j},\n"
+                        f"numerical:{numerical}\nanalytical:{found}\n"
+                    )
+
+
 def _check_inputs(inputs: tuple[Any, ...]) -> None:
     if not _differentiable(inputs):
         raise ValueError(
@@ -233,7 +268,8 @@ def gradcheck(
     """Whether backward of ``func(*inputs)`` agrees with differences, for inputs of double precision that require grad.
 
     True, or GradcheckError with both tables (False without ``raise_exception``). Complex inputs and outputs are checked
-    as pairs of real ones. ``fast_mode`` and the batched checks change nothing; forward mode is not checked.
+    as pairs of real ones. ``check_forward_ad`` checks forward mode as well. ``fast_mode`` and the batched checks change
+    nothing.
 
     >>> import autograd_fb as torch
     >>> x = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
@@ -249,6 +285,9 @@ def gradcheck(
                 _compare(func, given, Tolerance(eps, atol, rtol, nondet_tol))
                 if check_undefined_grad:
                     _check_undefined(func, given)
+        if check_forward_ad:
+            with enable_grad():
+                _compare_forward(func, given, Tolerance(eps, atol, rtol, nondet_tol))
     except GradcheckError:
         if raise_exception:
             raise
@@ -298,4 +337,5 @@ def gradgradcheck(
     return gradcheck(
         first, given + starts, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
+        check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
     )  # fmt: skip

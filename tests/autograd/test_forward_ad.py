@@ -279,6 +279,30 @@ def test_a_saved_result_keeps_its_tangent(level: int) -> None:
     assert np.allclose(g.tolist(), [s * e]) and np.allclose(tangent(g), [s * e - 2 * np.tanh(e) * s * e * e])
 
 
+# --- gradcheck
+
+
+def test_gradcheck_checks_forward_mode() -> None:
+    x, z = vector(0.5, 2).requires_grad_(), torch.tensor([1 + 2j, 0.5j], dtype=torch.complex128, requires_grad=True)
+    checked = {"check_forward_ad": True, "check_undefined_grad": False}
+    assert torch.autograd.gradcheck(lambda a: (a.sin() * a.sum(), a.exp()), (x,), **checked)
+    assert torch.autograd.gradcheck(lambda a, b: (a * b.conj(), b.abs()), (x, z), **checked)
+    wrong = function(lambda ctx, t: t * 2, lambda ctx, t: t * 3)
+    with pytest.raises(RuntimeError, match="Jacobian computed with forward mode mismatch for output 0"):
+        torch.autograd.gradcheck(wrong, (x,), check_backward_ad=False, **checked)
+    assert torch.autograd.gradgradcheck(torch.tanh, (x,), check_fwd_over_rev=True, check_undefined_grad=False)
+
+
+def test_dual_level_decorates() -> None:
+    @fwAD.dual_level()
+    def slope(x: Any) -> Any:
+        return fwAD.unpack_dual(fwAD.make_dual(x, torch.ones_like(x)).sin()).tangent
+
+    assert np.allclose(slope(vector(0.5)).tolist(), np.cos(0.5))
+    with pytest.raises(RuntimeError, match="Dual level must be"):
+        fwAD.exit_dual_level()
+
+
 # --- custom Functions
 
 

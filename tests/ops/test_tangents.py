@@ -38,7 +38,7 @@ NAN_TIES = {"special pairs": "PyTorch's own forward and reverse mode disagree wh
 FROM_PYTORCH = {
     **dict.fromkeys(("atan2", "arctan2", "maximum", "minimum", "fmax", "fmin"), NAN_TIES),
     "scatter_reduce.two": dict.fromkeys(("prod, with self", "prod, without self"), "PyTorch gives no tangent"),
-    "linalg_cholesky": {"": "PyTorch takes tangents to be Hermitian; ours is of the symmetric part, as in reverse mode"},
+    "linalg_cholesky": {"": "PyTorch takes tangents to be Hermitian; ours is of the symmetric part, as in reverse"},
     "nll_loss_backward": {"": "PyTorch's tangent moves the total weight as well, which has no gradient"},
     "nll_loss2d_backward": {"": "PyTorch's tangent moves the total weight as well, which has no gradient"},
     "logcumsumexp": {"middle": "the logarithm of tangents cancels: eight digits agree"},
