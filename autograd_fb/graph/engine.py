@@ -443,8 +443,8 @@ def _run_with_hooks(
         the tensor has to run as well: then it is the gradient that arrived.
     """
     step = _Step(node, grad, values, record)
-    goes_on = needed is None or (node, THROUGH) in captures
-    goes_on = goes_on or any((e.node if type(e) is Output else e) in needed for e in node.edges if e is not None)
+    targets = [e.node if type(e) is Output else e for e in node.edges]
+    goes_on = needed is None or (node, THROUGH) in captures or any(n in needed for n in targets)
     if goes_on:
         step.capture(captures, found)
     step.tensor_hooks()

@@ -223,6 +223,8 @@ def backward(
     nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
     if not nodes:
         return
+    if create_graph and not _warned:
+        _warn_of_cycles()
     if inputs is None:
         _run(roots, nodes, grads, None, keep, create_graph)
         return
@@ -298,8 +300,8 @@ def grad(
         )
     if not only_inputs:
         warnings.warn(
-            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other "
-            "parts of the graph, please use torch.autograd.backward.",
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use torch.autograd.backward.",
             FutureWarning,
             stacklevel=2,
         )
