@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from autograd_fb.autograd.mutation import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors
 from autograd_fb.autograd.saved import Hooks
 from autograd_fb.autograd.saved_hooks import disabled, hooks_stack
 from autograd_fb.autograd.views import gradient_edge
@@ -21,6 +22,7 @@ from autograd_fb.tensor.tensor import Tensor
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",

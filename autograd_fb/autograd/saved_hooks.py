@@ -75,12 +75,22 @@ def pack_results(result: Any) -> None:
             pack_node(node, hooks_stack.hooks[-1])
 
 
-def pack_input(t: Tensor) -> Any:
-    """A tensor packed by the hooks in force, as if a node saved it; a function that gives it back."""
-    if not hooks_stack.hooks:
-        return lambda: t
-    packed = Packed(t, hooks_stack.hooks[-1])
-    return lambda: packed.tensor(None)
+def pack_input(t: Tensor) -> Callable[[], Tensor]:
+    """A tensor saved as a node would save it, packed by the hooks in force; a function that gives it back."""
+    if hooks_stack.hooks:
+        packed = Packed(t, hooks_stack.hooks[-1])
+        return lambda: packed.tensor(None)
+    version = 0 if t.storage is None else t.storage.version
+
+    def get() -> Tensor:
+        if t.storage is not None and t.storage.version != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"{list(t.array.shape)} is at version {t.storage.version}; expected version {version} instead."
+            )
+        return t
+
+    return get
 
 
 def _map(saved: Any, change: Callable[[Any], Any]) -> Any:

@@ -27,6 +27,8 @@ from autograd_fb.dispatch.state import state
 Plan = Callable[..., Any]
 EXPLICIT_ALIASES = tuple(map(parse_key, ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")))
 IMPLICIT_ALIAS, AUTOGRAD_ALIAS = parse_key("CompositeImplicitAutograd"), parse_key("Autograd")
+NUMBERS = (bool, int, float, complex)
+FOR_NUMBERS = (("Scalar_Tensor", "Scalar_Self"), ("Scalar", "Tensor_Scalar", "Scalar_Other"))  # by the number's place
 INTERNAL_FRAMES = True  # calls only pass through: the caller's line is meant when a call site is recorded
 
 
@@ -61,7 +63,7 @@ class Plans(dict[int, Plan]):
 
     def __missing__(self, signature: int) -> Plan:
         op = self.op
-        plan = op.compose(signature) if signature else op.general
+        plan = op.compose(signature) if signature else op.from_method
         self[signature] = plan
         return plan
 
@@ -272,6 +274,18 @@ class OpOverload:
     def settle(signature: int) -> int:
         """A signature that can be looked up: with no functionality left, Undefined's, marked so that it is not 0."""
         return signature if signature & FUNCTIONALITY_MASK else signature | STATE_MASK
+
+    def from_method(self, *args: Any) -> Any:
+        """The general path for Python's operators, whose plans also take a number where the schema has a tensor.
+
+        What the thread's modes see is then the overload for numbers, as it is in PyTorch.
+        """
+        for i, argument in enumerate(self._schema.arguments[:2]):
+            if argument.is_tensor and isinstance(args[i], NUMBERS) and self._opname not in arguments.NUMBERS_AS_TENSORS:
+                others = (getattr(self.overloadpacket, name, None) for name in FOR_NUMBERS[i])
+                other = next((o for o in others if o is not None), self)
+                return other.general(*args)
+        return self.general(*args)
 
     def general(self, *args: Any) -> Any:
         """The path that decides at each call: unusual arguments, included keys, tracing, calls without tensors."""
