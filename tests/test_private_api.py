@@ -140,7 +140,7 @@ def test_the_handle_of_pytorchs_tests() -> None:
     name = f"{NS}::foo"
     handle = C._dispatch_library("FRAGMENT", NS, "")
     handle.impl_t_t("foo", "CPU").impl_t_t("foo", "Autograd").def_("foo(Tensor x) -> Tensor")
-    handle.def_name_t_t("bar").def_schema_t_t("baz(Tensor x, Tensor y) -> Tensor", "CPU")
+    handle.def_name_t_t("bar").def_schema_t_t("baz(Tensor x) -> Tensor", "CPU")
     assert torch.ops._test_private.foo(torch.ones(1)).tolist() == [1.0]
     assert C._dispatch_dump(name).splitlines()[2:5] == [
         "debug: registered at /dev/null:0",

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.core.callsite import Site
 from autograd_fb.core.schema import parse_schema
 from autograd_fb.dispatch.kernel import fallthrough_kernel
 from autograd_fb.library.library import ALIAS_ANALYSES, Library
 from autograd_fb.library.registrations import find_op
+
+_ONE_TENSOR = parse_schema("_(Tensor _0) -> Tensor _0")
 
 
 def _kernel(debug: str) -> Callable[..., Any]:
@@ -19,14 +22,16 @@ def _kernel(debug: str) -> Callable[..., Any]:
 
     kernel.debug_name = debug  # type: ignore[attr-defined]
     kernel.unboxed = "(Tensor _0) -> Tensor _0 [ boxed unboxed ]"  # type: ignore[attr-defined]
+    kernel.inferred_schema = _ONE_TENSOR  # type: ignore[attr-defined]
     return kernel
 
 
 class _DispatchModule:
     """A library; what a method registers is taken back when the handle goes away, or by `reset`."""
 
-    def __init__(self, kind: str, name: str, dispatch: str, place: str):
-        self.library, self.place = Library(name, kind, dispatch), place
+    def __init__(self, kind: str, name: str, dispatch: str, place: Site):
+        self.library = Library(name, kind, dispatch)
+        self.library._place = place
 
     def define(self, schema: str, alias: str = "", tags: Any = ()) -> str:
         return self.library.define(schema, alias, tags=tags)
@@ -38,7 +43,7 @@ class _DispatchModule:
         parsed = parse_schema(schema)
         op = find_op((self.library.ns, parsed.base_name, parsed.overload_name or "default"))
         assert op is not None
-        op.alias_analysis, op.defined_at = alias or op.alias_analysis, self.place
+        op.alias_analysis = alias or op.alias_analysis
         return self
 
     def def_legacy(self, schema: str) -> _DispatchModule:
@@ -76,4 +81,4 @@ class _DispatchModule:
 
 def _dispatch_library(kind: str, name: str, dispatch: str, file: str = "/dev/null", line: int = 0) -> _DispatchModule:
     """A library for registrations through the private bindings."""
-    return _DispatchModule(kind, name, dispatch, f"{file}:{line}")
+    return _DispatchModule(kind, name, dispatch, Site(file, line))

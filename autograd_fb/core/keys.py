@@ -259,17 +259,18 @@ class DispatchKeySet:
             bits |= parse_key(key).bits
         return cls(bits)
 
-    def has(self, key: DispatchKey) -> bool:
-        return bool(key.bits) and self.bits & key.bits == key.bits
+    def has(self, key: DispatchKey | str) -> bool:
+        bits = parse_key(key).bits
+        return bool(bits) and self.bits & bits == bits
 
     __contains__ = has
 
-    def add(self, key: DispatchKey) -> DispatchKeySet:
-        return DispatchKeySet(self.bits | key.bits)
+    def add(self, key: DispatchKey | str) -> DispatchKeySet:
+        return DispatchKeySet(self.bits | parse_key(key).bits)
 
-    def remove(self, key: DispatchKey) -> DispatchKeySet:
+    def remove(self, key: DispatchKey | str) -> DispatchKeySet:
         """Without the key's functionality; as in PyTorch a backend bit is never removed with it."""
-        return DispatchKeySet(self.bits & ~(key.bits & FUNCTIONALITY_MASK))
+        return DispatchKeySet(self.bits & ~(parse_key(key).bits & FUNCTIONALITY_MASK))
 
     def __or__(self, other: DispatchKeySet) -> DispatchKeySet:
         return DispatchKeySet(self.bits | other.bits)

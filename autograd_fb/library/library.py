@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from autograd_fb.core import config
-from autograd_fb.core.callsite import user_site
+from autograd_fb.core.callsite import Site, user_site
 from autograd_fb.core.keys import DispatchKey, parse_key
 from autograd_fb.core.schema import parse_name, parse_schema
 from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
@@ -20,6 +20,7 @@ from autograd_fb.library.registrations import Registrations, find_op
 KINDS = ("IMPL", "DEF", "FRAGMENT")
 RESERVED_NAMESPACES = ("prim",)  # PyTorch's: of the TorchScript interpreter
 ALIAS_ANALYSES = ("", "FROM_SCHEMA", "CONSERVATIVE")
+BLOCKS = {"DEF": "TORCH_LIBRARY", "FRAGMENT": "TORCH_LIBRARY_FRAGMENT", "IMPL": "TORCH_LIBRARY_IMPL"}
 
 
 class Library:
@@ -55,6 +56,7 @@ class Library:
                     'impl(), or use kind "IMPL".'
                 )
         self.ns, self.kind = ns, kind
+        self._place: Site | None = None  # what registrations are to name as their place; None: the line that makes them
         self.dispatch_key = parse_key(dispatch_key).name if dispatch_key else ""
         # Under PyTorch's name; deleting the attribute keeps nothing alive but this reference.
         self.m: Registrations | None = Registrations(ns, kind, user_site(2))
@@ -64,6 +66,9 @@ class Library:
 
     def __repr__(self) -> str:
         return f"Library(kind={self.kind}, ns={self.ns}, dispatch_key={self.dispatch_key})>"
+
+    def _site(self) -> Site:
+        return self._place or user_site(3)
 
     def _check_alive(self) -> None:
         if not self._records.alive:
@@ -90,12 +95,12 @@ class Library:
         if parsed.namespace and parsed.namespace != self.ns:
             raise RuntimeError(
                 f"Explicitly provided namespace ({parsed.namespace}) in schema string does not match namespace of "
-                f"enclosing TORCH_LIBRARY block ({self.ns}). Define it with a Library of that namespace, or leave the "
-                "namespace out of the schema."
+                f"enclosing {BLOCKS[self.kind]} block ({self.ns}). Define it with a Library of that namespace, or leave "
+                "the namespace out of the schema."
             )
         explicit = bool(parsed.namespace)
         tags = tuple(tags) if _is_sequence(tags) else (tags,)
-        op = self._records.define(parsed.with_namespace(self.ns), user_site(2), tags)
+        op = self._records.define(parsed.with_namespace(self.ns), self._site(), tags)
         op.alias_analysis = alias_analysis or op.alias_analysis
         return op._schema.name if explicit else op._opname
 
@@ -131,7 +136,7 @@ class Library:
             )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "kernel"
-        kernel = Kernel(fn, key, str(user_site(2)), kind=kind, with_keyset=with_keyset, owner=self._records)
+        kernel = Kernel(fn, key, str(self._site()), kind=kind, with_keyset=with_keyset, owner=self._records)
         self._records.add(name, kernel, allow_override)
 
     def _key(self, dispatch_key: str | DispatchKey, op_name: object) -> DispatchKey:
@@ -162,7 +167,7 @@ class Library:
         if ns and ns != self.ns:
             raise RuntimeError(
                 f'{api}("{ns}::{base}", ...): Explicitly provided namespace ({ns}) in operator name does not match '
-                f"namespace of enclosing TORCH_LIBRARY_IMPL block ({self.ns}). Use a Library of that namespace, or "
+                f"namespace of enclosing {BLOCKS[self.kind]} block ({self.ns}). Use a Library of that namespace, or "
                 "leave the namespace out of the operator name."
             )
         return self.ns, base, overload or "default"
@@ -187,7 +192,7 @@ class Library:
             )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "fallback"
-        site = str(user_site(2))
+        site = str(self._site())
         self._records.add_fallback(Kernel(fn, key, site, kind=kind, with_keyset=with_keyset, owner=self._records))
 
     def _register_fake(

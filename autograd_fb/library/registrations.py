@@ -61,7 +61,7 @@ class Registrations:
             try:
                 for kernel in WAITING.get(name, ()):
                     check_callable(op, kernel)
-            except ValueError:
+            except (ValueError, RuntimeError):
                 registry.undefine(op)
                 raise
             for kernel in WAITING.pop(name, ()):
@@ -138,7 +138,12 @@ def changed(name: OpName) -> None:
 
 
 def same_source(old: Kernel, new: Kernel) -> bool:
-    """Whether a registration repeats an earlier one: the same named function, as in a notebook cell run again."""
+    """Whether a registration repeats an earlier one: the same named function, as in a notebook cell run again.
+
+    `fallthrough_kernel` is everyone's: it does not tell who registered it.
+    """
+    if new.kind == "fallthrough":
+        return False
 
     def source(fn: Callable[..., Any] | None) -> tuple[str, str]:
         return getattr(fn, "__module__", "") or "", getattr(fn, "__qualname__", "") or ""
@@ -148,8 +153,15 @@ def same_source(old: Kernel, new: Kernel) -> bool:
 
 
 def check_callable(op: OpOverload, kernel: Kernel) -> None:
-    """Raise ValueError if the kernel can be called neither with all arguments nor with only those without a default."""
+    """Raise ValueError if the kernel can be called neither with all arguments nor with only those without a default.
+
+    RuntimeError if the kernel tells its schema itself and it is another one.
+    """
     if kernel.kind != "kernel" or kernel.fn is None:
+        return
+    inferred = getattr(kernel.fn, "inferred_schema", None)
+    if inferred is not None:
+        _check_inferred(op, kernel, inferred)
         return
     if kernel.with_keyset:
         if _takes(kernel.fn, [None, *_required(op._schema)], _required_names(op._schema)):
@@ -169,6 +181,33 @@ def check_callable(op: OpOverload, kernel: Kernel) -> None:
         # Arguments equal to their defaults are not passed, so a kernel may leave them out of its signature.
         if not _takes(kernel.fn, _required(op._schema), _required_names(op._schema)):
             raise
+
+
+def _check_inferred(op: OpOverload, kernel: Kernel, inferred: FunctionSchema) -> None:
+    reason = _mismatch(op._schema, inferred)
+    if reason:
+        raise RuntimeError(
+            "Inferred operator schema for a C++ kernel function doesn't match the expected function schema.\n"
+            f"  operator: {op.key}\n"
+            f"  expected schema: {op._schema}\n"
+            f"    registered at {op.defined_at}\n"
+            f"  inferred schema: {str(inferred).removeprefix(inferred.name)}\n"
+            f"    {getattr(kernel.fn, 'debug_name', '') or f'registered at {kernel.site}'}\n"
+            f"  reason: {reason}"
+        )
+
+
+def _mismatch(schema: FunctionSchema, inferred: FunctionSchema) -> str:
+    """In what the types of two schemas differ; "" if in nothing."""
+    for kind, theirs, ours in (
+        ("argument", schema.arguments, inferred.arguments), ("return", schema.returns, inferred.returns),
+    ):  # fmt: skip
+        if len(theirs) != len(ours):
+            return f"The number of {kind}s is different. {len(theirs)} vs {len(ours)}."
+        for number, (a, b) in enumerate(zip(theirs, ours, strict=True), 1):
+            if a.type != b.type:
+                return f"Type mismatch in {kind} {number}: {a.type} vs {b.type}."
+    return ""
 
 
 def _required(schema: FunctionSchema) -> list[None]:

@@ -133,3 +133,41 @@ def test_a_second_kernel_covers_the_first_until_it_goes() -> None:
     first._destroy()
     assert op.direct(torch.DispatchKey.CPU) is None
     base._destroy()
+
+
+MISFITS = {
+    "(Tensor x, Tensor y) -> Tensor": "The number of arguments is different. 2 vs 1.",
+    "(Tensor x) -> (Tensor, Tensor)": "The number of returns is different. 2 vs 1.",
+    "(Tensor[] x) -> Tensor": "Type mismatch in argument 1: Tensor[] vs Tensor.",
+    "(Tensor x) -> int": "Type mismatch in return 1: int vs Tensor.",
+}
+
+
+@pytest.mark.parametrize("kernel_first", [False, True])
+@pytest.mark.parametrize("schema", MISFITS)
+def test_a_kernel_that_tells_its_schema_must_have_the_operators(schema: str, kernel_first: bool) -> None:
+    """In either order the same words, and what was there before stays."""
+    steps = [lambda m: m.def_("foo" + schema), lambda m: m.impl_t_t("foo", "CPU", debug="a_kernel")]
+    first, second = (torch._C._dispatch_library("FRAGMENT", NAMESPACE, "") for _ in steps)
+    if kernel_first:
+        steps.reverse()
+    steps[0](first)
+    before = torch._C._dispatch_dump(f"{NAMESPACE}::foo")
+    with pytest.raises(RuntimeError) as error:
+        steps[1](second)
+    assert str(error.value) == (
+        "Inferred operator schema for a C++ kernel function doesn't match the expected function schema.\n"
+        f"  operator: {NAMESPACE}::foo\n  expected schema: {NAMESPACE}::foo{schema}\n    registered at /dev/null:0\n"
+        f"  inferred schema: (Tensor _0) -> Tensor _0\n    a_kernel\n  reason: {MISFITS[schema]}"
+    )
+    assert torch._C._dispatch_dump(f"{NAMESPACE}::foo") == before
+    first.reset()
+    second.reset()
+
+
+def test_a_second_fallthrough_is_a_second_fallback() -> None:
+    library = torch._C._dispatch_library("IMPL", "_", "XLA", "a_file", 3)
+    library.fallback_fallthrough()
+    with pytest.raises(RuntimeError, match=r"dispatch key XLA; previous registration registered at a_file:3, new"):
+        library.fallback_fallthrough()
+    library.reset()
