@@ -327,6 +327,11 @@ def test_expanded_tensors_are_not_written(torch: Any) -> None:
     y = torch.ones(1, dtype=torch.float64).expand(3)
     with pytest.raises(RuntimeError, match=OVERLAP):
         y.add_(1)
+    base = torch.ones(2, dtype=torch.float64)
+    base.expand(3, 2).fill_(4.0)  # the same everywhere: allowed
+    assert base.tolist() == [4.0, 4.0]
+    base.expand(3, 2).zero_()
+    assert base.tolist() == [0.0, 0.0]
 
 
 # --- versions
