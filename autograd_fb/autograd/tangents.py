@@ -285,7 +285,12 @@ def push_level(push: Push, args: Sequence[Any], outs: Sequence[Any], level: int)
     """Compute the tangents of one level and let the results carry them."""
     bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs] if push.uses_results else outs
     moving = [tangent(a, level) for a in args]
-    pushed = push([primal(a, level) for a in args], moving, bare)
+    try:
+        pushed = push([primal(a, level) for a in args], moving, bare)
+    except RuntimeError as error:
+        if not str(error).startswith("derivative for "):  # what rows say that refuse a derivative
+            raise
+        raise NotImplementedError(f"Trying to use forward AD with {push.op._name} that does not support it.") from error
     theirs = {id(p) for p in tensors_in(moving)}
     for o, t in zip(outs, pushed, strict=False):
         t = fitted(t, o) if is_differentiable(o) else None

@@ -321,7 +321,9 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         if self.base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self.node = None
-        self.signature &= ~REQUIRES_GRAD
+        self.signature &= ~(REQUIRES_GRAD | HAS_TANGENT)
+        if self.meta is not None:
+            self.meta.tangents = None
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:

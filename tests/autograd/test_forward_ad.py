@@ -219,7 +219,8 @@ def test_results_do_not_share_tangents_with_arguments(level: int) -> None:
 
 def test_what_drops_tangents_and_what_keeps_them(level: int) -> None:
     d = fwAD.make_dual(vector(1.5, 2), vector(3, 4))
-    for t in (d.detach(), d.data, torch.zeros_like(d), torch.ones_like(d), d > 1, d.to(torch.int64), d.argmax()):
+    without = [d.detach(), d.data, d.clone().detach_(), torch.zeros_like(d), torch.ones_like(d)]
+    for t in [*without, d > 1, d.to(torch.int64), d.argmax()]:
         assert fwAD.unpack_dual(t).tangent is None
     for t in (d.clone(), d.to(torch.float32), d.contiguous(), d.alias() if hasattr(d, "alias") else d, d[...]):
         assert tangent(t) == [3, 4]
@@ -231,6 +232,11 @@ def test_out_is_refused(level: int) -> None:
     d = fwAD.make_dual(vector(1), vector(1))
     with pytest.raises(NotImplementedError, match="Trying to use forward AD with add_out"):
         torch.add(d, 1, out=torch.empty(1, dtype=torch.float64))
+
+
+def test_rows_that_refuse_a_derivative_refuse_tangents(level: int) -> None:
+    with pytest.raises(NotImplementedError, match="forward AD with aten::floor_divide that does not support it"):
+        fwAD.make_dual(vector(1), vector(1)) // 2
 
 
 def test_in_place_on_a_leaf_is_refused(level: int) -> None:
