@@ -336,6 +336,26 @@ def _by_rows(output: Tensor, inputs: Tensors, i: int, strict: bool, create_graph
     )
 
 
+def _by_batch(output: Tensor, inputs: Tensors, create_graph: bool) -> Tensors:
+    """The Jacobian of one output by one call of `grad` for all unit vectors."""
+    found: Gradients = (None,) * len(inputs)
+    if output.requires_grad and output.numel():
+        units = tensor_namespace().stack(_basis(output))
+        found = grad(
+            output,
+            inputs,
+            units,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+            is_grads_batched=True,
+        )
+    shapes = [[*output.shape, *t.shape] for t in inputs]
+    return tuple(
+        t.detach().new_zeros(s) if g is None else g.reshape(s) for g, t, s in zip(found, inputs, shapes, strict=True)
+    )
+
+
 def _by_columns(func: Callable[..., Any], inputs: Tensors, create_graph: bool) -> tuple[list[Tensors], bool]:
     """The Jacobian by forward mode: a run of the function per element of the inputs. One tuple per output."""
     F, found, is_tuple = tensor_namespace(), [], False
@@ -403,7 +423,10 @@ def jacobian(
             _check_dependent(outputs, "outputs", strict)
             if strict and vectorize:
                 _refuse_strict("`vectorized=True` are not supported together", "`vectorize=False`")
-            rows = [_by_rows(o, given, i, strict, create_graph) for i, o in enumerate(outputs)]
+            rows = [
+                _by_batch(o, given, create_graph) if vectorize else _by_rows(o, given, i, strict, create_graph)
+                for i, o in enumerate(outputs)
+            ]
     return _unpacked(tuple(_unpacked(_finished(r, create_graph), is_tuple) for r in rows), out_is_tuple)
 
 
