@@ -261,6 +261,13 @@ def _plain_targets(self: Array, target: Array, weight: Array | None) -> bool:
     )  # fmt: skip
 
 
+def _all_classes(target: Array, count: int, ignore_index: int) -> bool:
+    """Whether every target is one of ``count`` classes; negative numbers are too large when read without a sign."""
+    if 0 <= ignore_index < count or target.dtype.char not in "lq" or not target.size:
+        return False
+    return bool(np.maximum.reduce(target.view(np.uint64)) < count)
+
+
 def nll_loss_forward(
     xp: Any, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int
 ) -> tuple[Array, Array]:
@@ -268,8 +275,7 @@ def nll_loss_forward(
         return shared("nll_loss_forward")(
             xp, self, target, weight, reduction, ignore_index
         )
-    low, high = np.minimum.reduce(target), np.maximum.reduce(target)
-    if low < 0 or high >= self.shape[1] or low <= ignore_index <= high:
+    if not _all_classes(target, self.shape[1], ignore_index):
         return shared("nll_loss_forward")(
             xp, self, target, weight, reduction, ignore_index
         )
@@ -289,8 +295,8 @@ def nll_loss_backward(
     rows = np.arange(target.size)
     value = -grad_output / total_weight if reduction == 1 else -grad_output
     out = np.zeros(self.shape, self.dtype)
-    kept = target != ignore_index
-    if not np.logical_and.reduce(kept):
+    if not _all_classes(target, self.shape[1], ignore_index):
+        kept = target != ignore_index
         rows, target = rows[kept], target[kept]
     out[rows, target] = value
     return out
