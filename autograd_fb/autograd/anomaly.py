@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.graph.engine import watching
+from autograd_fb.autograd.watching import set_watchers, watchers
 from autograd_fb.graph.node import Node
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor, wrap
@@ -17,9 +18,9 @@ class _Watch:
     def __init__(self, check_nan: bool):
         self.check_nan = check_nan
 
-    def step(self, node: Node, grad: Any, record: bool) -> Any:
+    def around(self, node: Node, grad: Any, record: bool, run: Callable[[], Any]) -> Any:
         try:
-            results = node.apply_tensors(grad) if record else node.apply_raw(grad)
+            results = run()
             if self.check_nan:
                 for i, result in enumerate(results):
                     if result is not None and _has_nan(result):
@@ -46,12 +47,23 @@ def _has_nan(value: Any) -> bool:
 
 def is_anomaly_enabled() -> bool:
     """Whether backward runs in anomaly mode."""
-    return watching.watch is not None
+    return _active() is not None
 
 
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether anomaly mode looks for nan."""
-    return isinstance(watching.watch, _Watch) and watching.watch.check_nan
+    active = _active()
+    return active is not None and active.check_nan
+
+
+def _active() -> _Watch | None:
+    return next((w for w in watchers() if isinstance(w, _Watch)), None)
+
+
+def _set(watch: _Watch | None) -> None:
+    """Let this be the only anomaly mode in force; others who watch stay."""
+    others = tuple(w for w in watchers() if not isinstance(w, _Watch))
+    set_watchers(others if watch is None else (*others, watch))
 
 
 class set_detect_anomaly:
@@ -67,14 +79,14 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True):
-        self._before = watching.watch
-        watching.watch = _Watch(check_nan) if mode else None
+        self._before = _active()
+        _set(_Watch(check_nan) if mode else None)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *error: object) -> None:
-        watching.watch = self._before
+        _set(self._before)
 
 
 class detect_anomaly:
@@ -82,7 +94,7 @@ class detect_anomaly:
 
     def __init__(self, check_nan: bool = True):
         self.check_nan = check_nan
-        self._before: Any = None
+        self._before: _Watch | None = None
         warnings.warn(
             "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
             "debugging.",
@@ -91,8 +103,8 @@ class detect_anomaly:
         )
 
     def __enter__(self) -> None:
-        self._before = watching.watch
-        watching.watch = _Watch(self.check_nan)
+        self._before = _active()
+        _set(_Watch(self.check_nan))
 
     def __exit__(self, *error: object) -> None:
-        watching.watch = self._before
+        _set(self._before)

@@ -138,6 +138,7 @@ class NodeWriter:
             "fit": fit_raw, "fit_tensor": fit_tensor, "ResultRef": ResultRef, "Tensor": Tensor,
         }  # fmt: skip
         self.pointwise = rules.row.promotion is not PLAIN
+        self.strong = False  # see Note [Strong zeros]
 
     def tensor_names(self) -> list[str]:
         """Saved tensors that are versioned, in the order they stand in `saved`."""
@@ -251,6 +252,8 @@ class NodeWriter:
             value = [f"        g_{names[0]} = {call}"]
         else:
             value = [f"        {', '.join('g_' + n for n in names)}, = {call}"]
+        if self.strong and self.pointwise:
+            value += [f"        g_{n} = strong({grad}, g_{n}, {'FR' if raw else 'FT'})" for n in names]
         if self.lone is None:
             lines = (
                 ["    " + " = ".join(f"g_{n}" for n in names) + " = None"] if names[0] not in self.rules.lists else []
@@ -268,6 +271,16 @@ class NodeWriter:
                     lines.append(f"{indent}if node_.shapes is not None: g_{n} = {call}")
         return lines
 
+    def with_strong_zeros(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """`apply_raw` and `apply_tensors` as they are while strong zeros are on."""
+        self.strong = True
+        scope = dict(self.scope, strong=strong)
+        try:
+            raw = compile_plan("apply_raw", self.body(True), scope)
+            return raw, compile_plan("apply_tensors", self.body(False), scope)
+        finally:
+            self.strong = False
+
     def build(self) -> type[Node]:
         scope = self.scope
         scope["FR"], scope["FT"] = raw_namespace(self.binding), tensor_namespace()
@@ -280,6 +293,7 @@ class NodeWriter:
             "apply_raw": raw,
             "apply_tensors": tensors,
             "num_outputs": outputs,
+            "writer": self,
             "rules": self.rules,
             "binding": self.binding,
         }
@@ -304,6 +318,7 @@ class RowNode(Node):
     __slots__ = ()
     rules: Rules
     binding: Binding
+    writer: NodeWriter
 
     def outputs(self) -> int:
         return self.num_outputs if self.num_outputs > 0 else int(self.shapes)
@@ -319,6 +334,14 @@ class RowNode(Node):
         if name.startswith("_raw_saved_") and name.removeprefix("_raw_saved_") in self.rules.saved:
             return SavedTensor(self, self.rules.saved.index(name.removeprefix("_raw_saved_")))
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+
+def strong(grad: Any, g: Any, F: Any) -> Any:
+    """A gradient with 0 where it is not finite though the one it was made of is 0."""
+    if g is None or tuple(g.shape) != tuple(grad.shape):
+        return g
+    lost = (grad == 0) & ~F.isfinite(g)
+    return F.where(lost, F.zeros_like(g), g)
 
 
 def fit_raw(g: Any, target: Any, F: Any) -> Any:
