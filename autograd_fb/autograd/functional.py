@@ -397,8 +397,8 @@ def jacobian(
 
     With several inputs or outputs, tuples of such tensors (outputs first). ``strategy="forward-mode"`` runs the
     function once per element of the inputs instead of a backward per element of the outputs: fewer where there are
-    more outputs. ``vectorize`` is accepted; there is no batching of backward runs, so it changes nothing but what it
-    excludes.
+    more outputs. ``vectorize`` asks `grad` for all rows at once. RuntimeError for
+    ``strict`` together with either.
 
     >>> import autograd_fb as torch
     >>> torch.autograd.functional.jacobian(lambda x: x * x, torch.tensor([1.0, 2.0]))
