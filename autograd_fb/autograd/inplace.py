@@ -50,22 +50,32 @@ def _attribute(name: str, named: dict[str, Any]) -> Any:
     return getattr(value.array, what)
 
 
-def _wanted(rules: Rules, named: dict[str, Any]) -> set[str]:
-    """The tensors that rules ask for of those arguments that a gradient is sent to: all others may be written over."""
-    wanted = {p for names, rule, _ in rules.groups if any(any(_edges(named[n])) for n in names) for p in parameters(rule)}
-    return {n for n in wanted if rules.is_tensor(n)}
+def _uses(rules: Rules) -> list[tuple[tuple[str, ...], set[str]]]:
+    """Per rule: the arguments it gives gradients of, and the tensors it asks for."""
+    return [(names, {p for p in parameters(rule) if rules.is_tensor(p)}) for names, rule, _ in rules.groups]
 
 
-def _saved(rules: Rules, named: dict[str, Any], original: Any, self: Tensor) -> tuple[Any, ...]:
+def _wanted(uses: list[tuple[tuple[str, ...], set[str]]], named: dict[str, Any]) -> set[str]:
+    """The tensors that the rules that will run ask for: all others may be written over afterwards."""
+    wanted: set[str] = set()
+    for names, tensors in uses:
+        if any(any(_edges(named[n])) for n in names):
+            wanted |= tensors
+    return wanted
+
+
+def _saved(
+    rules: Rules, named: dict[str, Any], original: Any, self: Tensor, wanted: set[str]
+) -> tuple[Any, ...]:
     out: list[Any] = []
-    wanted = _wanted(rules, named)
     for n in rules.saved:
         kind = rules.kind(n)
         if rules.is_tensor(n) and n not in wanted and not isinstance(named.get(n), NUMBERS):
             out.append(None)
         elif kind == "result":
             copied = rules.row.key in _RESULT_COPIED
-            out.append(ResultRef(make(self.binding.xp.asarray(self.array, copy=True), self.signature) if copied else self))
+            array = self.binding.xp.asarray(self.array, copy=True) if copied else self.array
+            out.append(ResultRef(make(array, self.signature) if copied else self))
         elif kind == "attribute":
             out.append(_attribute(n, {**named, "result": self}))
         elif kind == "list":
@@ -90,6 +100,7 @@ class RecordedInplace:
     def __init__(self, op: OpOverload, signature: int):
         self.op, self.complex = op, bool(signature & COMPLEX_BITS)
         self.rules = rules_of(op.row)
+        self.uses = _uses(self.rules)
         self.binding = Writer(op, signature).binding
         self.names = [a.name for a in op._schema.arguments]
         self.tensors = [python_name(n) for n in self.rules.tensors]
@@ -113,14 +124,15 @@ class RecordedInplace:
         differentiable = target.dtype.is_floating_point or target.dtype.is_complex
         recorded = differentiable and (any(edges) or target.requires_grad)
         check_inplace(target, recorded)
-        original = self._original(target) if recorded and "self" in _wanted(self.rules, named) else target
+        wanted = _wanted(self.uses, named) if recorded else set()
+        original = self._original(target) if "self" in wanted else target
         shapes = tuple(
             (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in self.rules.tensors
         )
         self.compute(target, *rest)
         bump(target)
         if recorded:
-            rebase(target, self._node(target, named, edges, original, shapes))
+            rebase(target, self._node(target, named, edges, original, shapes, wanted))
         return target
 
     def _original(self, target: Tensor) -> Tensor:
@@ -132,13 +144,15 @@ class RecordedInplace:
             give(original, level, tensor_namespace().clone(tangent))  # the tangent is written to as well
         return original
 
-    def _node(self, target: Tensor, named: dict[str, Any], edges: Any, original: Tensor, shapes: Any) -> Node:
+    def _node(
+        self, target: Tensor, named: dict[str, Any], edges: Any, original: Tensor, shapes: Any, wanted: set[str]
+    ) -> Node:
         if not self.rules.differentiable:
             node: Node = NoFormula((target.node,))
             node.op = self.op._schema.name  # type: ignore[attr-defined]
         else:
             node = self._node_type(named)(edges)
-            node.saved = _saved(self.rules, named, original, target)
+            node.saved = _saved(self.rules, named, original, target, wanted)
             node.versions = versions_of(node.saved, written=target.storage)
             node.shapes = shapes
         frame = sys._getframe(2)
