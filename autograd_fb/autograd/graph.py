@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from autograd_fb.autograd.leaks import LeakReport as LeakReport
+from autograd_fb.autograd.leaks import leak_check as leak_check
 from autograd_fb.autograd.mutation import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors
 from autograd_fb.autograd.saved import Hooks
 from autograd_fb.autograd.saved_hooks import disabled, hooks_stack
@@ -26,6 +28,7 @@ __all__ = [
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
+    "leak_check",
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",

@@ -13,6 +13,8 @@ from autograd_fb.dispatch.state import calls_through, changed
 from autograd_fb.tensor.tensor import Tensor
 from autograd_fb.tensor.tensor_base import share
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
 OUTSIDE = (  # no space between "context" and "in": PyTorch has none
     "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
     "in which the graph was originally recorded."

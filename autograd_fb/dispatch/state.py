@@ -28,6 +28,8 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
 ALL = -1
 
 
@@ -85,7 +87,7 @@ def changed(**changes: Any) -> Iterator[None]:
 
 @contextmanager
 def calls_through(around: Callable[[Any, tuple[Any, ...], Callable[[], Any]], Any]) -> Iterator[None]:
-    """For a block, this thread's calls are ``around(op, args, run)``, where ``run()`` makes the call and gives its result.
+    """For a block, this thread's calls are ``around(op, args, run)``; ``run()`` makes the call and gives its result.
 
     Blocks nest, the inner one is asked first. What ``around`` itself calls goes through the outer ones only.
     """

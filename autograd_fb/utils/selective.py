@@ -13,6 +13,8 @@ from autograd_fb.dispatch.registry import OpOverloadPacket, ops
 from autograd_fb.dispatch.state import calls_through
 from autograd_fb.tensor.tensor import Tensor
 
+INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+
 
 class CheckpointPolicy(enum.Enum):
     """What becomes of the result of a call inside a checkpoint: kept until backward, or computed again there.

@@ -80,3 +80,91 @@ def test_gradients_without_zeros_are_the_same():
         with torch.autograd.strong_zero():
             assert torch.equal(torch.autograd.grad(fn(x).sum(), x)[0], plain)
             assert torch.autograd.gradgradcheck(fn, (x,))
+
+
+# --- non-finite values
+
+
+def line_of(name):
+    """``file:line`` of the line below the marker comment in this file."""
+    with open(__file__) as source:
+        for number, text in enumerate(source, 1):
+            if text.rstrip().endswith(f"# {name}"):
+                return f"test_extras.py:{number}"
+    raise AssertionError(name)
+
+
+def test_the_call_that_makes_the_first_nan_is_named():
+    x = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    with pytest.raises(torch.autograd.nonfinite.NonFiniteError) as error, torch.autograd.detect_nonfinite():
+        y = x / x  # first nan
+        y.log()
+    found = error.value.found
+    assert (found.where, found.op, found.kind, found.shapes) == ("forward", "aten.div.Tensor", "nan", ((1, 2), (1, 2)))
+    assert line_of("first nan") in str(error.value)
+    assert str(error.value).startswith("aten.div.Tensor of [1, 2], [1, 2] gave nan at ")
+
+
+def test_nonfinite_in_backward_and_collected():
+    x = torch.tensor([0.0, 1.0], requires_grad=True)
+    with torch.autograd.detect_nonfinite(error=False) as found:
+        y = x.sqrt()  # slope
+        z = (y * 3).sum()
+        z.backward()
+        x.detach().reciprocal().sqrt()
+        torch.empty(3)
+    assert [(f.where, f.op, f.kind, f.shapes) for f in found] == [
+        ("backward", "SqrtBackward0", "inf", ((2,),)),
+        ("forward", "aten.reciprocal.default", "inf", ((2,),)),
+    ]
+    assert line_of("slope") in found[0].site
+    with torch.autograd.detect_nonfinite(error=False, infinities=False) as found:
+        x.detach().reciprocal()
+    assert found == []
+
+
+def test_nonfinite_leaves_nothing_behind():
+    from autograd_fb.dispatch.state import state
+    from autograd_fb.graph.engine import watching
+
+    with torch.autograd.detect_nonfinite(), torch.autograd.strong_zero():
+        torch.ones(2, requires_grad=True).sum().backward()
+    assert (state.mask, state.general, state.on_call, watching.watch) == (-1, 0, None, None)
+
+
+# --- leaks
+
+
+def test_leaks_are_told_by_op_and_line():
+    x, kept = torch.ones(3, requires_grad=True), []
+
+    def step():
+        loss = x.exp().sum()  # kept here
+        kept.append(loss)
+
+    with torch.autograd.graph.leak_check() as report:
+        step()
+        step()
+        (x * 2).sum().backward()
+    assert {name: n for (name, _), n in report.alive.items()} == {"ExpBackward0": 2, "SumBackward0": 2}
+    assert all(line_of("kept here") in site for _, site in report.alive)
+    assert not report.cycles
+    assert str(report).startswith("4 graph nodes still alive, held by something:\n  2 x ExpBackward0 made at ")
+    kept.clear()
+    with torch.autograd.graph.leak_check(error=True) as report:
+        x.exp().sum().backward()
+    assert str(report) == "no graph nodes are left"
+
+
+def test_cycles_are_told_apart():
+    x = torch.ones(3, requires_grad=True)
+
+    def cyclic():
+        y = x.exp()
+        y.register_hook(lambda g: (y, None)[1])  # the hook holds the tensor whose node holds the hook
+
+    check = torch.autograd.graph.leak_check(error=True)
+    with pytest.raises(torch.autograd.leaks.LeakError, match="freed only by the garbage collector"), check as report:
+        cyclic()
+    assert [name for name, _ in report.cycles] == ["ExpBackward0"]
+    assert not report.alive
