@@ -114,9 +114,14 @@ def unfold(xp: Any, self: Array, dimension: int, size: int, step: int) -> Array:
 
 def _owner(self: Array) -> tuple[Array, int]:
     """The array that owns the memory, and where ``self`` starts in it, in elements of ``self``."""
-    owner = self
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
+    owner: Any = self
+    while True:
+        base = owner.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # NumPy's as_strided puts an object of its own between the two
+        if not isinstance(base, np.ndarray):
+            break
+        owner = base
     begin: int = self.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
     return owner, begin // self.itemsize
 
