@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from autograd_fb.core.keys import REQUIRES_GRAD
+from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.state import changed
 from autograd_fb.graph.node import RELEASED, Node, edge_of, forward_name
-from autograd_fb.tensor.levels import give
+from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -36,7 +36,7 @@ class Packed:
     place.
     """
 
-    __slots__ = ("node", "nr", "unpack", "value")
+    __slots__ = ("node", "nr", "tangents", "unpack", "value")
 
     def __init__(self, t: Tensor | ResultRef, hooks: Hooks):
         self.nr = t.nr if isinstance(t, ResultRef) else None
@@ -44,6 +44,7 @@ class Packed:
         given = make(t.array, t.signature & ~REQUIRES_GRAD) if isinstance(t, ResultRef) else t
         given.storage = t.storage
         self.unpack = hooks.unpack
+        self.tangents = tangents_of(t) if isinstance(t, Tensor) else getattr(t, "tangents", None)
         before = 0 if given.storage is None else given.storage.version
         with changed(grad_mode=False):
             self.value = hooks.pack(given)
@@ -68,8 +69,10 @@ class Packed:
             kind = type(got).__name__
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {kind}")
         place = self.node if self.nr is None or node is None else edge_of(node, self.nr)
-        out = make(got.array, got.signature & ~REQUIRES_GRAD | (0 if place is None else REQUIRES_GRAD))
+        out = make(got.array, got.signature & ~(REQUIRES_GRAD | HAS_TANGENT) | (0 if place is None else REQUIRES_GRAD))
         out.node = place
+        for level, tangent in (self.tangents or {}).items():
+            give(out, level, tangent)
         return out
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
 from autograd_fb.autograd.saved import ResultRef
-from autograd_fb.autograd.views import view_of_tangent
+from autograd_fb.autograd.views import view_of_tangent, zeros_laid_out_like
 from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
@@ -353,7 +353,7 @@ def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
         base = t.base
         whole = tangent_at(base, level)
         if whole is None:
-            whole = F.zeros_like(below(base, 0))
+            whole = zeros_laid_out_like(base)
             give(base, level, whole)
         view = view_of_tangent(t, whole)
         F.copy_(view, pushed)

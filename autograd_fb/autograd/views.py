@@ -189,6 +189,17 @@ def renew_grad_fn(view: Tensor) -> None:
     view.signature |= REQUIRES_GRAD
 
 
+def zeros_laid_out_like(base: Tensor) -> Tensor:
+    """Zeros with the strides of a tensor, so that a view of it has its like in them."""
+    F = tensor_namespace()
+    zeros: Tensor = F.zeros_like(base.detach())
+    if zeros.stride() != base.stride() and min(base.stride(), default=0) >= 0:
+        shape, strides = list(base.array.shape), list(base.stride())
+        memory = zeros.new_zeros([max(storage_size(shape, strides), 1)])
+        zeros = F.as_strided(memory, shape, strides, 0)
+    return zeros
+
+
 def view_of_tangent(view: Tensor, whole: Tensor) -> Tensor:
     """The part of a base's tangent that lies where the view lies in the base."""
     assert view.base is not None

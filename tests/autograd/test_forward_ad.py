@@ -198,6 +198,22 @@ def test_in_place_through_a_view_reaches_base_and_siblings(level: int) -> None:
     assert tangent(left) == [0, 6]
 
 
+def test_in_place_through_a_view_of_memory_with_gaps(level: int) -> None:
+    base = torch.from_numpy(np.zeros((2, 6))[:, ::2])
+    base[:, 1].add_(fwAD.make_dual(vector(1, 2), vector(3, 4)))
+    assert tangent(base) == [[0, 3, 0], [0, 4, 0]] and tangent(base[1]) == [0, 4, 0]
+
+
+def test_saved_tensors_hooks_keep_tangents(level: int) -> None:
+    x = vector(2, 3).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy(), torch.from_numpy):
+        y = (fwAD.make_dual(x.detach(), vector(1, 1)).requires_grad_() ** 3).exp().log()
+        z = fwAD.make_dual(x, vector(1, 1)) ** 3
+    (g,) = torch.autograd.grad(z.sum(), x)
+    assert g.tolist() == [12, 27] and tangent(g) == [12, 18]
+    assert np.allclose(tangent(y), [12, 27])
+
+
 def test_writing_a_dual_into_an_ordinary_tensor(level: int) -> None:
     d = fwAD.make_dual(vector(1, 2), vector(3, 4))
     y = torch.zeros(2, dtype=torch.float64)
