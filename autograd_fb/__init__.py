@@ -16,6 +16,7 @@ from autograd_fb import _ops as _ops
 from autograd_fb import autograd as autograd
 from autograd_fb import cuda as cuda
 from autograd_fb import fft as fft
+from autograd_fb import func as func
 from autograd_fb import library as library
 from autograd_fb import linalg as linalg
 from autograd_fb import nn as nn
@@ -79,6 +80,7 @@ from autograd_fb.core.tags import Tag as Tag
 from autograd_fb.dispatch.explain import explain as explain
 from autograd_fb.dispatch.registry import ops as ops
 from autograd_fb.dispatch.trace import dispatch_trace as dispatch_trace
+from autograd_fb.func.vmap import vmap as vmap
 from autograd_fb.random import Generator as Generator
 from autograd_fb.random import default_generator as default_generator
 from autograd_fb.random import get_rng_state as get_rng_state

@@ -13,11 +13,12 @@ from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.backward import of_batched
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AutogradMeta
@@ -232,6 +233,16 @@ class Function(metaclass=_Meta):
             "Please use static methods and apply()."
         )
 
+    generate_vmap_rule = False  # whether vmapped functions may run it example by example
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        """What `apply` does in a vmapped function: the outputs for batched inputs, and the batch dims of the outputs."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap static method or set "
+            "generate_vmap_rule=True."
+        )
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """``forward(ctx, *inputs)``, or ``forward(*inputs)`` together with ``setup_context``."""
@@ -264,6 +275,8 @@ class Function(metaclass=_Meta):
         """Run forward and record the step."""
         if kwargs or cls.setup_context is not Function.setup_context:
             args, kwargs = _positional(cls, args, kwargs)
+        if any(isinstance(a, Tensor) and a.signature & BATCHED for a in args):
+            return of_batched.apply(cls, args)
         ctx = cls._node()
         tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from autograd_fb.core.keys import REQUIRES_GRAD
+from autograd_fb.core.keys import BATCHED, REQUIRES_GRAD
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Node, Output, edge_of
@@ -171,15 +171,15 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
     return wanted
 
 
-def _over_tensors(record: bool) -> bool:
+def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
     """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward
-    mode.
+    mode or are batched.
     """
-    return record or bool(levels.open)
+    return record or bool(levels.open) or any(getattr(g, "signature", 0) & BATCHED for g in gradients)
 
 
 def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
-    tensors = _over_tensors(record)
+    tensors = _over_tensors(record, grads)
     values = RecordedValues if tensors else TensorValues
     first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
     quietly = _plainly if first is None else first.binding.quietly
@@ -312,7 +312,10 @@ def grad(
     keep = create_graph if retain_graph is None else bool(retain_graph)
     if is_grads_batched:
         return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
-    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
+    if any(getattr(t, "signature", 0) & BATCHED for t in (*roots, *wanted)):
+        gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in zip(roots, gradients, strict=True))
+        return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
+    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients))
     places: dict[tuple[Node, int], int] = {}
     for t in wanted:
         if isinstance(t, Tensor) and not t.requires_grad:
@@ -332,6 +335,18 @@ def grad(
             g = call("zeros_like", (t.detach(),), {}).requires_grad_(create_graph)
         out.append(None if g is None else TensorValues.to_tensor(g))
     return tuple(out)
+
+
+class _OfBatched:
+    """Differentiates batched tensors, whose graphs are those of their values, and applies custom Functions to them; set
+    by the autograd layer.
+    """
+
+    grad: Any = None
+    apply: Any = None
+
+
+of_batched = _OfBatched()
 
 
 def _batched(

@@ -8,7 +8,7 @@ from typing import Any
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, BATCHED, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node, next_sequence
 from autograd_fb.tensor import tensor_base
@@ -169,6 +169,8 @@ def _is_mask(value: Any) -> bool:
 
 
 def _scalar_value(t: Any) -> Any:
+    if t.signature & BATCHED:
+        return None  # a number for each example
     if t.dtype.kind in "biu" and t.binding.backend.traits.has_values:
         return t.item()
     return None
@@ -183,7 +185,8 @@ def _steps(t: Any, steps: Any) -> Any:
         if type(step) is SelectStep:
             t = call("select", (t, step.dim, step.index), {})
         elif type(step) is SliceStep:
-            t = basic(t, (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),), state.grad_mode)
+            key = (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),)
+            t = t[key] if t.signature & BATCHED else basic(t, key, state.grad_mode)
         else:
             t = call("unsqueeze", (t, step.dim), {})
     return t

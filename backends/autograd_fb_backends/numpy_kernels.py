@@ -51,7 +51,8 @@ def matmul(xp: Any, self: Array, other: Array) -> Array:
         if other.ndim == 2 and self.ndim >= 2 and self.shape[-1] == other.shape[0]:
             if self.ndim == 2:
                 return _product(self, other)
-            return self.reshape(-1, other.shape[0]).dot(other).reshape(*self.shape[:-1], other.shape[1])
+            if other.shape[0]:  # -1 stands for no number where there is nothing
+                return self.reshape(-1, other.shape[0]).dot(other).reshape(*self.shape[:-1], other.shape[1])
         if self.ndim == other.ndim > 2 and self.shape[-1] == other.shape[-2] and self.shape[:-2] == other.shape[:-2]:
             return np.matmul(self, other)
     return shared("matmul")(xp, self, other)

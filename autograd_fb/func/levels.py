@@ -1,0 +1,135 @@
+"""Levels of reverse mode for function transforms, on ordinary graphs.
+
+Note [Levels are graphs]
+    A transform gives its function aliases of its inputs that require grad: of an input that is in a graph already, a view recorded in it;
+    of others, a leaf. Gradients are asked for at the aliases, so outer levels and outer graphs do not get in the way, and what is
+    computed goes on being part of them. The backward is recorded when something outside could ask for its derivative: when a leaf that
+    is not one of the transform's own can be reached from the output. What can reach only leaves of transforms that are over leaves as
+    a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
+from autograd_fb.core.keys import HAS_TANGENT
+from autograd_fb.dispatch.state import changed, state
+from autograd_fb.graph.node import Node, Output
+from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.backward import grad as _grad
+from autograd_fb.tensor.levels import give, tangents_of
+from autograd_fb.tensor.storage import AccumulateGrad
+from autograd_fb.tensor.tensor import Tensor
+
+_OWNER = "_transform"
+
+
+class Transform:
+    """One running transform: whether its own inputs can still be asked for gradients by others."""
+
+    __slots__ = ("is_open", "record")
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.record = state.grad_mode  # under no_grad a transform differentiates, but is not recorded itself
+
+
+def input_of(t: Tensor, owner: Transform) -> Tensor:
+    """An alias of an input to differentiate with respect to; see Note [Levels are graphs]."""
+    t = in_all_levels(t)
+    inner = plain(t)
+    if not (inner.dtype.is_floating_point or inner.dtype.is_complex):
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
+    alias: Tensor = tensor_namespace().view_as(inner, inner) if owner.record else _loose(inner)
+    if not alias.requires_grad:
+        if not alias.signature & HAS_TANGENT:
+            alias = alias.detach()
+        alias.requires_grad_()
+        alias.__dict__[_OWNER] = owner
+    return rewrap(alias, t)
+
+
+def _loose(t: Tensor) -> Tensor:
+    """The tensor outside of the graph, its tangents too."""
+    with changed(grad_mode=False):
+        out: Tensor = t.detach()
+        for level, tangent in (tangents_of(t) or {}).items():
+            give(out, level, tangent)
+    return out
+
+
+def leaves_of(roots: Sequence[Any]) -> Iterator[AccumulateGrad]:
+    """The accumulators that gradients of tensors would reach."""
+    stack = [t.node for t in roots if t.node is not None]
+    seen: set[int] = set()
+    while stack:
+        edge = stack.pop()
+        node: Any = edge.node if type(edge) is Output else edge
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, AccumulateGrad):
+            yield node
+        elif isinstance(node, Node):
+            stack.extend(e for e in node.edges or () if e is not None)
+
+
+def reaches_outside(roots: Sequence[Any], owner: Transform | None = None) -> bool:
+    """Whether a leaf can be reached that belongs to no transform, or to another one that is still running."""
+    for accumulator in leaves_of(roots):
+        leaf = accumulator.leaf()
+        if leaf is None:
+            continue
+        owns = leaf.__dict__.get(_OWNER)
+        if owns is None or (owns.is_open and owns is not owner):
+            return True
+    return False
+
+
+def settled(t: Any, owner: Transform) -> Any:
+    """A result as it leaves a transform: a constant, unless something outside can be reached from it."""
+    if not isinstance(t, Tensor):
+        return t
+    inner = plain(t)
+    return rewrap(_settled(inner, owner), t)
+
+
+def _settled(t: Tensor, owner: Transform) -> Tensor:
+    tangents = dict(tangents_of(t) or {})
+    keep = t.requires_grad and owner.record and reaches_outside([t], owner)
+    if keep or not (t.requires_grad or any(plain(v).requires_grad for v in tangents.values())):
+        return t
+    out = t.detach()
+    if out.signature & HAS_TANGENT and tangents_of(out):
+        out = tensor_namespace().alias(t.data)
+    for level, tangent in tangents.items():
+        give(out, level, settled(tangent, owner))
+    return out
+
+
+def pull_back(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], owner: Transform, keep: bool = False
+) -> list[Tensor]:
+    """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used.
+
+    Batched ones are unwrapped: the graph knows plain tensors only, laid out in their own ways.
+    """
+    F = tensor_namespace()
+    roots, seeds = [], []
+    for y, v in zip(outputs, cotangents, strict=True):
+        if y.requires_grad:
+            roots.append(plain(y))
+            seeds.append(like(v, y))
+    wanted = [plain(x) for x in inputs]
+    found: Sequence[Any] = [None] * len(wanted)
+    if roots:
+        record = state.grad_mode and owner.record and (reaches_outside(roots, owner) or reaches_outside([plain(s) for s in seeds], owner))
+        found = _grad(roots, wanted, seeds, retain_graph=True if keep or record else None, create_graph=record, allow_unused=True)
+    grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
+    return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
+
+
+def _constant(t: Tensor) -> Tensor:
+    return t.detach()
