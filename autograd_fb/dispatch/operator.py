@@ -95,6 +95,8 @@ class OpOverload:
         self.plans = Plans() if pending is None else pending  # no `or`: plans not used yet are an empty dict
         self.plans._op = self
         self.arity = len(schema.arguments)
+        # How many positional arguments are a call that needs no binding; keyword-only ones are never given so.
+        self._complete = self.arity if schema.n_positional == self.arity else -1
         self._computed: dict[DispatchKey, tuple[Kernel | None, str]] = {}
         self._entry: Plan | None = None
         self.__doc__ = getattr(row, "doc", "") or f"{schema}"
@@ -313,13 +315,13 @@ class OpOverload:
         return self._entry
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != self.arity:
+        if kwargs or len(args) != self._complete:
             args = tuple(self._schema.bind(args, kwargs))
         return (self._entry or self.entry)(*args)
 
     def redispatch(self, keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         """Call the kernel of the highest key in ``keyset``, whatever the arguments carry and the thread excludes."""
-        if kwargs or len(args) != self.arity:
+        if kwargs or len(args) != self._complete:
             args = tuple(self._schema.bind(args, kwargs))
         args, signature = arguments.inspect(self, args)
         signature = self.settle((signature & (STATE_MASK | DTYPE_MASK)) | keyset.bits)

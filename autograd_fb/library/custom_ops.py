@@ -234,4 +234,15 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _shares(a: Tensor, b: Tensor) -> bool:
-    return a is b or a.array is b.array or (a.storage is not None and a.storage is b.storage)
+    """Whether two tensors are in the same memory. Views made in kernels have no base: addresses tell more."""
+    if a is b or a.array is b.array or (a.storage is not None and a.storage is b.storage):
+        return True
+    place = _address(a)
+    return place is not None and place == _address(b)
+
+
+def _address(t: Tensor) -> tuple[Device, int] | None:
+    """Where the memory is that a tensor is a view of; None where the library does not tell, or there is none."""
+    if not t.data_ptr():
+        return None
+    return t.device, t.untyped_storage().data_ptr()

@@ -36,16 +36,18 @@ def library_for(namespace: str, lib: Library | None) -> Library:
     return lib
 
 
-def define(qualname: Any, schema: str, *args: Any, lib: Library | None = None, tags: Any = ()) -> Any:
+def define(
+    qualname: Any, schema: str, alias_analysis: str = "", *, lib: Library | None = None, tags: Any = ()
+) -> Any:
     """Define an operator: ``define("mylib::sin", "(Tensor x) -> Tensor")``.
 
     With ``lib`` the operator lives as long as that Library, else until the process ends. The older form ``define(lib,
-    schema)`` is a decorator that defines the operator and registers the function for all keys.
+    schema, alias_analysis="")`` is a decorator that defines the operator and registers the function for all keys.
 
     >>> define("doc_functions::first", "(Tensor x, int n=1) -> Tensor")
     """
     if isinstance(qualname, Library):
-        return _define_with(qualname, schema, *args)
+        return _define_with(qualname, schema, alias_analysis)
     if not isinstance(qualname, str):
         raise ValueError(f"define(qualname, schema): expected qualname to be instance of str, got {type(qualname)}")
     namespace, name = parse_namespace(qualname)
@@ -58,7 +60,7 @@ def define(qualname: Any, schema: str, *args: Any, lib: Library | None = None, t
     return None
 
 
-def _define_with(lib: Library, schema: str, alias_analysis: str = "") -> Callable[[Function], Function]:
+def _define_with(lib: Library, schema: str, alias_analysis: str) -> Callable[[Function], Function]:
     def register(fn: Function) -> Function:
         lib.impl(lib.define(schema, alias_analysis), fn)
         return fn

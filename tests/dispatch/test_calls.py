@@ -325,3 +325,18 @@ def test_a_composite_with_a_kernel_below_autograd_other_is_ambiguous(lib: Librar
         op(foo).default.redispatch(DispatchKeySet(DispatchKey.AutogradOther), X)
     lib.impl(foo, lambda x: x + 1, "AutogradOther")
     assert op(foo).default.redispatch(DispatchKeySet(DispatchKey.AutogradOther), X).tolist() == [2.0, 2.0]
+
+
+def test_keyword_only_arguments_are_not_taken_by_position() -> None:
+    x = torch.ones(2)
+    with pytest.raises(RuntimeError, match=r"add\(\) takes 2 positional argument\(s\) but 3 was/were given"):
+        torch.ops.aten.add.Tensor(x, x, 2)
+    with torch.library._scoped_library("_test_calls_keywords", "DEF") as lib:
+        lib.define("foo(Tensor x, *, int n) -> Tensor")
+        lib.impl("foo", lambda x, *, n: x * n, "CPU")
+        foo = torch.ops._test_calls_keywords.foo
+        assert foo(x, n=3).tolist() == [3.0, 3.0]
+        with pytest.raises(RuntimeError, match=r"foo\(\) takes 1 positional argument"):
+            foo(x, 3)
+        with pytest.raises(RuntimeError, match=r"foo\(\) takes 1 positional argument"):
+            foo.default.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), x, 3)

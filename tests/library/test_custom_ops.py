@@ -156,3 +156,15 @@ def test_bad_definitions() -> None:
     with pytest.raises(ValueError, match="namespace::name"):
         custom_op("bad", untyped, mutates_args=(), schema="(Tensor x) -> Tensor")
     assert not torch._C._dispatch_has_kernel(f"{NS}::bad")
+
+
+@pytest.mark.parametrize("view", [lambda x: x[:1], lambda x: x.T, lambda x: x.detach(), lambda x: x.view(-1)[2:]])
+def test_a_view_of_an_argument_is_no_result(view: Any) -> None:
+    @torch.library.custom_op("_test_custom_views::part", mutates_args=())
+    def part(x: torch.Tensor) -> torch.Tensor:
+        return view(x)
+
+    with pytest.raises(RuntimeError, match="may not alias any inputs"):
+        part(torch.ones(3, 3))
+    with pytest.raises(RuntimeError, match="may not alias any inputs"):
+        part(torch.ones(3, 3, requires_grad=True))

@@ -126,3 +126,14 @@ def test_composites_need_no_fake(lib: Library) -> None:
     with pytest.raises(RuntimeError, match="We should not register a meta kernel directly"):
         register_fake(NAME, lambda x: x, lib=lib)
     assert foo(torch.empty(3, device="meta")).shape == (3,)
+
+
+def test_the_older_define_takes_the_alias_analysis_by_name() -> None:
+    with torch.library._scoped_library("_test_functions_alias", "DEF") as lib:
+
+        @torch.library.define(lib, "foo(Tensor x) -> Tensor", alias_analysis="CONSERVATIVE")
+        def foo(x: Any) -> Any:
+            return x + 1
+
+        assert torch.ops._test_functions_alias.foo(torch.zeros(1)).tolist() == [1.0]
+        assert "alias analysis kind: CONSERVATIVE" in torch._C._dispatch_dump("_test_functions_alias::foo")
