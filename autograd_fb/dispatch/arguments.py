@@ -194,6 +194,10 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
             optional = f" and {name} is not None" if argument.is_optional else ""
             wrong = f"type({name}) is not {_EXACT[kind_of(argument)]}{optional}"
             checks.append(f"    if {wrong}: {name} = _plain_(_op_, _arguments_[{names.index(name)}], {name})")
+        elif kind_of(argument) == "Scalar":
+            optional = f" and {name} is not None" if argument.is_optional else ""
+            convert = f"_plain_(_op_, _arguments_[{names.index(name)}], {name})"
+            checks.append(f"    if type({name}) not in _numbers_{optional}: {name} = {convert}")
         else:
             convert = f"_plain_(_op_, _arguments_[{names.index(name)}], {name})"
             checks.append(f"    if {name} is not None: {name} = {convert}")
@@ -208,7 +212,7 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
         source += [f"    return _general_({call})"]
     scope: dict[str, Any] = {
         "_op_": op, "_arguments_": op._schema.arguments, "_plain_": plain, "_plans_": op.plans, "_general_": op.general,
-        "_state_": state, "_sequences_": (list, tuple),
+        "_state_": state, "_sequences_": (list, tuple), "_numbers_": (bool, int, float, complex),
         "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)

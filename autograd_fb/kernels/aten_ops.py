@@ -9,7 +9,7 @@ from typing import Any
 from autograd_fb.aten.row import TABLE, Row
 from autograd_fb.backend import registry as backends
 from autograd_fb.core.device import Device, current_default_device
-from autograd_fb.core.keys import DispatchKey, below
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, DispatchKey, below
 from autograd_fb.core.schema import FunctionSchema, parse_schema
 from autograd_fb.dispatch import registry
 from autograd_fb.dispatch.arguments import kind_of, python_name
@@ -19,6 +19,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.kernels import namespace
 from autograd_fb.kernels.devices import joining
 from autograd_fb.kernels.inplace import RawCall, bump, check_cast, check_written, inplace_compute, out_compute
+from autograd_fb.kernels.inplace_plans import direct
 from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
@@ -34,7 +35,7 @@ _built: set[str] = set()
 
 
 def out_name(name: str, overload: str) -> str:
-    """The overload name of the ``out=`` form. ``Tensor`` is left out of it where there is no overload without a name."""
+    """The overload name of the ``out=`` form; ``Tensor`` is left out of it where no overload lacks a name."""
     if overload == "Tensor" and name in TABLE:
         return "Tensor_out"
     return "out" if overload in ("", "Tensor") else f"{overload}_out"
@@ -170,7 +171,9 @@ def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         bump(self)
         return self
 
-    return inplace
+    *_, (_, last) = op.route(signature & AFTER_AD_INPLACE_OR_VIEW)
+    builtin = last is not None and last.owner == "aten" and last.specialize is not None
+    return direct(op, signature, inplace) if builtin else inplace
 
 
 def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:

@@ -1,0 +1,69 @@
+"""Straight-line plans of in-place ops: the library's function with ``out=``, and the version.
+
+They serve what optimizers and loops do: same shape (or a number), same dtype, no view. Everything else is handed to the
+general way (`kernels.inplace`), which checks more before it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autograd_fb.core.keys import SCALAR_MASK
+from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.failures import failed
+from autograd_fb.kernels.plans import Plan, Writer
+from autograd_fb.kernels.promote import NUMBERS
+from autograd_fb.tensor.storage import Storage
+
+_NUMBER_TYPES = frozenset(NUMBERS)
+
+
+def direct(op: OpOverload, signature: int, general: Callable[..., Any]) -> Plan:
+    """The plan of an in-place call of one dtype on one device; ``general`` itself where there can be none."""
+    tensors = [a.name for a in op._schema.arguments if a.is_tensor]
+    numbers = frozenset(tensors[1:]) if signature & SCALAR_MASK else frozenset()
+    w = InplaceWriter(op, signature, numbers)
+    traits = w.binding.backend.traits
+    if not (traits.strided and traits.aliasing) or w.binding.multi or w.mixed_devices or len(tensors) > 2:
+        return general
+    if not (isinstance(w.row.kernel, str) or w.plain):  # what takes out=
+        return general
+    if w.call.lists or w.call.optional & set(w.call.tensors) or w.static_signature() is None or w.row.inplace_kernel:
+        return general
+    w.scope.update(failed=failed, general=general, Storage=Storage, NUMBER_TYPES=_NUMBER_TYPES)
+    w.write()
+    return w.finish()
+
+
+class InplaceWriter(Writer):
+    """The lines of such a plan."""
+
+    def write(self) -> None:
+        names = self.call.names
+        target, *others = self.call.tensors
+        again = f"return general({', '.join(names)})"
+        self.lines.append(f"def {self.name}({', '.join(names)}):")
+        tests = [f"{target}.base is not None"]
+        for a, n in zip(self.call.arguments(), names, strict=True):
+            if n not in self.call.tensors:
+                tests.append(f"{n} != {a.default_value!r}")
+        tests += [f"{t}.__class__ not in NUMBER_TYPES" for t in others if t in self.numbers]
+        self.add(f"if {' or '.join(tests)}: {again}")
+        self.unwrap()
+        self.promote()
+        self.add(*(f"if a{i + 1}.shape != a0.shape: {again}" for i, t in enumerate(others) if t not in self.numbers))
+        fn = "kernel" if isinstance(self.row.kernel, str) else "plain"
+        if fn == "plain":
+            self.scope["plain"] = getattr(self.binding.xp, self.row.plain or "")
+        arrays = ", ".join(f"a{i}" for i in range(len(self.call.tensors)))
+        self.add(
+            "try:",
+            f"    {fn}({arrays}, out=a0)",
+            "except Exception as error:",
+            f"    failed(op, error, ({arrays},))",
+            f"storage = {target}.storage",
+            f"if storage is None: storage = {target}.storage = Storage()",
+            "storage.version += 1",
+            f"return {target}",
+        )
