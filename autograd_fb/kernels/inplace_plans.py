@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.failures import failed
@@ -45,14 +46,19 @@ class InplaceWriter(Writer):
         again = f"return general({', '.join(names)})"
         self.lines.append(f"def {self.name}({', '.join(names)}):")
         tests = [f"{target}.base is not None"]
+        scaled = "alpha" in names and self.dtype is not None and ALL_DTYPES[self.dtype].is_floating_point
         for a, n in zip(self.call.arguments(), names, strict=True):
-            if n not in self.call.tensors:
+            if n == "alpha" and scaled:  # x.add_(g, alpha=-lr) is every hand-written optimizer's step
+                tests.append(f"{n}.__class__ is complex")
+            elif n not in self.call.tensors:
                 tests.append(f"{n} != {a.default_value!r}")
         tests += [f"{t}.__class__ not in NUMBER_TYPES" for t in others if t in self.numbers]
         self.add(f"if {' or '.join(tests)}: {again}")
         self.unwrap()
         self.promote()
         self.add(*(f"if a{i + 1}.shape != a0.shape: {again}" for i, t in enumerate(others) if t not in self.numbers))
+        if scaled:
+            self.add("if alpha != 1: a1 = a1 * alpha")
         fn = "kernel" if isinstance(self.row.kernel, str) else "plain"
         if fn == "plain":
             self.scope["plain"] = getattr(self.binding.xp, self.row.plain or "")
