@@ -13,6 +13,9 @@ from autograd_fb.autograd import graph as graph
 from autograd_fb.autograd import variable as variable
 from autograd_fb.autograd.anomaly import detect_anomaly as detect_anomaly
 from autograd_fb.autograd.anomaly import set_detect_anomaly as set_detect_anomaly
+from autograd_fb.autograd.departures import record_departures as record_departures
+from autograd_fb.autograd.departures import why_no_grad as why_no_grad
+from autograd_fb.autograd.drawing import draw as draw
 from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
 from autograd_fb.autograd.function import Function as Function
 from autograd_fb.autograd.grad_mode import enable_grad as enable_grad

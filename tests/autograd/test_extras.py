@@ -168,3 +168,113 @@ def test_cycles_are_told_apart():
         cyclic()
     assert [name for name, _ in report.cycles] == ["ExpBackward0"]
     assert not report.alive
+
+
+# --- departures
+
+
+def explain(make):
+    """Why a tensor made while departures are recorded has no gradient."""
+    x = torch.tensor([1.5], requires_grad=True)
+    with torch.autograd.record_departures():
+        return torch.why_no_grad(make(x))
+
+
+def test_departures_are_named_with_their_line():
+    text = explain(lambda x: (x * 2).detach() + 1)  # detach line
+    assert text.startswith("no gradient: detached (detach) at ")
+    assert line_of("detach line") in text
+    cases = {
+        "detached (detach)": lambda x: x.detach().exp().sum(),
+        "taken out of the graph (data)": lambda x: x.data * 2,
+        "compared (aten.gt.Scalar)": lambda x: (x > 1).float(),
+        "compared (aten.gt.Tensor)": lambda x: torch.gt(x, torch.ones(1)),
+        "cast to torch.int64": lambda x: x.long().float() * 3,
+        "computed under no_grad (aten.mul": lambda x: torch.no_grad()(lambda: x * 2)() + 1,
+        "gave torch.int64 (aten.argmax.default)": lambda x: x.argmax(),
+    }
+    for expected, make in cases.items():
+        assert explain(make).startswith(f"no gradient: {expected}"), explain(make)
+
+
+def test_values_that_became_constants():
+    text = explain(lambda x: torch.tensor(x.item() * 2))
+    assert "a constant. Before it was made, values were taken out of the graph" in text
+    assert "made a Python number (item) at " in text
+    assert "made a Python float (__float__)" in explain(lambda x: torch.ones(2) * float(x))
+    assert "made a list of Python numbers (tolist)" in explain(lambda x: torch.tensor(x.tolist()))
+
+
+def test_what_a_tensor_tells_by_itself():
+    x = torch.ones(2, requires_grad=True)
+    assert torch.why_no_grad(x).startswith("it has a gradient: a leaf that requires grad")
+    assert "retain_grad()" in torch.why_no_grad(x * 2)
+    assert torch.why_no_grad(torch.arange(3)).startswith("no gradient: torch.int64 has none")
+    with pytest.raises(TypeError, match="expected a Tensor, got float"):
+        torch.why_no_grad(1.0)
+
+
+def test_recording_leaves_nothing_behind():
+    before = {name: getattr(torch.Tensor, name) for name in ("detach", "item", "numpy", "__array__", "data")}
+    own = set(vars(torch.Tensor))
+    x = torch.ones(2, requires_grad=True)
+    with torch.autograd.record_departures() as departures:
+        assert torch.Tensor.detach is not before["detach"]
+        y = x.detach()
+        with pytest.raises(RuntimeError, match="cannot be nested"), torch.autograd.record_departures():
+            pass
+    assert {name: getattr(torch.Tensor, name) for name in before} == before
+    assert set(vars(torch.Tensor)) == own
+    assert [d.what for d in departures.of(y)] == ["detach"]
+    del y
+    assert not departures._notes
+
+
+# --- drawings
+
+
+def small_graph():
+    w, x = torch.ones(3, requires_grad=True), torch.ones(2, 3)
+    return w, (w.exp() * x).sum() + w.sum()  # drawn
+
+
+def test_drawing_as_text():
+    w, y = small_graph()
+    place = line_of("drawn")
+    assert torch.autograd.draw(y, names={"w": w}).splitlines() == [
+        f"Add []  {place}",
+        f"├─ Sum []  {place}",
+        f"│  └─ Mul [2, 3]  {place}",
+        f"│     └─ Exp [3]  {place}",
+        "│        └─ (0) w [3]",
+        f"└─ Sum []  {place}",
+        "   └─ (0) w [3]",
+    ]
+    with pytest.raises(ValueError, match="format is 'text' or 'svg', not 'png'"):
+        torch.autograd.draw(y, "png")
+    with pytest.raises(RuntimeError, match="there is no graph behind it"):
+        torch.autograd.draw(torch.ones(2))
+
+
+def test_drawing_as_svg():
+    from xml.etree import ElementTree
+
+    w, y = small_graph()
+    root = ElementTree.fromstring(torch.autograd.draw([y], "svg", names={"<w>": w}))
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [t.text for t in root.iter(f"{space}text")]
+    titles = ["<w> [3]", "Add []", "Exp [3]", "Mul [2, 3]", "Sum []", "Sum []"]
+    assert sorted(t for t in texts if "[" in t) == titles
+    boxes = [r for r in root.iter(f"{space}rect") if r.get("rx")]
+    spans = [(float(b.get("y")), float(b.get("x")), float(b.get("x")) + float(b.get("width"))) for b in boxes]
+    for y0, left, right in spans:  # within a layer boxes do not overlap
+        assert sum(y1 == y0 and a < right and left < b for y1, a, b in spans) == 1
+    assert all(left >= 0 and right <= float(root.get("width")) for _, left, right in spans)
+    assert len(list(root.iter(f"{space}path"))) == 8  # six edges, one of them through two points
+
+
+def test_a_deep_graph_can_be_drawn():
+    y = torch.ones(1, requires_grad=True)
+    for _ in range(3000):
+        y = y + 1
+    assert torch.autograd.draw(y).count("\n") == 3000
