@@ -46,9 +46,10 @@ def add(workload: Workload) -> None:
 
 def load() -> dict[str, Workload]:
     """All workloads, by name, in the order in which they are reported."""
-    from ci.bench.workloads import custom, elementwise, micro, training, transforms  # lazy: they add themselves here
+    # lazy: they add themselves here
+    from ci.bench.workloads import custom, elementwise, memory, micro, training, transforms
 
-    assert micro and custom and elementwise and training and transforms
+    assert micro and custom and elementwise and training and memory and transforms
     return WORKLOADS
 
 
