@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD
-from autograd_fb.dispatch.state import changed
+from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of, forward_name
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import Storage
@@ -31,6 +31,18 @@ class Hooks(NamedTuple):
     unpack: Callable[[Any], Tensor]
 
 
+def without_grad(fn: Callable[[Any], Any], given: Any) -> Any:
+    """``fn(given)`` with grad mode off."""
+    before = state.grad_mode
+    state.grad_mode = False
+    state.refresh()
+    try:
+        return fn(given)
+    finally:
+        state.grad_mode = before
+        state.refresh()
+
+
 class Packed:
     """What a pack hook made of a saved tensor. ``nr`` is the output it was, None for an argument; ``node`` its
     place.
@@ -46,8 +58,7 @@ class Packed:
         self.unpack = hooks.unpack
         self.tangents = tangents_of(t) if isinstance(t, Tensor) else getattr(t, "tangents", None)
         before = 0 if given.storage is None else given.storage.version
-        with changed(grad_mode=False):
-            self.value = hooks.pack(given)
+        self.value = without_grad(hooks.pack, given)
         if given.storage is not None and given.storage.version != before:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
@@ -63,8 +74,7 @@ class Packed:
 
     def tensor(self, node: Node | None) -> Tensor:
         """The tensor again, in its place in the graph."""
-        with changed(grad_mode=False):
-            got = self.unpack(self.value)
+        got = without_grad(self.unpack, self.value)
         if not isinstance(got, Tensor):
             kind = type(got).__name__
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {kind}")

@@ -368,14 +368,13 @@ def _stream(seed: int) -> Any:
 
 
 def _to_tensor(state: bytes) -> Tensor:
-    backend = registry.load("cpu").backend
-    return from_numpy(backend.as_array(list(state)).astype("uint8"))
+    return from_numpy(registry.load("cpu").backend.as_array(memoryview(bytearray(state))))
 
 
 def _to_bytes(state: Any) -> bytes:
     if not isinstance(state, Tensor) or state.device.type != "cpu" or state.dtype.name != "uint8":
         raise TypeError("RNG state must be a torch.ByteTensor")
-    return bytes(state.tolist())
+    return bytes(state.binding.backend.to_numpy(state.array).tobytes())
 
 
 set_stream_maker(_stream, _to_tensor, _to_bytes)

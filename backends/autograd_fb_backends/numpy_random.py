@@ -19,8 +19,9 @@ Array = Any
 _DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}
 # Seed, left, seeded, next, 624 words, three doubles of which the second is the cached
 # normal number, whether it is valid, then a float that is not used: PyTorch's layout.
-_LAYOUT = struct.Struct("<QiiQ624Qdddi4xf?3x")
+_HEAD, _TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
 _WORDS = 624
+_SIZE = _HEAD.size + 8 * _WORDS + _TAIL.size
 
 
 class RandomStream:
@@ -43,23 +44,23 @@ class RandomStream:
         inner: Any = self.twister.state["state"]
         position = int(inner["pos"])
         cached, kept = self.cached or 0.0, int(self.cached is not None)
-        words = [int(w) for w in inner["key"]]
-        head = (self.seed, _WORDS + 1 - position, 1, position)
-        return _LAYOUT.pack(*head, *words, 0.0, cached, 0.0, kept, 0.0, False)
+        head = _HEAD.pack(self.seed, _WORDS + 1 - position, 1, position)
+        tail = _TAIL.pack(0.0, cached, 0.0, kept, 0.0, False)
+        return head + inner["key"].astype("<u8").tobytes() + tail
 
     def set_state(self, state: bytes) -> None:
         """Go on from a state; RuntimeError for bytes that are none."""
-        if len(state) != _LAYOUT.size:
+        if len(state) != _SIZE:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_LAYOUT.size} but found the input RNG state size to be "
+                f"Expected a CPUGeneratorImplState of size {_SIZE} but found the input RNG state size to be "
                 f"{len(state)}"
             )
-        seed, left, _, position, *rest = _LAYOUT.unpack(state)
-        self.reseed(seed)
-        key = np.array(rest[:_WORDS], dtype=np.uint32)
+        self.seed, left, _, position = _HEAD.unpack_from(state)
+        key = np.frombuffer(state, "<u8", _WORDS, _HEAD.size).astype(np.uint32)
         inner: Any = {"key": key, "pos": _WORDS if left == 1 else position}
         self.twister.state = {"bit_generator": "MT19937", "state": inner}
-        self.cached = rest[_WORDS + 1] if rest[_WORDS + 3] else None
+        _, cached, _, kept, _, _ = _TAIL.unpack_from(state, _SIZE - _TAIL.size)
+        self.cached = cached if kept else None
 
     # --- values from other libraries
 
