@@ -22,7 +22,6 @@ module's hook.
 from __future__ import annotations
 
 import enum
-import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from typing import Any, NamedTuple
 from autograd_fb.autograd.derive import DIFFERENTIABLE_BITS
 from autograd_fb.autograd.lost_tangents import watched
 from autograd_fb.autograd.views import check_inplace, rebase
-from autograd_fb.core.callsite import site_text
+from autograd_fb.core.callsite import calling_place, site_text
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
     AFTER_AUTOGRAD,
@@ -50,7 +49,7 @@ from autograd_fb.graph.node import Handle, Node, Output, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.tensor import Tensor, make_view
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class AutogradFallbackMode(enum.Enum):
@@ -276,13 +275,6 @@ def tensors_in(values: Any) -> list[Tensor]:
     return found
 
 
-def _caller() -> tuple[CodeType, int]:
-    frame = sys._getframe(2)
-    while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
-
-
 def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """The edges to all tensor arguments, and the names of the arguments that require grad."""
     edges, names = [], []
@@ -329,10 +321,7 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
     sites, current = entry.sites_by_code, _current
 
     def basic_fallback(*args: Any) -> Any:
-        frame = sys._getframe(1)
-        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-            frame = frame.f_back
-        place = (frame.f_code, frame.f_lasti)
+        place = calling_place()
         entry.count += 1
         sites[place] = sites.get(place, 0) + 1
         mode = current.mode
@@ -422,7 +411,7 @@ def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *a
             bump(value)
     if not recorded:
         return results
-    code, lasti = _caller()
+    code, lasti = calling_place()
     returned = results if isinstance(results, (list, tuple)) else (results,)
     written = [r.alias_info is not None and r.alias_info.is_write for r in op._schema.returns]
     for i, value in enumerate(returned):

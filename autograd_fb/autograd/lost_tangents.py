@@ -6,18 +6,17 @@ would silently count as constant: see Note [Never lose a gradient silently] in `
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
 from autograd_fb.autograd.tangents import is_differentiable, levels_among, tangent, tensors_in
-from autograd_fb.core.callsite import site_text
+from autograd_fb.core.callsite import calling_place, site_text
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 Plan = Callable[..., Any]
 _registry: dict[Any, Any] = {}
 
@@ -38,14 +37,6 @@ def text(op: OpOverload, level: int, inputs: Sequence[str], place: tuple[CodeTyp
         "  If it has no derivative and this is to be silent:",
         f'    lib.impl("{name}", autograd_fb.library.fallthrough_kernel, "Autograd")',
     ])  # fmt: skip
-
-
-def caller() -> tuple[CodeType, int]:
-    """The user's line that made the call."""
-    frame = sys._getframe(1)
-    while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
 
 
 def _moving(op: OpOverload, args: Sequence[Any], level: int) -> list[str]:
@@ -76,7 +67,7 @@ def watched(op: OpOverload, plan: Plan, mode: Callable[[], str], kernel_site: st
         for level in found:
             lost = any(is_differentiable(o) and tangent(o, level) is None for o in outs)
             if lost or any(_state(t, level) == before[id(t), level] for t in written):
-                _speak(mode(), text(op, level, _moving(op, args, level), caller(), kernel_site))
+                _speak(mode(), text(op, level, _moving(op, args, level), calling_place(), kernel_site))
                 break
         return results
 
@@ -86,5 +77,5 @@ def watched(op: OpOverload, plan: Plan, mode: Callable[[], str], kernel_site: st
 def _speak(mode: str, message: str) -> None:
     if mode == "error":
         raise RuntimeError(message)
-    filename, _, line = site_text(*caller()).rpartition(":")
+    filename, _, line = site_text(*calling_place()).rpartition(":")
     warnings.warn_explicit(message, UserWarning, filename, int(line), registry=_registry)

@@ -62,6 +62,20 @@ def user_site(depth: int = 1) -> Site:
     return Site(code.co_filename, frame.f_lineno, code.co_name)
 
 
+def calling_place(depth: int = 1) -> tuple[CodeType, int]:
+    """Code object and instruction of the call that counts, ``depth`` callers up; `site_text` makes a line of it.
+
+    Note [Internal frames]
+        Modules that only pass calls on (operators, the helpers of generated methods, nn) define INTERNAL_FRAMES. Their
+        frames are passed over, so that a message names the line the user wrote. Plans, which do this at every recorded
+        call, write the loop out.
+    """
+    frame = sys._getframe(depth + 1)
+    while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
 def site_of(fn: Callable[..., Any]) -> Site:
     """Where a callable is defined; only its qualified name when it has no Python source.
 

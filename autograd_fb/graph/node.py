@@ -14,6 +14,8 @@ from itertools import count
 from types import CodeType
 from typing import Any, ClassVar
 
+from autograd_fb.core.callsite import site_text
+
 next_sequence = count().__next__
 
 _BACKWARD = re.compile(r"Backward\d*$")
@@ -101,11 +103,7 @@ class Node:
         """``file:line`` of the call that made this node; empty when it was not recorded."""
         if self.code is None:
             return ""
-        line = self.code.co_firstlineno
-        for start, end, number in self.code.co_lines():
-            if start <= self.lasti < end and number is not None:
-                line = number
-        return f"{self.code.co_filename}:{line}"
+        return site_text(self.code, self.lasti)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"

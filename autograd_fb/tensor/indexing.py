@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
+from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
 from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, BATCHED, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
@@ -18,7 +18,7 @@ from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _new = object.__new__
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
@@ -153,10 +153,7 @@ def index_node(t: Any, key: Any) -> BasicIndexNode:
     node.saved = ()
     node.versions = node.hooks = node.task = None
     node.sequence = next_sequence()
-    f = sys._getframe(2)
-    while "INTERNAL_FRAMES" in f.f_globals and f.f_back is not None:
-        f = f.f_back
-    node.code, node.lasti = f.f_code, f.f_lasti
+    node.code, node.lasti = calling_place(2)
     return node
 
 
