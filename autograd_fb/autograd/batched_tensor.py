@@ -1,10 +1,14 @@
 """Batched tensors: what `vmap` hands to functions in the place of its inputs.
 
 Note [Batched tensors]
-    A batched tensor of a level wraps a tensor `value` that has one dim more, at `bdim`; to its user it has the shape of one example.
-    Levels nest as wrappers do: the highest is outermost. Its signature is the value's with the functionality Batched, which stands
-    above autograd: calls go to the Batched kernel first, and whatever happens below (recording, tangents, kernels) happens to the
-    values. So a graph only ever knows plain tensors, and a transform that needs one unwraps, differentiates, and wraps again.
+    A batched tensor of a level wraps a tensor `value` that has one dim more, at `bdim`; to its user it has the shape
+    of one example.
+    Levels nest as wrappers do: the highest is outermost. Its signature is the value's with the functionality Batched,
+    which stands
+    above autograd: calls go to the Batched kernel first, and whatever happens below (recording, tangents, kernels)
+    happens to the
+    values. So a graph only ever knows plain tensors, and a transform that needs one unwraps, differentiates, and
+    wraps again.
 """
 
 from __future__ import annotations
@@ -28,11 +32,14 @@ from autograd_fb.tensor.levels import copy_below, give, tangents_of
 from autograd_fb.tensor.tensor import Tensor
 
 _ITEM = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, please try to "
-    "rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch internals, please file a bug report."
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
+    "please try to "
+    "rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch internals, "
+    "please file a bug report."
 )
 _BOOL = (
-    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support that yet, please file "
+    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
+    "that yet, please file "
     "an issue at https://github.com/pytorch/pytorch/issues ."
 )
 
@@ -106,17 +113,17 @@ class BatchedTensor(Tensor):
     bdim: int
     level: int
 
-    @property  # type: ignore[override]
+    @property
     def array(self) -> Any:
         whole = self.value.array
         return Facade(tuple(whole.shape[: self.bdim]) + tuple(whole.shape[self.bdim + 1 :]), whole.dtype)
 
-    @property  # type: ignore[override]
-    def signature(self) -> int:
+    @property
+    def signature(self) -> int:  # type: ignore[override]
         return self.value.signature | BATCHED
 
-    @property  # type: ignore[override]
-    def node(self) -> Any:
+    @property
+    def node(self) -> Any:  # type: ignore[override]
         return self.value.node
 
     @property
@@ -137,14 +144,17 @@ class BatchedTensor(Tensor):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         raise RuntimeError(
-            "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) inside of a function "
-            "being transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, "
+            "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) "
+            "inside of a function "
+            "being transformed by a functorch transform. This is unsupported, please attempt to use the functorch "
+            "transforms (e.g. grad, "
             "vjp, jacrev, jacfwd, hessian) or call requires_grad_() outside of a function being transformed instead."
         )
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(
-            "backward() called inside a functorch transform. This is not supported, please use functorch.grad or functorch.vjp instead "
+            "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
+            "functorch.vjp instead "
             "or call backward() outside of functorch transforms."
         )
 
@@ -160,12 +170,16 @@ class BatchedTensor(Tensor):
     def _version(self) -> int:
         return self.value._version
 
-    @property
+    @property  # type: ignore[misc]  # nothing can be put in the place of the values of one example
     def data(self) -> Tensor:
-        return batched(self.value.data, self.bdim, self.level)
+        return self.mapped(lambda value: value.data)
 
     def detach(self) -> Tensor:
-        return batched(self.value.detach(), self.bdim, self.level)
+        return self.mapped(lambda value: value.detach())
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same level around what ``change`` makes of the value, in the same shape."""
+        return batched(change(self.value), self.bdim, self.level)
 
     def stride(self, dim: int | None = None) -> Any:
         strides = self.value.stride()
@@ -317,12 +331,24 @@ def in_all_levels(t: Tensor) -> Tensor:
 
 
 def grad_of_batched(
-    roots: Sequence[Tensor], inputs: Sequence[Tensor], gradients: Sequence[Tensor], keep: bool, create: bool, allow: Any, materialize: bool
+    roots: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    keep: bool,
+    create: bool,
+    allow: Any,
+    materialize: bool,
 ) -> tuple[Tensor | None, ...]:
     """`autograd.grad` where some of the tensors are batched: on the plain tensors inside."""
     seeds = [like(v, y) for v, y in zip(gradients, roots, strict=True)]
     found = grad(
-        [plain(y) for y in roots], [plain(x) for x in inputs], seeds, keep, create, allow_unused=allow, materialize_grads=materialize
+        [plain(y) for y in roots],
+        [plain(x) for x in inputs],
+        seeds,
+        keep,
+        create,
+        allow_unused=allow,
+        materialize_grads=materialize,
     )
     return tuple(None if g is None else rewrap(g, x) for g, x in zip(found, inputs, strict=True))
 

@@ -1,10 +1,14 @@
 """The Batched key: every op on batched tensors, by a rule, by decomposition, or example by example.
 
 Note [Serving a batched call]
-    The highest level among the arguments is served first: its batch dim becomes an ordinary dim of the values, and the op (or another
-    that says the same) is called on these, which may be batched at lower levels. Rules are in `batching_rules`, by the row's key or
-    name; pointwise rows need none, composites are run as they are, in-place and ``out=`` forms are the functional form and a copy. What
-    has no rule runs example by example and says so once. It is one fallback of the key, so that operators of users are served, too.
+    The highest level among the arguments is served first: its batch dim becomes an ordinary dim of the values, and
+    the op (or another
+    that says the same) is called on these, which may be batched at lower levels. Rules are in `batching_rules`, by
+    the row's key or
+    name; pointwise rows need none, composites are run as they are, in-place and ``out=`` forms are the functional
+    form and a copy. What
+    has no rule runs example by example and says so once. It is one fallback of the key, so that operators of users
+    are served, too.
 """
 
 from __future__ import annotations
@@ -28,15 +32,17 @@ from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.levels import levels as forward
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 BATCHED_KEY = parse_key("Batched")
 _OURS = "autograd_fb."
 _told: set[str] = set()
 _DYNAMIC = frozenset({
-    "nonzero", "nonzero_numpy", "where", "masked_select", "_unique2", "unique_consecutive", "unique_dim", "bincount", "argwhere",
+    "nonzero", "nonzero_numpy", "where", "masked_select", "_unique2", "unique_consecutive", "unique_dim", "bincount",
+    "argwhere",
 })  # fmt: skip
 _RANDOM_ERROR = (
-    "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on "
+    "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
+    "randomness flags on "
     "vmap or perform the randomness operation out of vmap"
 )
 
@@ -80,7 +86,12 @@ def level_tangents(args: Sequence[Any], level: int) -> list[Any]:
     def with_level(a: Any) -> Any:
         if isinstance(a, (list, tuple)):
             return [with_level(v) for v in a]
-        if size < 0 or not isinstance(a, Tensor) or (isinstance(a, BatchedTensor) and a.level == level) or not tangents_carry(a, level):
+        if (
+            size < 0
+            or not isinstance(a, Tensor)
+            or (isinstance(a, BatchedTensor) and a.level == level)
+            or not tangents_carry(a, level)
+        ):
             return a
         return batched(strip(a, level, size), 0, level)
 
@@ -151,9 +162,12 @@ def same_kind(pattern: Any, items: list[Any]) -> Any:
 def _check_target(target: Any, level: int) -> None:
     if not isinstance(target, BatchedTensor) or target.level < level:
         raise RuntimeError(
-            "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has "
-            "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. "
-            "Please try to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the PyTorch "
+            "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
+            "extra_args that has "
+            "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
+            "over in a vmap. "
+            "Please try to use out-of-place operators instead of inplace arithmetic. If said operator is being "
+            "called inside the PyTorch "
             "framework, please file a bug report instead."
         )
 
@@ -161,8 +175,14 @@ def _check_target(target: Any, level: int) -> None:
 def _written(functional: OpOverload, place: int, args: Sequence[Any]) -> Any:
     target = args[place]
     rest = args if len(args) == functional.arity else (*args[:place], *args[place + 1 :])
-    _check_target(target, level_of(args))
-    result = functional.entry(*rest)
+    result, level = functional.entry(*rest), level_of(args)
+    if isinstance(result, BatchedTensor) and not (isinstance(target, BatchedTensor) and target.level >= level):
+        shape = [int(result.value.array.shape[result.bdim]), *result.array.shape]
+        raise RuntimeError(
+            f"output with shape {list(target.array.shape)} doesn't match the broadcast shape {shape}: in a vmap it "
+            f"has no "
+            "example of its own for each input; make it with zeros_like or new_zeros of a batched input instead"
+        )
     if tuple(result.array.shape) != tuple(target.array.shape):
         raise RuntimeError(
             f"output with shape {list(target.array.shape)} doesn't match the broadcast shape {list(result.array.shape)}"
@@ -206,7 +226,8 @@ def random(op: OpOverload, level: int, args: Sequence[Any]) -> Any:
         if mode == "same":
             if drawn_by_value and op._overloadname != "p" and level_of(args) >= level:
                 raise RuntimeError(
-                    "Vmap does not currently support same randomness with a batched tensor input. Please file an issue with functorch"
+                    "Vmap does not currently support same randomness with a batched tensor input. Please file an "
+                    "issue with functorch"
                 )
             return op.entry(*(call.example(a, 0) for a in args))
         if name in ("randperm", "multinomial", "binomial"):
@@ -217,14 +238,17 @@ def random(op: OpOverload, level: int, args: Sequence[Any]) -> Any:
 def _dynamic(op: OpOverload) -> Any:
     raise RuntimeError(
         f"vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
-        f"{op._schema.name}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
+        f"{op._schema.name}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need this "
+        f"feature."
     )
 
 
 def _caller() -> str:
     """The user's line, for the report."""
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and ("INTERNAL_FRAMES" in frame.f_globals or str(frame.f_globals.get("__name__")).startswith(_OURS)):
+    while frame.f_back is not None and (
+        "INTERNAL_FRAMES" in frame.f_globals or str(frame.f_globals.get("__name__")).startswith(_OURS)
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -234,7 +258,8 @@ def example_by_example(op: OpOverload, call: rules.Call, args: Sequence[Any], qu
     if not quiet and op.key not in _told:
         _told.add(op.key)
         warnings.warn(
-            f"There is a performance drop because we have not yet implemented the batching rule for {op.key}: it runs once per example. "
+            f"There is a performance drop because we have not yet implemented the batching rule for {op.key}: it "
+            f"runs once per example. "
             f"First called at {_caller()}.",
             UserWarning, stacklevel=2,
         )  # fmt: skip
@@ -258,7 +283,11 @@ def _stacked(results: list[Any], level: int) -> Any:
 
 def install() -> None:
     """Make this the fallback of the Batched key."""
-    fallbacks.add(Kernel(None, BATCHED_KEY, "autograd_fb/autograd/batching.py", kind="fallback", specialize=specialize, owner="aten"))
+    fallbacks.add(
+        Kernel(
+            None, BATCHED_KEY, "autograd_fb/autograd/batching.py", kind="fallback", specialize=specialize, owner="aten"
+        )
+    )
 
 
 install()

@@ -1,10 +1,13 @@
-"""Ops on batched tensors that are other ops on batched tensors: ``(F, *schema arguments)``, differentiated through what they call."""
+"""Ops on batched tensors that are other ops on batched tensors: ``(F, *schema arguments)``, differentiated through
+what they call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from autograd_fb.aten.row import TABLE
 from autograd_fb.autograd.batched_tensor import BatchedTensor
 
 DECOMPOSED: dict[str, Callable[..., Any]] = {}
@@ -86,7 +89,9 @@ def smooth_l1_loss(F: Any, x: Any, target: Any, reduction: int = MEAN, beta: flo
 @composed("huber_loss")
 def huber_loss(F: Any, x: Any, target: Any, reduction: int = MEAN, delta: float = 1.0) -> Any:
     distance = F.abs(x - target)
-    return reduced(F, F.where(distance <= delta, distance * distance * 0.5, (distance - 0.5 * delta) * delta), reduction)
+    return reduced(
+        F, F.where(distance <= delta, distance * distance * 0.5, (distance - 0.5 * delta) * delta), reduction
+    )
 
 
 @composed("binary_cross_entropy")
@@ -110,7 +115,11 @@ def nll_loss_forward(F: Any, x: Any, target: Any, weight: Any, reduction: int, i
     ignored = target == ignore_index
     place = F.masked_fill(target, ignored, 0)
     picked = -F.squeeze(F.gather(x, x.array.ndim - 1, F.unsqueeze(place, -1)), -1)
-    weights = F.ones_like(picked) if weight is None else F.reshape(F.index_select(weight, 0, F.reshape(place, [-1])), list(place.array.shape))
+    weights = (
+        F.ones_like(picked)
+        if weight is None
+        else F.reshape(F.index_select(weight, 0, F.reshape(place, [-1])), list(place.array.shape))
+    )
     weights = F.masked_fill(weights, ignored, 0)
     total, loss = F.sum(weights), picked * weights
     if reduction == NONE:
@@ -200,7 +209,9 @@ def normalized(F: Any, x: Any, axes: Sequence[int], eps: float) -> tuple[Any, An
 
 
 @composed("native_layer_norm")
-def native_layer_norm(F: Any, x: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+def native_layer_norm(
+    F: Any, x: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float
+) -> tuple[Any, Any, Any]:
     rank = x.array.ndim
     out, mean, scale = normalized(F, x, range(rank - len(normalized_shape), rank), eps)
     out = out if weight is None else out * weight
@@ -221,14 +232,20 @@ def native_group_norm(
 
 @composed("native_batch_norm")
 def native_batch_norm(
-    F: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
+    F: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
 ) -> tuple[Any, Any, Any]:
     shape, rank = list(x.array.shape), x.array.ndim
     per_channel = [shape[1]] + [1] * (rank - 2)
     if training:
         axes = [0, *range(2, rank)]
-        if running_mean is not None:
-            _check_statistics(x, running_mean)
         out, mean, scale = normalized(F, x, axes, eps)
         saved = F.reshape(mean, [-1]), F.reshape(scale, [-1])
     else:
@@ -238,6 +255,17 @@ def native_batch_norm(
     out = out if weight is None else out * F.reshape(weight, per_channel)
     out = out if bias is None else out + F.reshape(bias, per_channel)
     return out, *saved
+
+
+@composed("batch_norm")
+def batch_norm(
+    F: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, *rest: Any, **kw: Any
+) -> Any:
+    if training and running_mean is not None:
+        _check_statistics(x, running_mean)
+    composite = TABLE["batch_norm"].composite
+    assert composite is not None
+    return composite(F, x, weight, bias, running_mean, running_var, training, *rest, **kw)
 
 
 def _check_statistics(x: Any, running_mean: Any) -> None:

@@ -15,7 +15,9 @@ def index(c: Call, x: Any, indices: Sequence[Any]) -> Any:
     """Advanced indices, with the number of the example as one more where the indexed tensor is batched."""
     indices = _converted(c, indices)
     given = [i for i, v in enumerate(indices) if v is not None]
-    p = given[0] if given == list(range(given[0], given[-1] + 1)) else 0  # where the dims of the indices stand in the result
+    p = (
+        given[0] if given == list(range(given[0], given[-1] + 1)) else 0
+    )  # where the dims of the indices stand in the result
     rank = max(indices[i].array.ndim for i in given)
     rows = [None if v is None else c.aligned(v, rank) for v in indices]
     if not c.is_batched(x):
@@ -41,7 +43,8 @@ def _converted(c: Call, indices: Sequence[Any]) -> list[Any]:
         if v is not None and v.dtype.name in ("bool", "uint8"):
             if c.is_batched(v):
                 raise RuntimeError(
-                    "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over indexing with "
+                    "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch "
+                    "over indexing with "
                     "a boolean mask."
                 )
             out += F.nonzero_numpy(v)
@@ -79,7 +82,11 @@ def index_select(c: Call, x: Any, dim: int, places: Any) -> Any:
 
 def index_add(c: Call, x: Any, dim: int, places: Any, *rest: Any) -> Any:
     """index_add, index_copy, index_fill: the same places in all examples."""
-    if c.is_batched(places) or x.array.ndim == 0 or any(getattr(r, "array", x).ndim == 0 for r in rest if c.is_batched(r)):
+    if (
+        c.is_batched(places)
+        or x.array.ndim == 0
+        or any(getattr(r, "array", x).ndim == 0 for r in rest if c.is_batched(r))
+    ):
         raise NoRule
     value = rest[0]
     filled = hasattr(value, "array") and value.array.ndim == 0
@@ -129,7 +136,16 @@ def bucketize(c: Call, x: Any, boundaries: Any, *rest: Any) -> Any:
 
 
 def convolution(
-    c: Call, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any, groups: int
+    c: Call,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
 ) -> Any:
     """Examples as more images; where the weights differ between examples, as more groups."""
     settings = stride, padding, dilation, transposed, output_padding
@@ -144,8 +160,8 @@ def convolution(
 
 
 def convolution_backward(
-    c: Call, grad: Any, x: Any, weight: Any, bias_sizes: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-    output_padding: Any, groups: int, output_mask: Any,
+    c: Call, grad: Any, x: Any, weight: Any, bias_sizes: Any, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int, output_mask: Any,
 ) -> Any:  # fmt: skip
     """The gradient of the input as for more images, where the weights are shared; all others as for more groups."""
     settings = None, stride, padding, dilation, transposed, output_padding
@@ -176,4 +192,3 @@ def images(c: Call, *args: Any) -> Any:
     if isinstance(out, tuple):
         return tuple(c.unfold(o) for o in out)
     return c.unfold(out)
-

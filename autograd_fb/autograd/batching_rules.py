@@ -1,7 +1,9 @@
 """Batching rules: what an op on batched tensors means as an op on values with one dim more.
 
-A rule takes the `Call` and the op's arguments and gives results whose first dim is the batch. Rows that treat leading dims alike are
-served by the generic rules here (`batching_table` says which); ops that are other ops on batched tensors are in `batching_compose`.
+A rule takes the `Call` and the op's arguments and gives results whose first dim is the batch. Rows that treat leading
+dims alike are
+served by the generic rules here (`batching_table` says which); ops that are other ops on batched tensors are in
+`batching_compose`.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Call:
         if t is None or not isinstance(t, Tensor):
             return t
         if self.is_batched(t):
-            return front(t)
+            return self.front(t)
         return F.expand(F.unsqueeze(t, 0), [self.size, *t.array.shape])
 
     def fold(self, t: Any) -> Any:
@@ -154,11 +156,12 @@ def linalg(c: Call, *args: Any) -> Any:
 
 # --- reductions
 
-_FULL = {  # ops over all elements -> overload over one dim of a matrix, and its arguments after the dim
-    "sum": "dim_IntList", "mean": "dim", "prod": "dim_int", "all": "dim", "any": "dim", "argmax": "default", "argmin": "default",
-    "aminmax": "default", "count_nonzero": "default", "median": "dim", "nanmedian": "dim", "max": "amax", "min": "amin",
-    "linalg_vector_norm": "default", "nansum": "default", "amax": "default", "amin": "default", "var": "correction",
-    "std": "correction", "var_mean": "correction", "std_mean": "correction", "logsumexp": "default",
+_FULL = {  # ops over all elements -> the overload, or the op, over one dim of a matrix
+    "sum": "dim_IntList", "mean": "dim", "prod": "dim_int", "all": "dim", "any": "dim", "argmax": "default",
+    "argmin": "default", "aminmax": "default", "count_nonzero": "default", "median": "dim", "nanmedian": "dim",
+    "max": "amax", "min": "amin", "linalg_vector_norm": "default", "nansum": "default", "amax": "default",
+    "amin": "default", "var": "correction", "std": "correction", "var_mean": "correction", "std_mean": "correction",
+    "logsumexp": "default",
 }  # fmt: skip
 
 
@@ -288,7 +291,10 @@ def stack(c: Call, tensors: Sequence[Any], dim: int) -> Any:
 
 def copied(c: Call, x: Any, *rest: Any) -> Any:
     """clone and the like: a memory format of the examples' rank does not fit the value."""
-    keep = [None if n == "memory_format" and c.op._schema.base_name != "contiguous" else a for n, a in zip(c.names[1:], rest, strict=True)]
+    keep = [
+        None if n == "memory_format" and c.op._schema.base_name != "contiguous" else a
+        for n, a in zip(c.names[1:], rest, strict=True)
+    ]
     if c.op._schema.base_name == "contiguous":
         return F.contiguous(front(x))
     return c.call(front(x), *keep)

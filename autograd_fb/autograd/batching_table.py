@@ -8,17 +8,25 @@ from autograd_fb.autograd import batching_rules as rules
 from autograd_fb.autograd.batching_rules import Rule
 from autograd_fb.dispatch.operator import OpOverload
 
-_SHIFTING = """transpose select slice diagonal unfold select_backward slice_backward diagonal_backward unfold_backward select_scatter
+_SHIFTING = """
+transpose select slice diagonal unfold select_backward slice_backward diagonal_backward unfold_backward select_scatter
 slice_scatter diagonal_scatter split split_with_sizes unbind flip new_zeros new_ones new_empty new_full _softmax
-_softmax_backward_data _log_softmax _log_softmax_backward_data gather scatter scatter_add scatter_reduce cumsum cumprod cummax cummin
-logcumsumexp sort topk kthvalue mode"""
-_REDUCTIONS = """sum mean prod amax amin max min argmax argmin aminmax all any count_nonzero var std var_mean std_mean logsumexp
-linalg_vector_norm nansum median nanmedian"""
-_LEADING = """alias detach real imag conj frexp tril triu zero zeros_like ones_like empty_like full_like constant_pad_nd linalg_inv
-linalg_inv_ex linalg_det linalg_slogdet linalg_cholesky linalg_qr linalg_eigh linalg_svd linalg_matrix_exp linalg_pinv
-linalg_matrix_rank _to_copy"""
-_IMAGES = """max_pool2d_with_indices max_pool2d_with_indices_backward avg_pool2d avg_pool2d_backward _adaptive_avg_pool2d
-_adaptive_avg_pool2d_backward adaptive_max_pool2d"""
+_softmax_backward_data _log_softmax _log_softmax_backward_data gather scatter scatter_add scatter_reduce cumsum cumprod
+cummax cummin logcumsumexp sort topk kthvalue mode
+"""
+_REDUCTIONS = """
+sum mean prod amax amin max min argmax argmin aminmax all any count_nonzero var std var_mean std_mean logsumexp
+linalg_vector_norm nansum median nanmedian
+"""
+_LEADING = """
+alias detach real imag conj frexp tril triu zero zeros_like ones_like empty_like full_like constant_pad_nd view.dtype
+linalg_inv linalg_inv_ex linalg_det linalg_slogdet linalg_cholesky linalg_qr linalg_eigh linalg_svd linalg_matrix_exp
+linalg_pinv linalg_matrix_rank _to_copy
+"""
+_IMAGES = """
+max_pool2d_with_indices max_pool2d_with_indices_backward avg_pool2d avg_pool2d_backward _adaptive_avg_pool2d
+_adaptive_avg_pool2d_backward adaptive_max_pool2d
+"""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_SHIFTING.split(), rules.shifting),
@@ -26,17 +34,35 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_LEADING.split(), rules.leading),
     **dict.fromkeys(_IMAGES.split(), nn.images),
     **dict.fromkeys(("complex", "polar"), rules.pointwise),
-    "view": rules.view, "_unsafe_view": rules.view, "reshape": rules.view, "view.dtype": rules.leading, "expand": rules.expand,
-    "permute": rules.permute, "t": rules.t, "squeeze": rules.squeeze, "squeeze.dim": rules.squeeze_dim, "squeeze.dims": rules.squeeze_dim,
-    "unsqueeze": rules.unsqueeze, "roll": rules.roll, "repeat": rules.repeat, "cat": rules.cat, "stack": rules.stack,
-    "clone": rules.copied, "contiguous": rules.copied,
-    "matmul": rules.matmul, "linalg_solve": rules.linalg_solve, "linalg_solve_triangular": rules.linalg,
-    "linalg_cross": rules.linalg_cross,
-    "index": nn.index, "_unsafe_index": nn.index, "index_put": nn.index_put, "index_select": nn.index_select, "index_add": nn.index_add,
-    "index_copy": nn.index_add, "index_fill": nn.index_add, "masked_fill": nn.masked_fill, "copy": nn.copy, "fill": nn.fill,
-    "embedding": nn.embedding, "searchsorted": nn.searchsorted, "bucketize": nn.bucketize, "convolution": nn.convolution,
+    **dict.fromkeys(("view", "_unsafe_view", "reshape"), rules.view),
+    **dict.fromkeys(("squeeze.dim", "squeeze.dims"), rules.squeeze_dim),
+    **dict.fromkeys(("clone", "contiguous"), rules.copied),
+    **dict.fromkeys(("index", "_unsafe_index"), nn.index),
+    **dict.fromkeys(("index_add", "index_copy", "index_fill"), nn.index_add),
+    "bucketize": nn.bucketize,
+    "cat": rules.cat,
+    "convolution": nn.convolution,
     "convolution_backward": nn.convolution_backward,
-}  # fmt: skip
+    "copy": nn.copy,
+    "embedding": nn.embedding,
+    "expand": rules.expand,
+    "fill": nn.fill,
+    "index_put": nn.index_put,
+    "index_select": nn.index_select,
+    "linalg_cross": rules.linalg_cross,
+    "linalg_solve": rules.linalg_solve,
+    "linalg_solve_triangular": rules.linalg,
+    "masked_fill": nn.masked_fill,
+    "matmul": rules.matmul,
+    "permute": rules.permute,
+    "repeat": rules.repeat,
+    "roll": rules.roll,
+    "searchsorted": nn.searchsorted,
+    "squeeze": rules.squeeze,
+    "stack": rules.stack,
+    "t": rules.t,
+    "unsqueeze": rules.unsqueeze,
+}
 
 
 def rule_of(op: OpOverload) -> Rule | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of
@@ -24,7 +24,7 @@ from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, make_view, wrap
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class FunctionCtx:
@@ -237,7 +237,7 @@ class Function(metaclass=_Meta):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        """What `apply` does in a vmapped function: the outputs for batched inputs, and the batch dims of the outputs."""
+        """What `apply` does in a vmapped function: the outputs for batched inputs, and the outputs' batch dims."""
         raise NotImplementedError(
             "To use autograd.Function with vmap, you must either override the vmap static method or set "
             "generate_vmap_rule=True."
@@ -285,10 +285,7 @@ class Function(metaclass=_Meta):
         ctx.places = [i for i, _ in tensors]
         ctx.edges = tuple(t.node for _, t in tensors)
         ctx.inputs_like = [(t.array.shape, t.dtype, t.device) for _, t in tensors]
-        frame = sys._getframe(1)
-        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-            frame = frame.f_back
-        ctx.code, ctx.lasti = frame.f_code, frame.f_lasti
+        ctx.code, ctx.lasti = calling_place()
         pushed = levels_among(args) if levels.open else ()
         if pushed:
             with forward_mode_off():

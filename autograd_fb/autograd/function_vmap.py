@@ -1,4 +1,6 @@
-"""Custom Functions in vmapped functions: by their own ``vmap``, or example by example where they let it be generated."""
+"""Custom Functions in vmapped functions: by their own ``vmap``, or example by example where they let it be
+generated.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,22 @@ def apply(cls: Any, args: tuple[Any, ...]) -> Any:
     generated, own = bool(getattr(cls, "generate_vmap_rule", False)), cls.vmap is not Function.vmap
     if cls.setup_context is Function.setup_context:
         raise RuntimeError(
-            "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the "
+            "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "
+            "override the "
             "setup_context staticmethod. For more details, please see https://pytorch.org/docs/main/notes/extending.func.html"
         )
     if generated and own:
         raise RuntimeError(
-            f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overriden vmap staticmethod. Please "
-            "set generate_vmap_rule=False or delete the overriden vmap staticmethod to avoid ambiguity. For more details, please see "
+            f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overriden vmap "
+            f"staticmethod. Please "
+            "set generate_vmap_rule=False or delete the overriden vmap staticmethod to avoid ambiguity. For more "
+            "details, please see "
             "https://pytorch.org/docs/main/notes/extending.func.html"
         )
     if not (generated or own):
         raise RuntimeError(
-            f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and implement the vmap "
+            f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and "
+            f"implement the vmap "
             "staticmethod or set generate_vmap_rule=True. For more details, please see "
             "https://pytorch.org/docs/main/notes/extending.func.html"
         )
@@ -56,7 +62,8 @@ def apply(cls: Any, args: tuple[Any, ...]) -> Any:
 def _each(cls: Any, size: int, in_dims: tuple[int | None, ...], values: list[Any]) -> Any:
     F = tensor_namespace()
     results = [
-        cls.apply(*(v if d is None else F.select(v, d, i) for v, d in zip(values, in_dims, strict=True))) for i in range(size)
+        cls.apply(*(v if d is None else F.select(v, d, i) for v, d in zip(values, in_dims, strict=True)))
+        for i in range(size)
     ]
     if not isinstance(results[0], tuple):
         return F.stack(results, 0)
@@ -69,7 +76,11 @@ def _wrapped(outputs: Any, out_dims: Any, level: int) -> Any:
         return tuple(_wrapped(o, d, level) for o, d in zip(outputs, dims, strict=True))
     if isinstance(out_dims, (tuple, list)):
         out_dims = out_dims[0]
-    return batched(outputs, out_dims % outputs.dim(), level) if isinstance(outputs, Tensor) and out_dims is not None else outputs
+    return (
+        batched(outputs, out_dims % outputs.dim(), level)
+        if isinstance(outputs, Tensor) and out_dims is not None
+        else outputs
+    )
 
 
 of_batched.apply = apply

@@ -1,4 +1,6 @@
-"""Functions of functions, as in ``torch.func``: derivatives, vectorisation, and modules as functions of their parameters."""
+"""Functions of functions, as in ``torch.func``: derivatives, vectorisation, and modules as functions of their
+parameters.
+"""
 
 from __future__ import annotations
 

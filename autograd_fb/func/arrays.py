@@ -15,7 +15,9 @@ def is_array(value: Any) -> bool:
 
 
 def lift(tree: Any) -> tuple[Any, bool]:
-    """A tree with tensors in the place of raw arrays, and whether raw arrays are to come back (there were only such)."""
+    """A tree with tensors in the place of raw arrays, and whether raw arrays are to come back (there were only
+    such).
+    """
     leaves = tree_leaves(tree)
     if not any(is_array(leaf) for leaf in leaves):
         return tree, False

@@ -18,11 +18,17 @@ from autograd_fb.tensor.tensor import Tensor
 
 
 def jvp(
-    func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, strict: bool = False, has_aux: bool = False
+    func: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    *,
+    strict: bool = False,
+    has_aux: bool = False,
 ) -> Any:
     """The output of ``func`` and its derivative in a direction: ``(output, tangent)``, with ``has_aux`` ``(..., aux)``.
 
-    ``primals`` and ``tangents`` are tuples of the same structure; ``strict`` refuses outputs that do not depend on them.
+    ``primals`` and ``tangents`` are tuples of the same structure; ``strict`` refuses outputs that do not depend on
+    them.
 
     >>> import autograd_fb as torch
     >>> torch.func.jvp(torch.sin, (torch.tensor(0.0),), (torch.tensor(2.0),))
@@ -36,7 +42,8 @@ def jvp(
     directions, other = tree_flatten(tangents)
     if spec != other:
         raise RuntimeError(
-            f"{lead}Expected primals and tangents to have the same python structure. For example, if primals is a tuple of 3 tensors, "
+            f"{lead}Expected primals and tangents to have the same python structure. For example, if primals is a "
+            f"tuple of 3 tensors, "
             f"tangents also must be. Got primals with structure {spec} and tangents with structure {other}"
         )
     if not flat:
@@ -49,12 +56,17 @@ def jvp(
     return lower(result, raw)
 
 
-def _pushed(func: Any, flat: Sequence[Tensor], directions: Sequence[Tensor], spec: Any, strict: bool, has_aux: bool) -> Any:
+def _pushed(
+    func: Any, flat: Sequence[Tensor], directions: Sequence[Tensor], spec: Any, strict: bool, has_aux: bool
+) -> Any:
     owner = Transform()
     with dual_level() as level:
         previous = _set_fwd_grad_enabled(True)
         with previous:
-            duals = [rewrap(make_dual(plain(x), _direction(t, x), level=level), x) for x, t in zip(flat, directions, strict=True)]
+            duals = [
+                rewrap(make_dual(plain(x), _direction(t, x), level=level), x)
+                for x, t in zip(flat, directions, strict=True)
+            ]
             output, aux = func(*tree_unflatten(duals, spec)), None
             if has_aux:
                 output, aux = _split_aux(output, "jvp(f, primals, tangents)")
@@ -62,7 +74,8 @@ def _pushed(func: Any, flat: Sequence[Tensor], directions: Sequence[Tensor], spe
             for leaf in leaves:
                 if not isinstance(leaf, Tensor):
                     raise RuntimeError(
-                        f"jvp(f, primals, tangents): expected f(*primals) to return only tensors, got unsupported type {type(leaf)}"
+                        f"jvp(f, primals, tangents): expected f(*primals) to return only tensors, got unsupported "
+                        f"type {type(leaf)}"
                     )
             pairs = [_taken_apart(y, level, strict) for y in leaves]
             aux = tree_map(lambda leaf: _taken_apart(leaf, level, False)[0], aux) if has_aux else None
@@ -75,8 +88,10 @@ def _direction(t: Tensor, x: Tensor) -> Tensor:
     """A tangent laid out as the plain tensor inside of its primal; checked before, where both have the user's shape."""
     if tuple(t.array.shape) != tuple(x.array.shape):
         raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
-            f"Tensor is of size {list(x.array.shape)} while the given forward gradient is of size {list(t.array.shape)}."
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is "
+            "not supported. "
+            f"Tensor is of size {list(x.array.shape)} while the given forward gradient is of size "
+            f"{list(t.array.shape)}."
         )
     return like(t, x)
 
@@ -86,7 +101,8 @@ def _taken_apart(y: Tensor, level: int, strict: bool) -> tuple[Tensor, Tensor]:
     if tangent is None:
         if strict:
             raise RuntimeError(
-                "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True."
+                "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not "
+                "allowed with strict=True."
             )
         tangent = tensor_namespace().zeros_like(primal.detach())
     return rewrap(primal, y), rewrap(tangent, y)
@@ -97,7 +113,6 @@ def jacfwd(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
-    chunk_size: int | None = None,
     randomness: str = "error",
 ) -> Callable[..., Any]:
     """A function that gives the Jacobian of ``func`` by forward mode: shape of the output, then shape of the input.
@@ -127,7 +142,7 @@ def jacfwd(
             pushed = jvp(of_chosen, chosen, tree_unflatten(directions, spec), has_aux=has_aux)
             return (pushed[1], pushed[2]) if has_aux else (pushed[1], ())
 
-        rows, aux = vmap(push, out_dims=(0, None) if has_aux else 0, randomness=randomness, chunk_size=chunk_size)(*parts)
+        rows, aux = vmap(push, out_dims=(0, None) if has_aux else 0, randomness=randomness)(*parts)
         result = lower(_by_output(rows, flat, counts, spec, isinstance(argnums, int)), raw)
         return (result, lower(aux, raw)) if has_aux else result
 
@@ -164,7 +179,8 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
 def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """The output of ``func`` and the linear function of tangents that is its derivative at the primals.
 
-    The derivative is the transpose of a recorded backward, so that ``func`` itself is run once, whatever number of tangents follow.
+    The derivative is the transpose of a recorded backward, so that ``func`` itself is run once, whatever number of
+    tangents follow.
 
     >>> import autograd_fb as torch
     >>> y, push = torch.func.linearize(torch.sin, torch.tensor([0.0, 1.0]))
@@ -183,12 +199,14 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         given, given_spec = tree_flatten(tangents)
         if given_spec != in_spec:
             raise RuntimeError(
-                f"Expected the tangents {given_spec} to have the same structure as the primals {in_spec} that were linearized at."
+                f"Expected the tangents {given_spec} to have the same structure as the primals {in_spec} that were "
+                f"linearized at."
             )
         for t, x in zip(given, flat, strict=True):
             if tuple(t.array.shape) != tuple(x.array.shape) or t.dtype is not x.dtype:
                 raise RuntimeError(
-                    f"Expected each tangent to have the shape and dtype of its primal, got {list(t.array.shape)} and {t.dtype} for a "
+                    f"Expected each tangent to have the shape and dtype of its primal, got {list(t.array.shape)} and "
+                    f"{t.dtype} for a "
                     f"primal of {list(x.array.shape)} and {x.dtype}."
                 )
         (pushed,) = transpose(tree_unflatten(given, in_spec))

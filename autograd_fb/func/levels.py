@@ -1,10 +1,14 @@
 """Levels of reverse mode for function transforms, on ordinary graphs.
 
 Note [Levels are graphs]
-    A transform gives its function aliases of its inputs that require grad: of an input that is in a graph already, a view recorded in it;
-    of others, a leaf. Gradients are asked for at the aliases, so outer levels and outer graphs do not get in the way, and what is
-    computed goes on being part of them. The backward is recorded when something outside could ask for its derivative: when a leaf that
-    is not one of the transform's own can be reached from the output. What can reach only leaves of transforms that are over leaves as
+    A transform gives its function aliases of its inputs that require grad: of an input that is in a graph already, a
+    view recorded in it;
+    of others, a leaf. Gradients are asked for at the aliases, so outer levels and outer graphs do not get in the way,
+    and what is
+    computed goes on being part of them. The backward is recorded when something outside could ask for its derivative:
+    when a leaf that
+    is not one of the transform's own can be reached from the output. What can reach only leaves of transforms that
+    are over leaves as
     a constant.
 """
 
@@ -110,7 +114,11 @@ def _settled(t: Tensor, owner: Transform) -> Tensor:
 
 
 def pull_back(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], owner: Transform, keep: bool = False
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    owner: Transform,
+    keep: bool = False,
 ) -> list[Tensor]:
     """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used.
 
@@ -125,8 +133,14 @@ def pull_back(
     wanted = [plain(x) for x in inputs]
     found: Sequence[Any] = [None] * len(wanted)
     if roots:
-        record = state.grad_mode and owner.record and (reaches_outside(roots, owner) or reaches_outside([plain(s) for s in seeds], owner))
-        found = _grad(roots, wanted, seeds, retain_graph=True if keep or record else None, create_graph=record, allow_unused=True)
+        record = (
+            state.grad_mode
+            and owner.record
+            and (reaches_outside(roots, owner) or reaches_outside([plain(s) for s in seeds], owner))
+        )
+        found = _grad(
+            roots, wanted, seeds, retain_graph=True if keep or record else None, create_graph=record, allow_unused=True
+        )
     grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
     return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
 

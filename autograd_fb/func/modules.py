@@ -22,7 +22,8 @@ def functional_call(
 ) -> Any:
     """Call a module with other parameters and buffers: a dict by name, or a sequence of dicts that name nothing twice.
 
-    Names that are tied in the module are replaced together (``tie_weights``); ``strict`` asks for all names and no others. What the
+    Names that are tied in the module are replaced together (``tie_weights``); ``strict`` asks for all names and no
+    others. What the
     module writes to its buffers is written to the ones given.
 
     >>> import autograd_fb as torch
@@ -43,7 +44,9 @@ def _merged(dicts: Any) -> dict[str, Any]:
     if isinstance(dicts, Mapping):
         return dict(dicts)
     if not isinstance(dicts, Sequence):
-        raise ValueError(f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}")
+        raise ValueError(
+            f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}"
+        )
     if not all(isinstance(d, Mapping) for d in dicts):
         raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
     names = [name for d in dicts for name in d]
@@ -90,7 +93,8 @@ def _tied(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         for tied in names.get(id(own.get(name)), ()):
             if tied in given and given[tied] is not value:
                 raise ValueError(
-                    f"functional_call got multiple values for keys {sorted(n for n in names[id(own[name])] if n in given)}, which are "
+                    f"functional_call got multiple values for keys "
+                    f"{sorted(n for n in names[id(own[name])] if n in given)}, which are "
                     "tied. Consider using tie_weights=False"
                 )
             out[tied] = value
@@ -151,4 +155,3 @@ def _stack(tensors: list[Tensor]) -> Tensor:
         raise RuntimeError("Expected each Tensor to have the same .requires_grad attribute")
     stacked: Tensor = tensor_namespace().stack([t.detach() for t in tensors], 0)
     return stacked.requires_grad_(requires)
-

@@ -1,4 +1,6 @@
-"""Nested containers as flat lists and back: tuples, lists, dicts, named tuples; everything else, None too, is a leaf."""
+"""Nested containers as flat lists and back: tuples, lists, dicts, named tuples; everything else, None too, is a
+leaf.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ class TreeSpec:
         self.num_leaves: int = 1 if kind is None else sum(c.num_leaves for c in self.children)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TreeSpec) and (self.kind, self.context, self.children) == (other.kind, other.context, other.children)
+        return isinstance(other, TreeSpec) and (self.kind, self.context, self.children) == (
+            other.kind,
+            other.context,
+            other.children,
+        )
 
     def __hash__(self) -> int:
         return hash((self.kind, self.num_leaves))

@@ -61,7 +61,8 @@ def _scalar(output: Any) -> Tensor:
         raise RuntimeError(f"{lead}Tensor, got {type(output)}")
     if output.dim() != 0:
         raise RuntimeError(
-            f"{lead}scalar Tensor, got tensor with {output.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
+            f"{lead}scalar Tensor, got tensor with {output.dim()} dims. Maybe you wanted to use the vjp or jacrev "
+            f"APIs instead?"
         )
     return output
 
@@ -107,10 +108,13 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
 
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that gives the gradient of ``func``, which returns a 0-d tensor, with respect to one argument or several.
+    """A function that gives the gradient of ``func``, which returns a 0-d tensor, with respect to one argument or
+    several.
 
-    With ``has_aux`` ``func`` returns ``(output, aux)`` and the result is ``(gradient, aux)``. Arguments may be nested containers
-    of tensors, or raw arrays (then arrays come back). RuntimeError for outputs that are no scalars. Nests, and can be vmapped.
+    With ``has_aux`` ``func`` returns ``(output, aux)`` and the result is ``(gradient, aux)``. Arguments may be nested
+    containers
+    of tensors, or raw arrays (then arrays come back). RuntimeError for outputs that are no scalars. Nests, and can be
+    vmapped.
 
     >>> import autograd_fb as torch
     >>> torch.func.grad(torch.func.grad(torch.sin))(torch.tensor(0.5))
@@ -129,7 +133,9 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
 def _only_tensors(leaves: Sequence[Any], name: str) -> None:
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(leaf)}")
+            raise RuntimeError(
+                f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(leaf)}"
+            )
 
 
 class _Pulled:
@@ -168,7 +174,8 @@ class _as_it_is:
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The output of ``func`` and a function that takes a cotangent of it and gives the gradients of the primals.
 
-    Returns ``(output, vjp_fn)``, with ``has_aux`` ``(output, vjp_fn, aux)``. ``vjp_fn`` returns a tuple, one entry per primal.
+    Returns ``(output, vjp_fn)``, with ``has_aux`` ``(output, vjp_fn, aux)``. ``vjp_fn`` returns a tuple, one entry
+    per primal.
 
     >>> import autograd_fb as torch
     >>> y, back = torch.func.vjp(torch.sin, torch.tensor([0.0, 1.0]))
@@ -184,13 +191,15 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         leaves, spec = tree_flatten(given)
         if spec != pulled.spec:
             raise RuntimeError(
-                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+                "function. "
                 f"cotangents: {spec}, primal output: {pulled.spec}"
             )
         for i, (v, y) in enumerate(zip(leaves, pulled.outputs, strict=True)):
             if tuple(v.array.shape) != tuple(y.array.shape):
                 raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of {y.shape}."
+                    f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of "
+                    f"{y.shape}."
                 )
         result: tuple[Any, ...] = lower(pulled.back(leaves), raw)
         return result
@@ -228,7 +237,8 @@ def jacrev(
 ) -> Callable[..., Any]:
     """A function that gives the Jacobian of ``func`` by reverse mode: shape of the output, then shape of the input.
 
-    For outputs and inputs that are nested containers, the Jacobian is a container like the output of containers like the input.
+    For outputs and inputs that are nested containers, the Jacobian is a container like the output of containers like
+    the input.
 
     >>> import autograd_fb as torch
     >>> torch.func.jacrev(lambda x: x * x)(torch.tensor([1.0, 2.0]))

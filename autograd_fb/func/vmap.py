@@ -31,8 +31,10 @@ def vmap(
 ) -> Callable[..., Any]:
     """``func`` over a dim of its inputs: written for one example, run for all at once.
 
-    ``in_dims`` says which dim of each input is mapped (None: none), ``out_dims`` where it is put in the outputs; both an int or nested
-    like the inputs and outputs. ``randomness`` is "error", "different" (numbers of its own for each example) or "same". ``chunk_size``
+    ``in_dims`` says which dim of each input is mapped (None: none), ``out_dims`` where it is put in the outputs; both
+    an int or nested
+    like the inputs and outputs. ``randomness`` is "error", "different" (numbers of its own for each example) or
+    "same". ``chunk_size``
     bounds the number of examples run at once. ValueError for dims that do not fit and for sizes that differ.
 
     >>> import autograd_fb as torch
@@ -61,12 +63,14 @@ def _prepare(in_dims: Any, args: tuple[Any, ...], func: Any) -> tuple[int, list[
     name = _name(func)
     if not isinstance(in_dims, (int, tuple, list)) or isinstance(in_dims, bool):
         raise ValueError(
-            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) tuple matching the "
+            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) "
+            f"tuple matching the "
             f"structure of inputs, got: {type(in_dims)}."
         )
     if not args:
         raise ValueError(
-            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no "
+            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over "
+            f"a function with no "
             "inputs. The latter is unsupported."
         )
     leaves, spec = tree_flatten(args)
@@ -75,7 +79,8 @@ def _prepare(in_dims: Any, args: tuple[Any, ...], func: Any) -> tuple[int, list[
     dims = broadcast_to_and_flatten(in_dims, spec)
     if dims is None:
         raise ValueError(
-            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of `inputs`. in_dims has "
+            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of "
+            f"`inputs`. in_dims has "
             f"structure {tree_flatten(in_dims)[1]} but inputs has structure {spec}."
         )
     checked = [_checked(name, in_dims, leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
@@ -84,7 +89,8 @@ def _prepare(in_dims: Any, args: tuple[Any, ...], func: Any) -> tuple[int, list[
         raise ValueError("vmap: Expected at least one Tensor to vmap over")
     if any(s != sizes[0] for s in sizes):
         raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped dimension"
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
+            f"mapped dimension"
         )
     return sizes[0], checked, leaves, spec
 
@@ -97,20 +103,29 @@ def _checked(name: str, in_dims: Any, leaf: Any, dim: Any) -> int | None:
         return None
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"{lead}Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please "
+            f"{lead}Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+            f"non-Tensor arguments, please "
             "use None as the respective in_dim"
         )
     rank = leaf.dim()
     if dim < -rank or dim >= rank:
         raise ValueError(
-            f"{lead}Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {rank} so expected in_dim to satisfy "
+            f"{lead}Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {rank} so expected "
+            f"in_dim to satisfy "
             f"-{rank} <= in_dim < {rank}."
         )
     return dim % rank
 
 
 def _run(
-    func: Any, size: int, dims: Sequence[Any], leaves: Sequence[Any], spec: TreeSpec, out_dims: Any, randomness: str, kwargs: Any
+    func: Any,
+    size: int,
+    dims: Sequence[Any],
+    leaves: Sequence[Any],
+    spec: TreeSpec,
+    out_dims: Any,
+    randomness: str,
+    kwargs: Any,
 ) -> Any:
     with enter(size, randomness) as level:
         inputs = [leaf if d is None else batched(leaf, d, level.number) for leaf, d in zip(leaves, dims, strict=True)]
@@ -125,14 +140,16 @@ def _unwrapped(outputs: Any, out_dims: Any, level: int, size: int, name: str) ->
     for d in tree_flatten(out_dims)[0]:
         if d is not None and (not isinstance(d, int) or isinstance(d, bool)):
             raise ValueError(
-                f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of ints representing "
+                f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of "
+                f"ints representing "
                 "where in the outputs the vmapped dimension should appear."
             )
     single = isinstance(out_dims, tuple) and len(out_dims) == 1 and spec.kind is None
     dims = list(out_dims) if single else broadcast_to_and_flatten(out_dims, spec)
     if dims is None:
         raise ValueError(
-            f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has "
+            f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of "
+            f"`outputs`. out_dims has "
             f"structure {tree_flatten(out_dims)[1]} but outputs has structure {spec}."
         )
     return tree_unflatten([_placed(leaf, d, level, size, name) for leaf, d in zip(leaves, dims, strict=True)], spec)
@@ -145,7 +162,8 @@ def _placed(leaf: Any, dim: int | None, level: int, size: int, name: str) -> Any
         return leaf
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(leaf)}. Did you mean to set out_dims= to None for output?"
+            f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(leaf)}. Did you mean to set "
+            f"out_dims= to None for output?"
         )
     F = tensor_namespace()
     if isinstance(leaf, BatchedTensor) and leaf.level == level:
@@ -158,7 +176,15 @@ def _placed(leaf: Any, dim: int | None, level: int, size: int, name: str) -> Any
 
 
 def _in_chunks(
-    func: Any, size: int, step: int, dims: Sequence[Any], leaves: Sequence[Any], spec: TreeSpec, out_dims: Any, randomness: str, kwargs: Any
+    func: Any,
+    size: int,
+    step: int,
+    dims: Sequence[Any],
+    leaves: Sequence[Any],
+    spec: TreeSpec,
+    out_dims: Any,
+    randomness: str,
+    kwargs: Any,
 ) -> Any:
     """Piece by piece along the mapped dim; the outputs are joined where the batch dim stands in them."""
     F, results, out_spec = tensor_namespace(), [], None
@@ -172,7 +198,9 @@ def _in_chunks(
         flat, out_spec = tree_flatten(out)
         results.append(flat)
     assert out_spec is not None
-    out_places = broadcast_to_and_flatten(out_dims[0] if isinstance(out_dims, tuple) and out_spec.kind is None else out_dims, out_spec)
+    out_places = broadcast_to_and_flatten(
+        out_dims[0] if isinstance(out_dims, tuple) and out_spec.kind is None else out_dims, out_spec
+    )
     columns = zip(zip(*results, strict=True), out_places or [], strict=True)
     return tree_unflatten([column[0] if d is None else F.cat(list(column), d) for column, d in columns], out_spec)
 

@@ -313,7 +313,8 @@ def grad(
     if is_grads_batched:
         return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     if any(getattr(t, "signature", 0) & BATCHED for t in (*roots, *wanted)):
-        gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in zip(roots, gradients, strict=True))
+        pairs = zip(roots, gradients, strict=True)
+        gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)
         return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients))
     places: dict[tuple[Node, int], int] = {}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.backend import registry
+from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.device import Device, as_device, current_default_device
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
-from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.core.size import Size
 from autograd_fb.dispatch.state import state
@@ -21,7 +21,7 @@ from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.tensor import Tensor, _constructor
 from autograd_fb.tensor.tensor_base import make, wrap
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 _KINDS = {bool: as_dtype(bool), int: as_dtype(int)}
@@ -272,6 +272,10 @@ def _moved(array: Any, source: Any, device: Device) -> Any:
 
 def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, copy: bool = False) -> Tensor:
     """The tensor in another dtype or on another device; itself when nothing changes and no copy is asked for."""
+    if t.signature & BATCHED:
+        whole: Any = t
+        moved: Tensor = whole.mapped(lambda value: to(value, dtype=dtype, device=device, copy=copy))
+        return moved
     source = t.binding
     same_device = device is None or device == t.device or (device.index is None and device.type == t.device.type)
     same_dtype = dtype is None or dtype is t.dtype
@@ -293,10 +297,7 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
     if t.requires_grad and state.grad_mode and (out.dtype.is_floating_point or out.dtype.is_complex):
         node = ToCopyBackward0((t.node,))
         node.shapes, node.saved = (t.dtype, t.device), ()
-        frame = sys._getframe(1)
-        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-            frame = frame.f_back
-        node.code, node.lasti = frame.f_code, frame.f_lasti
+        node.code, node.lasti = calling_place()
         out.node = node
         out.signature |= REQUIRES_GRAD
     if t.signature & HAS_TANGENT and levels.enabled and (out.dtype.is_floating_point or out.dtype.is_complex):
