@@ -151,6 +151,8 @@ def op(
     first_is_self = head.partition("(")[2].startswith(("Tensor self", "Tensor(a) self", "Tensor(a!) self"))
     pointwise = promotion is not PLAIN
     frame = sys._getframe(1)
+    if composite is not None:  # its module only passes calls on: a recorded call site is the line that called it
+        frame.f_globals["INTERNAL_FRAMES"] = True
     row = Row(
         schema,
         promotion,

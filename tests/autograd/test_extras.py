@@ -278,3 +278,9 @@ def test_a_deep_graph_can_be_drawn():
     for _ in range(3000):
         y = y + 1
     assert torch.autograd.draw(y).count("\n") == 3000
+
+
+def test_steps_of_composites_name_the_users_line():
+    x = torch.randn(2, 3, requires_grad=True)
+    y = torch.nn.functional.cross_entropy(x, torch.tensor([0, 1]))  # composite
+    assert torch.autograd.draw(y).count(line_of("composite")) == 2
