@@ -154,10 +154,10 @@ def test_the_handle_of_pytorchs_tests() -> None:
     assert sorted(n for n in registered if n.startswith(NS)) == [f"{NS}::baz", name]
     handle.reset()
     assert not C._dispatch_has_kernel(name)
-    fallback = C._dispatch_library("IMPL", "_", "Batched").fallback_fallthrough()
-    assert C._dispatch_has_backend_fallback("Batched")
+    fallback = C._dispatch_library("IMPL", "_", "TESTING_ONLY_GenericMode").fallback_fallthrough()
+    assert C._dispatch_has_backend_fallback("TESTING_ONLY_GenericMode")
     fallback.reset()
-    assert not C._dispatch_has_backend_fallback("Batched")
+    assert not C._dispatch_has_backend_fallback("TESTING_ONLY_GenericMode")
 
 
 def test_schemas() -> None:

@@ -243,6 +243,8 @@ class DispatchKeySet:
     def __init__(self, keys: DispatchKey | int | str = 0):
         if isinstance(keys, str):
             keys = parse_key(keys)
+        if not isinstance(keys, (DispatchKey, int)):
+            raise TypeError(f"DispatchKeySet({keys!r}): expected one key or its name; `from_keys` takes several")
         object.__setattr__(self, "bits", keys.bits if isinstance(keys, DispatchKey) else keyset_bits(keys))
 
     def __setattr__(self, name: str, value: object) -> None:

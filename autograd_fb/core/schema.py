@@ -151,7 +151,7 @@ class _Parser:
         if self.take("."):
             start = self.token
             overload = self.identifier("an overload name")
-            if overload == "default" or (overload.startswith("__") and overload.endswith("__")):
+            if overload == "default" or overload.startswith("__"):
                 self.fail(f"{overload} is not a legal overload name for operators, expected another", start)
         return name, overload
 
@@ -374,11 +374,13 @@ def _unquote(text: str) -> str:
 
 @cache
 def parse_schema(text: str) -> FunctionSchema:
-    """Read a schema string; `SchemaError` shows where it is wrong.
+    """Read a schema string; `SchemaError` shows where it is wrong, TypeError is for what is no string.
 
     >>> str(parse_schema("f(Tensor(a!) self, int[2] size=1)->Tensor(a!)"))
     'f(Tensor(a!) self, int[2] size=1) -> Tensor(a!)'
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a schema is a string such as 'sin(Tensor x) -> Tensor', not {text!r} ({type(text).__name__})")
     return _Parser(text).schema()
 
 

@@ -33,9 +33,8 @@ def add(kernel: Kernel) -> None:
 
 
 def remove(kernel: Kernel) -> None:
-    stack = _FALLBACKS.get(kernel.key, [])
-    if kernel in stack:
-        stack.remove(kernel)
+    # A new list: other threads may be reading the old one.
+    _FALLBACKS[kernel.key] = [k for k in _FALLBACKS.get(kernel.key, ()) if k is not kernel]
     for tell in CHANGED:
         tell()
 

@@ -29,7 +29,7 @@ EXPLICIT_ALIASES = tuple(map(parse_key, ("CompositeExplicitAutogradNonFunctional
 IMPLICIT_ALIAS, AUTOGRAD_ALIAS = parse_key("CompositeImplicitAutograd"), parse_key("Autograd")
 NUMBERS = (bool, int, float, complex)
 FOR_NUMBERS = (("Scalar_Tensor", "Scalar_Self"), ("Scalar", "Tensor_Scalar", "Scalar_Other"))  # by the number's place
-INTERNAL_FRAMES = True  # calls only pass through: the caller's line is meant when a call site is recorded
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class Plans(dict[int, Plan]):
@@ -63,8 +63,11 @@ class Plans(dict[int, Plan]):
 
     def __missing__(self, signature: int) -> Plan:
         op = self.op
+        table = op._computed
         plan = op.compose(signature) if signature else op.from_method
         self[signature] = plan
+        if op._computed is not table:  # a registration came while this was composed from what was there before
+            self.pop(signature, None)
         return plan
 
 
@@ -92,8 +95,9 @@ class OpOverload:
         self.alive = True
         self.kernels: dict[DispatchKey, list[Kernel]] = {}
         pending = PENDING.pop((schema.namespace, schema.base_name, self._overloadname), None)
-        self.plans = Plans() if pending is None else pending  # no `or`: plans not used yet are an empty dict
-        self.plans._op = self
+        # Plans handed out before find their op themselves, when it has its kernels: other threads may hold them.
+        # No `or`: plans not used yet are an empty dict.
+        self.plans = Plans(self) if pending is None else pending
         self.arity = len(schema.arguments)
         # How many positional arguments are a call that needs no binding; keyword-only ones are never given so.
         self._complete = self.arity if schema.n_positional == self.arity else -1
@@ -144,10 +148,10 @@ class OpOverload:
 
     def remove(self, kernel: Kernel) -> None:
         """Take one registration back; what it had replaced is in force again."""
-        stack = self.kernels.get(kernel.key, [])
-        if kernel in stack:
-            stack.remove(kernel)
-        if not stack:
+        rest = [k for k in self.kernels.get(kernel.key, ()) if k is not kernel]
+        if rest:  # a new list: other threads may be reading the old one
+            self.kernels[kernel.key] = rest
+        else:
             self.kernels.pop(kernel.key, None)
         self.invalidate()
 
@@ -156,8 +160,11 @@ class OpOverload:
         return stack[-1] if stack else None
 
     def invalidate(self) -> None:
-        """Forget everything computed from the registrations."""
-        self._computed.clear()
+        """Forget everything computed from the registrations.
+
+        A new table first: what other threads are computing goes into the old one, and their plans are dropped.
+        """
+        self._computed = {}
         self.plans.clear()
 
     def has_kernel_for_dispatch_key(self, key: DispatchKey | str) -> bool:
@@ -193,9 +200,10 @@ class OpOverload:
 
     def entry_of(self, key: DispatchKey) -> tuple[Kernel | None, str]:
         """The computed table's entry for a run-time key, and by which rule it is there, in PyTorch's words."""
-        if key not in self._computed:
-            self._computed[key] = self._compute(key)
-        return self._computed[key]
+        table = self._computed
+        if key not in table:
+            table[key] = self._compute(key)
+        return table[key]
 
     def _compute(self, key: DispatchKey) -> tuple[Kernel | None, str]:
         direct = self.direct(key)
@@ -323,6 +331,8 @@ class OpOverload:
         """Call the kernel of the highest key in ``keyset``, whatever the arguments carry and the thread excludes."""
         if kwargs or len(args) != self._complete:
             args = tuple(self._schema.bind(args, kwargs))
+        if not isinstance(keyset, DispatchKeySet):
+            raise TypeError(f"{self}.redispatch: a DispatchKeySet comes before the op's arguments, got {keyset!r}")
         args, signature = arguments.inspect(self, args)
         signature = self.settle((signature & (STATE_MASK | DTYPE_MASK)) | keyset.bits)
         signature = signature if state.grad_mode else state.clear(signature)

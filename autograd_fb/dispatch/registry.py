@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 INTERNAL_FRAMES = True  # calls of packets only pass through here: see OpOverload
 
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
+_COMPLETE: set[tuple[str, str]] = set()  # names that no thread is building any more
+_building = threading.RLock()
 # Makes the operators of a name that is known but not built yet (the table's rows are built when first used).
 PROVIDERS: list[Callable[[str, str], None]] = []
 DEFINED: list[Callable[[], None]] = []  # called when an operator was added or taken out
@@ -21,13 +24,16 @@ NAMES: list[Callable[[str], list[str]]] = []  # the names a provider could build
 
 
 def find(namespace: str, name: str) -> dict[str, OpOverload] | None:
-    """The overloads of an operator, built now if a provider has them."""
-    found = OPERATORS.get((namespace, name))
-    if found is None:
-        for provide in PROVIDERS:
-            provide(namespace, name)
-        found = OPERATORS.get((namespace, name))
-    return found
+    """The overloads of an operator, built now if a provider has them; other threads wait until they are complete."""
+    key = (namespace, name)
+    if key not in _COMPLETE:
+        with _building:
+            if key not in OPERATORS:
+                for provide in PROVIDERS:
+                    provide(namespace, name)
+            if key in OPERATORS:
+                _COMPLETE.add(key)
+    return OPERATORS.get(key)
 
 
 def plans_of(namespace: str, name: str, overload: str = "default") -> Plans:

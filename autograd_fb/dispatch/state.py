@@ -28,7 +28,7 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 ALL = -1
 
@@ -126,9 +126,10 @@ class _Guard:
         self._restore()
 
     def _restore(self) -> None:
-        if self._added is not None:
-            state.included &= ~self._added[0]
-            state.excluded &= ~self._added[1]
+        added = getattr(self, "_added", None)  # not set where the key was wrong
+        if added is not None:
+            state.included &= ~added[0]
+            state.excluded &= ~added[1]
             self._added = None
             state.refresh()
 

@@ -243,7 +243,7 @@ def tensor_namespace() -> TensorNamespace:
 
 def forget() -> None:
     """Bind anew at the next use: a registration changed what an op runs."""
-    for namespace in _raw.values():
-        binding = namespace._binding
-        namespace.__dict__.clear()
-        namespace._binding = binding
+    for namespace in list(_raw.values()):
+        for name in list(namespace.__dict__):
+            if name != "_binding":  # other threads are using it
+                namespace.__dict__.pop(name, None)

@@ -19,7 +19,7 @@ from autograd_fb.library.registrations import find_op
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _BELOW_AUTOGRAD = DispatchKeySet(AFTER_AUTOGRAD)
 
 
@@ -168,6 +168,13 @@ def check_differentiable(op: OpOverload, name: object, *, allow_view: bool = Fal
         )
 
 
+def check_formula(name: object, backward: object, setup_context: object) -> None:
+    """Raise TypeError where a formula's parts cannot be called."""
+    for part, fn in (("backward", backward), ("setup_context", setup_context)):
+        if not callable(fn) and not (fn is None and part == "setup_context"):
+            raise TypeError(f"register_autograd({name}, ...): {part} is a function, got {fn!r} ({type(fn).__name__})")
+
+
 def lookup_op(qualname: str) -> OpOverload:
     """The operator of that qualified name; AttributeError if there is none."""
     namespace, name = parse_namespace(qualname)
@@ -213,5 +220,6 @@ def register_autograd(
     qualname = qualname_of(op, "register_autograd")
     overload = lookup_op(qualname)
     check_differentiable(overload, overload)
+    check_formula(overload, backward, setup_context)
     kernel = autograd_kernel(overload, Formula(backward, setup_context))
     library_for(overload.namespace, lib).impl(overload, kernel, "Autograd", with_keyset=True)

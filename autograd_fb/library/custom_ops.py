@@ -13,13 +13,20 @@ from autograd_fb.core.schema import parse_schema
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.inplace import bump
-from autograd_fb.library.autograd import Formula, autograd_kernel, check_differentiable, fill_defaults, lookup_op
-from autograd_fb.library.functions import DeviceTypes, Function, keys_of, parse_namespace
+from autograd_fb.library.autograd import (
+    Formula,
+    autograd_kernel,
+    check_differentiable,
+    check_formula,
+    fill_defaults,
+    lookup_op,
+)
+from autograd_fb.library.functions import DeviceTypes, Function, check_nameless, keys_of, parse_namespace
 from autograd_fb.library.infer_schema import infer_schema
 from autograd_fb.library.library import Library
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _BELOW_INPLACE = DispatchKeySet(AFTER_AD_INPLACE_OR_VIEW)
 _custom_ops: WeakValueDictionary[str, CustomOpDef] = WeakValueDictionary()
 _libraries: dict[str, Library] = {}  # they live on when the CustomOpDef does not, as in PyTorch
@@ -56,7 +63,13 @@ def custom_op(
     >>> scaled(torch.tensor([1.0, 2.0]), 3.0)
     tensor([3., 6.])
     """
+    if not isinstance(mutates_args, Iterable):
+        raise TypeError(
+            f"custom_op({name!r}): mutates_args names the arguments written to, or is (), but got {mutates_args!r}"
+        )
     mutated = mutates_args if isinstance(mutates_args, str) else tuple(mutates_args)
+    check_nameless(f"custom_op({name!r})", schema)
+    keys_of(device_types)  # a wrong device is noticed before the operator is there
 
     def make(function: Function) -> CustomOpDef:
         text = infer_schema(function, mutates_args=mutated) if schema is None else schema
@@ -211,6 +224,7 @@ class CustomOpDef:
     ) -> None:
         """Register the backward formula; see `library.register_autograd`."""
         check_differentiable(self._opoverload, self, allow_view=True)
+        check_formula(self, backward, setup_context)
         self._formula.backward, self._formula.setup_context = backward, setup_context
 
     @contextmanager

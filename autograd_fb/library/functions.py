@@ -28,6 +28,12 @@ def parse_namespace(qualname: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
+def check_nameless(call: str, schema: str | None) -> None:
+    """Raise ValueError for a schema that is not of the form ``(Tensor x) -> Tensor``."""
+    if schema is not None and not (isinstance(schema, str) and _NAMELESS_SCHEMA.fullmatch(schema)):
+        raise ValueError(f'{call}: expected schema to look like e.g. "(Tensor x) -> Tensor" but got "{schema}"')
+
+
 def library_for(namespace: str, lib: Library | None) -> Library:
     """The library given, or one that stays."""
     if lib is None:
@@ -51,11 +57,7 @@ def define(
     if not isinstance(qualname, str):
         raise ValueError(f"define(qualname, schema): expected qualname to be instance of str, got {type(qualname)}")
     namespace, name = parse_namespace(qualname)
-    if not _NAMELESS_SCHEMA.fullmatch(schema):
-        raise ValueError(
-            f'define(qualname, schema, ...): expected schema to look like e.g. "(Tensor x) -> Tensor" but got '
-            f'"{schema}"'
-        )
+    check_nameless("define(qualname, schema, ...)", schema)
     library_for(namespace, lib).define(name + schema, tags=tags)
     return None
 
@@ -72,6 +74,8 @@ def keys_of(types: DeviceTypes | DispatchKey) -> list[DispatchKey]:
     """Dispatch keys by device types (``"cpu"``), ``"default"`` (every device) or their own names, without repeats."""
     if types is None:
         types = "default"
+    if not isinstance(types, (str, DispatchKey, Iterable)):
+        raise TypeError(f"device types: expected 'cpu', a sequence of such names or None for all, got {types!r}")
     given = [types] if isinstance(types, (str, DispatchKey)) else list(types)
     keys: dict[DispatchKey, None] = {}
     for name in given:

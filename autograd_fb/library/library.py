@@ -41,6 +41,13 @@ class Library:
     def __init__(self, ns: str, kind: str, dispatch_key: str | DispatchKey = ""):
         if kind not in KINDS:
             raise ValueError(f"Unsupported kind: {kind}. Expected one of {', '.join(map(repr, KINDS))}.")
+        if not isinstance(ns, str):
+            raise TypeError(f"Library({ns!r}, {kind!r}): the namespace is a string, not {type(ns).__name__}")
+        if not ns or ":" in ns or any(c.isspace() for c in ns):
+            raise ValueError(
+                f"Library({ns!r}, {kind!r}): expected a name such as 'mylib', without '::' and spaces: operators are "
+                "called ns::name"
+            )
         if kind != "IMPL":
             if ns in RESERVED_NAMESPACES:
                 raise ValueError(f"{ns} is a reserved namespace. Please try creating a library with another name.")
@@ -95,8 +102,8 @@ class Library:
         if parsed.namespace and parsed.namespace != self.ns:
             raise RuntimeError(
                 f"Explicitly provided namespace ({parsed.namespace}) in schema string does not match namespace of "
-                f"enclosing {BLOCKS[self.kind]} block ({self.ns}). Define it with a Library of that namespace, or leave "
-                "the namespace out of the schema."
+                f"enclosing {BLOCKS[self.kind]} block ({self.ns}). Define it with a Library of that namespace, or "
+                "leave the namespace out of the schema."
             )
         explicit = bool(parsed.namespace)
         tags = tuple(tags) if _is_sequence(tags) else (tags,)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,6 +64,15 @@ def test_defaults_are_not_passed_and_keyword_only_arguments_are_by_name(
     calls = recorder(lib, "foo(Tensor x, int n=1, *, float s=2.0, bool? b=None) -> Tensor", X)
     assert op("foo")(X, *args, **kwargs) is X
     assert calls == [expected]
+
+
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    """Threads take turns every few instructions, so that what they can do to each other happens."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_every_argument_may_be_named(lib: Library) -> None:
@@ -340,3 +352,73 @@ def test_keyword_only_arguments_are_not_taken_by_position() -> None:
             foo(x, 3)
         with pytest.raises(RuntimeError, match=r"foo\(\) takes 1 positional argument"):
             foo.default.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), x, 3)
+
+
+def test_a_registration_while_a_call_is_planned_is_not_lost() -> None:
+    """What another thread may do between the choice of a kernel and the keeping of the plan is done there."""
+    with _scoped_library("_test_calls_race", "DEF") as lib:
+        lib.define("foo(Tensor x) -> Tensor")
+        lib.impl("foo", lambda x: x + 1, "CPU")
+        op, x = torch.ops._test_calls_race.foo.default, torch.zeros(1)
+        compose = op.compose
+
+        def interrupted(signature: int) -> Any:
+            plan = compose(signature)
+            op.compose = compose
+            lib.impl("foo", lambda x: x + 2, "CPU", allow_override=True)
+            return plan
+
+        op.compose = interrupted
+        assert [op(x).item(), op(x).item()] == [1.0, 2.0]
+
+
+def test_kernels_come_and_go_while_other_threads_call(switching_often: None) -> None:
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def calls() -> None:
+        x = torch.ones(1, requires_grad=True)
+        try:
+            while not done.is_set():
+                assert op(x.detach()).item() in (2.0, 3.0)
+                (gradient,) = torch.autograd.grad((x * 2).sin(), x)
+                assert gradient.item() in (0.0, pytest.approx(2 * math.cos(2), rel=1e-5))
+        except BaseException as error:
+            failures.append(error)
+
+    with _scoped_library("_test_calls_threads", "DEF") as lib:
+        lib.define("foo(Tensor x) -> Tensor")
+        lib.impl("foo", lambda x: x + 1, "CompositeExplicitAutograd")
+        op = torch.ops._test_calls_threads.foo
+        threads = [threading.Thread(target=calls) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            with _scoped_library("_test_calls_threads", "IMPL") as more, _scoped_library("aten", "IMPL") as aten:
+                more.impl("foo", lambda x: x + 2, "CPU")
+                aten.impl("cos", lambda self: torch.zeros_like(self), "CPU")
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert failures == [] and op(torch.ones(1)).item() == 2.0
+
+
+def test_the_first_calls_of_operators_may_be_made_by_several_threads(fresh_python: Any) -> None:
+    done = fresh_python("""
+import sys, threading
+import autograd_fb as torch
+sys.setswitchinterval(1e-6)
+x, failures, start = torch.ones(2, 2), [], threading.Barrier(8)
+def calls():
+    start.wait()
+    for name in "sin cos tan exp log sqrt abs neg tanh sigmoid sum mean add mul matmul".split():
+        try:
+            getattr(torch, name)(*[x] * (2 if name in ("add", "mul", "matmul") else 1))
+            getattr(torch.ops.aten, name).overloads()
+        except Exception as error:
+            failures.append((name, error))
+threads = [threading.Thread(target=calls) for _ in range(8)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(failures)
+""")
+    assert done.stdout == "[]\n", done.stderr + done.stdout
