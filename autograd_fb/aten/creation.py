@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.aten.row import op
-from autograd_fb.aten.shape import device_of
-from autograd_fb.core.dtype import get_default_dtype
+from autograd_fb.aten.shape import back_from, device_of, memory_order
+from autograd_fb.core.dtype import as_dtype, get_default_dtype
+from autograd_fb.core.layout import order_of
 from autograd_fb.core.promotion import scalar_dtype
 
 Array = Any
@@ -47,7 +48,7 @@ def check_size(size: Sequence[int]) -> tuple[int, ...]:
 
 
 def _is_integral(xp: Any, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, "integral"))
+    return as_dtype(dtype).kind in "iu"
 
 
 def _number(value: Any) -> Any:
@@ -59,11 +60,21 @@ def _number(value: Any) -> Any:
 # --- constants
 
 
+def _ordered(
+    xp: Any, make: Callable[..., Array], shape: tuple[int, ...], order: tuple[int, ...] | None, **options: Any
+) -> Array:
+    """A new array whose dimensions lie in memory in an order."""
+    if order is None:
+        return make(shape, **options)
+    return back_from(xp, make(tuple(shape[d] for d in order), **options), order)
+
+
 def _empty(
     xp: Any, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None, memory_format: Any = None,
 ) -> Array:
-    return xp.empty(check_size(size), dtype=default_dtype(xp, dtype), device=device)
+    return _ordered(xp, xp.empty, check_size(size), order_of(memory_format, len(size)),
+                    dtype=default_dtype(xp, dtype), device=device)
 
 
 def _empty_strided(
@@ -139,7 +150,8 @@ def _like(make: Callable[..., Array]) -> Callable[..., Array]:
         pin_memory: bool | None = None, memory_format: Any = None,
     ) -> Array:
         place = device_of(self) if device is None else device
-        return make(xp)(tuple(self.shape), dtype=self.dtype if dtype is None else dtype, device=place)
+        return _ordered(xp, make(xp), tuple(self.shape), memory_order(self, memory_format),
+                        dtype=self.dtype if dtype is None else dtype, device=place)
 
     return kernel
 
@@ -148,7 +160,10 @@ def _full_like(
     xp: Any, self: Array, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None, memory_format: Any = None,
 ) -> Array:
-    return _new_full(xp, self, self.shape, fill_value, dtype=dtype, device=device)
+    order = memory_order(self, memory_format)
+    shape = tuple(self.shape) if order is None else tuple(self.shape[d] for d in order)
+    full = _new_full(xp, self, shape, fill_value, dtype=dtype, device=device)
+    return full if order is None else back_from(xp, full, order)
 
 
 def _new(make: Callable[..., Array]) -> Callable[..., Array]:
@@ -169,7 +184,7 @@ def _new_full(
     place = device_of(self) if device is None else device
     kind = self.dtype if dtype is None else dtype
     value = _number(fill_value)
-    if isinstance(value, complex) and not xp.isdtype(kind, "complex floating"):
+    if isinstance(value, complex) and not as_dtype(kind).is_complex:
         raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
     if isinstance(value, float) and _is_integral(xp, kind) and math.isfinite(value):
         value = int(value)
@@ -259,7 +274,7 @@ def _spaced(xp: Any, start: Any, end: Any, steps: int, dtype: Any, device: Any) 
         dtype = default_dtype(xp, None)
     kind = number_dtype(xp, dtype, start, end)
     work = xp.complex128 if isinstance(start, complex) or isinstance(end, complex) else xp.float64
-    if xp.isdtype(kind, "integral"):
+    if _is_integral(xp, kind):
         start, end = int(start), int(end)
     place = xp.astype(xp.arange(steps, dtype=xp.int64, device=device), xp.float64)
     if steps == 1:

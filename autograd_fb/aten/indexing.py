@@ -25,7 +25,7 @@ from autograd_fb.aten.shape import (
     scalar_beside,
     zeros_beside,
 )
-from autograd_fb.core.dtype import dtype_from_name
+from autograd_fb.core.dtype import as_dtype, dtype_from_name
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
 Array = Any
@@ -136,7 +136,7 @@ def segment_combine(xp: Any, base: Array, index: Array, values: Array, combine: 
 
 def segment_add(xp: Any, base: Array, index: Array, values: Array) -> Array:
     """A copy of ``base`` with ``values`` added at ``index`` along the first dimension; bools combine by or."""
-    if xp.isdtype(base.dtype, "bool"):
+    if as_dtype(base.dtype).kind == "b":
         return segment_combine(xp, base, index, values, xp.logical_or)
     return segment_combine(xp, base, index, values, _add)
 
@@ -456,10 +456,10 @@ def fill_value(xp: Any, self: Array, value: Any, name: str) -> Array:
             raise RuntimeError(
                 f"{name} only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
         return value if value.dtype == self.dtype else xp.astype(value, self.dtype)
-    if isinstance(value, complex) and not xp.isdtype(self.dtype, "complex floating"):
+    if isinstance(value, complex) and not as_dtype(self.dtype).is_complex:
         raise RuntimeError("value cannot be converted to type "
                            f"{_dtype_of(self).torch_name} without loss: {value} is complex")
-    if isinstance(value, float) and value != value and xp.isdtype(self.dtype, ("integral",)):
+    if isinstance(value, float) and value != value and as_dtype(self.dtype).kind in "iu":
         raise RuntimeError(f"value cannot be converted to type {_dtype_of(self).name}_t without overflow")
     return scalar_beside(xp, self, value)
 
@@ -631,7 +631,7 @@ def _scatter_reduce(
     if reduce != "mean":
         return result
     total = count + 1 if include_self else xp.where(count > 0, count, xp.ones_like(count))
-    if xp.isdtype(self.dtype, "integral"):
+    if as_dtype(self.dtype).kind in "iu":
         return xp.floor_divide(result, xp.astype(total, self.dtype))
     return result / xp.astype(total, self.dtype)
 
@@ -1027,9 +1027,11 @@ def _zero_inplace(xp: Any, self: Array) -> Array:
     return self
 
 
-def _copy_source(xp: Any, self: Array, src: Array) -> Array:
+def _copy_source(xp: Any, self: Array, src: Any) -> Array:
+    if isinstance(src, (bool, int, float, complex)) and not hasattr(src, "dtype"):
+        src = scalar_beside(xp, self, src)
     if src.dtype != self.dtype:
-        if xp.isdtype(src.dtype, "complex floating") and not xp.isdtype(self.dtype, "complex floating"):
+        if as_dtype(src.dtype).is_complex and not as_dtype(self.dtype).is_complex:
             src = xp.real(src)
         src = xp.astype(src, self.dtype)
     if tuple(src.shape) == tuple(self.shape):

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.core.dtype import get_default_dtype
+from autograd_fb.core.dtype import as_dtype, get_default_dtype
+from autograd_fb.core.finfo import finfo
 
 _NUMBERS = frozenset((bool, int, float, complex))
 LN2 = math.log(2.0)
@@ -103,9 +104,24 @@ def array_of(*values: Any) -> Any:
 # --- arithmetic kernels
 
 
+def _times_alpha(xp: Any, self: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other`` in the dtype the two have; RuntimeError for an alpha of a higher kind."""
+    like = array_of(self, other)
+    kind = as_dtype(like.dtype).kind
+    if isinstance(alpha, bool) and kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, complex) and kind not in "cbiu":
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if not isinstance(alpha, int) and kind in "biu":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if kind == "b":
+        return other if alpha else xp.zeros_like(like)
+    return other * alpha
+
+
 def add(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
     if alpha != 1:
-        other = other * alpha
+        other = _times_alpha(xp, self, other, alpha)
     try:
         return xp.add(self, other)
     except TypeError:  # the standard has no sum of bools; PyTorch's is "or"
@@ -116,7 +132,7 @@ def add(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 def sub(xp: Any, self: Any, other: Any, *, alpha: Any = 1) -> Any:
     if alpha != 1:
-        other = other * alpha
+        other = _times_alpha(xp, self, other, alpha)
     try:
         return xp.subtract(self, other)
     except TypeError:
@@ -270,6 +286,8 @@ def reciprocal(xp: Any, self: Any) -> Any:
 
 
 def square(xp: Any, self: Any) -> Any:
+    if as_dtype(self.dtype).kind == "b":  # a power with the number 2, which is an integer
+        self = xp.astype(self, xp.int64)
     return xp.multiply(self, self)
 
 
@@ -410,7 +428,7 @@ def nan_to_num(
     if is_complex(self):
         parts = (nan_to_num(xp, part, nan, posinf, neginf) for part in (xp.real(self), xp.imag(self)))
         return complex_(xp, *parts)
-    info = xp.finfo(self.dtype)
+    info = finfo(as_dtype(self.dtype))  # NumPy has none for bfloat16
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
     known = xp.where(self != self, 0.0 if nan is None else nan, self)

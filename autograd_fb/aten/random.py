@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.row import op
-from autograd_fb.aten.shape import device_of
+from autograd_fb.aten.shape import back_from, device_of, memory_order
 from autograd_fb.core.dtype import bool_
 from autograd_fb.core.generator import Generator, default_generator
 
@@ -213,7 +213,10 @@ def _like(make: Callable[..., Array], numbers: int) -> Callable[..., Array]:
                device: Any = None, pin_memory: bool | None = None, memory_format: Any = None) -> Array:  # fmt: skip
         place = device_of(self) if device is None else device
         kind = self.dtype if dtype is None else dtype
-        return make(xp, *values[:numbers], tuple(self.shape), generator=generator, dtype=kind, device=place)
+        order = memory_order(self, memory_format)
+        shape = tuple(self.shape) if order is None else tuple(self.shape[d] for d in order)
+        drawn = make(xp, *values[:numbers], shape, generator=generator, dtype=kind, device=place)
+        return drawn if order is None else back_from(xp, drawn, order)
 
     return kernel
 

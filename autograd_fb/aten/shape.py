@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from autograd_fb.aten.row import TABLE, op
-from autograd_fb.core.dtype import dtype_from_name
+from autograd_fb.core.dtype import as_dtype, dtype_from_name
 from autograd_fb.core.geometry import (
     broadcast_shapes,
     compute_view_strides,
@@ -25,6 +25,7 @@ from autograd_fb.core.geometry import (
     infer_size,
     normalize_dim,
 )
+from autograd_fb.core.layout import order_of, preserve_format
 from autograd_fb.core.promotion import common_dtype
 
 Array = Any
@@ -922,8 +923,34 @@ for _name in ("split_with_sizes", "split.Tensor", "split.sizes", "chunk", "tenso
 # --- copies and conversions
 
 
+def memory_order(self: Array, memory_format: Any = None) -> Shape | None:
+    """The dimensions from the outermost in memory to the innermost in an array like ``self``; None for row-major.
+
+    Without a format, or with `preserve_format`, the order is that of ``self``.
+    """
+    ndim = self.ndim
+    if memory_format is not None and memory_format is not preserve_format:
+        return order_of(memory_format, ndim)
+    if ndim < 2 or _is_row_major(self):
+        return None
+    strides = element_strides(self)
+    assert strides is not None
+    order = tuple(sorted(range(ndim), key=lambda d: -strides[d]))
+    return None if order == tuple(range(ndim)) else order
+
+
+def back_from(xp: Any, array: Array, order: Shape) -> Array:
+    """The view of a row-major array that has dimension ``order[i]`` where ``array`` has ``i``."""
+    return xp.permute_dims(array, tuple(sorted(range(len(order)), key=order.__getitem__)))
+
+
 def _clone(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
-    return xp.asarray(self, copy=True)
+    if memory_format is None or memory_format is preserve_format:
+        return xp.asarray(self, copy=True)
+    order = memory_order(self, memory_format) or tuple(range(self.ndim))
+    rows = xp.permute_dims(self, order)
+    dense = _contiguous(xp, rows)
+    return back_from(xp, xp.asarray(rows, copy=True) if dense is rows else dense, order)
 
 
 def _contiguous(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
@@ -948,8 +975,8 @@ def _to_copy(
     # Moving between devices is the backend's; only the dtype is converted here.
     if dtype is None or dtype == self.dtype:
         return xp.asarray(self, copy=True)
-    if xp.isdtype(self.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
-        if xp.isdtype(dtype, "bool"):
+    if as_dtype(self.dtype).is_complex and not as_dtype(dtype).is_complex:
+        if as_dtype(dtype).kind == "b":
             return self != scalar_beside(xp, self, 0)
         self = xp.real(self)
     return xp.astype(self, dtype, copy=True)

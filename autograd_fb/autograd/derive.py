@@ -24,6 +24,7 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
 from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
+from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
@@ -48,10 +49,12 @@ def node_class(
     row: Row, w: Writer, numbers: frozenset[str], variant: Any = None, lone: str | None = None
 ) -> type[Node]:
     complex_ = bool(w.signature & COMPLEX_BITS)
-    key = (id(row), id(w.binding), complex_, numbers, variant, lone)
+    narrow = narrow_dtype(w.binding, w.signature)
+    key = (id(row), id(w.binding), complex_, numbers, variant, lone, narrow)
     found = _NODES.get(key)
     if found is None:
-        writer = NodeWriter(rules_of(row), node_name(row, variant, bool(numbers)), w.binding, complex_, numbers, lone)
+        name = node_name(row, variant, bool(numbers))
+        writer = NodeWriter(rules_of(row), name, w.binding, complex_, numbers, lone, narrow)
         found = _NODES[key] = writer.build()
     return found
 

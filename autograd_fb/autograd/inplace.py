@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, rules_of
@@ -11,6 +10,7 @@ from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.operator import OpOverload
@@ -20,6 +20,7 @@ from autograd_fb.kernels.inplace import bump, inplace_compute
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, stale
 from autograd_fb.kernels.promote import NUMBERS
+from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -102,6 +103,7 @@ class RecordedInplace:
         self.rules = rules_of(op.row)
         self.uses = _uses(self.rules)
         self.binding = Writer(op, signature).binding
+        self.narrow = narrow_dtype(self.binding, signature)
         self.names = [a.name for a in op._schema.arguments]
         self.tensors = [python_name(n) for n in self.rules.tensors]
         self.nodes: dict[frozenset[str], type[Node]] = {}
@@ -155,17 +157,15 @@ class RecordedInplace:
             node.saved = _saved(self.rules, named, original, target, wanted)
             node.versions = versions_of(node.saved, written=target.storage)
             node.shapes = shapes
-        frame = sys._getframe(2)
-        while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-            frame = frame.f_back
-        node.code, node.lasti = frame.f_code, frame.f_lasti
+        node.code, node.lasti = calling_place(2)
         return node
 
     def _node_type(self, named: dict[str, Any]) -> type[Node]:
         numbers = frozenset(n for n in self.tensors if isinstance(named.get(n), NUMBERS))
         found = self.nodes.get(numbers)
         if found is None:
-            writer = NodeWriter(self.rules, node_name(self.op.row), self.binding, self.complex, numbers)
+            name = node_name(self.op.row)
+            writer = NodeWriter(self.rules, name, self.binding, self.complex, numbers, narrow=self.narrow)
             found = self.nodes[numbers] = writer.build()
         return found
 

@@ -16,11 +16,13 @@ from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of
 from autograd_fb.autograd.saved_hooks import SavedTensor
 from autograd_fb.backend.registry import Binding
+from autograd_fb.core.dtype import DType
 from autograd_fb.core.schema import FunctionSchema
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.graph.node import RELEASED, Node
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import compile_plan
+from autograd_fb.kernels.rounding import rounder
 from autograd_fb.tensor.tensor import Tensor
 
 _SPECIAL = ("F", "grad", "grads", "needs")
@@ -129,6 +131,7 @@ class NodeWriter:
         complex_: bool,
         numbers: frozenset[str],
         lone: str | None = None,
+        narrow: DType | None = None,
     ):
         self.rules, self.name, self.numbers, self.lone = rules, name, numbers, lone
         self.complex = complex_
@@ -138,6 +141,9 @@ class NodeWriter:
             "fit": fit_raw, "fit_tensor": fit_tensor, "ResultRef": ResultRef, "Tensor": Tensor,
         }  # fmt: skip
         self.pointwise = rules.row.promotion is not PLAIN
+        self.narrow = narrow  # gradients are rounded to it, see kernels/rounding.py
+        if narrow is not None:
+            self.scope["round_"] = rounder(binding, narrow)
         self.strong = False  # see Note [Strong zeros]
 
     def tensor_names(self) -> list[str]:
@@ -252,6 +258,8 @@ class NodeWriter:
             value = [f"        g_{names[0]} = {call}"]
         else:
             value = [f"        {', '.join('g_' + n for n in names)}, = {call}"]
+        if raw and self.narrow is not None and not any(p.endswith("_dtype") for p in parameters(rule)):
+            value += [f"        g_{n} = round_(g_{n})" for n in names]
         if self.strong and self.pointwise:
             value += [f"        g_{n} = strong({grad}, g_{n}, {'FR' if raw else 'FT'})" for n in names]
         if self.lone is None:

@@ -72,6 +72,10 @@ class Backend:
     def dtype_of(self, array: Array) -> DType:
         return dtype_from_name(str(array.dtype).rpartition(".")[2])
 
+    def compute_dtype(self, dtype: DType) -> DType:
+        """The dtype that kernels written over the namespace compute in; results are rounded to ``dtype``."""
+        return dtype
+
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
         """A 0-d array holding a Python number."""
         return self.xp.asarray(value, dtype=self.native_dtype(dtype), device=self.native_device(index))

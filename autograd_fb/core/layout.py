@@ -44,6 +44,19 @@ preserve_format = MemoryFormat("preserve_format")
 channels_last = MemoryFormat("channels_last")
 channels_last_3d = MemoryFormat("channels_last_3d")
 
+_ORDERS = {channels_last: (0, 2, 3, 1), channels_last_3d: (0, 2, 3, 4, 1)}
+
+
+def order_of(memory_format: MemoryFormat | None, ndim: int) -> tuple[int, ...] | None:
+    """The dimensions from the outermost in memory to the innermost; None for row-major.
+
+    RuntimeError for a format of another number of dimensions.
+    """
+    order = None if memory_format is None else _ORDERS.get(memory_format)
+    if order is not None and ndim != len(order):
+        raise RuntimeError(f"required rank {len(order)} tensor to use {memory_format!r} format".replace("torch.", ""))
+    return order
+
 
 def _find(name: str) -> Any:
     return globals()[name]

@@ -26,6 +26,8 @@ _MIXED_SUBTRACTION = (
     "Subtraction, the `-` operator, with a bool tensor is not supported. "
     "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 )
+# How NumPy says that a function has no loop for a dtype, or none whose result fits.
+_NO_LOOP = ("not supported for the input types", "did not contain a loop", "numpy boolean", "Cannot cast ufunc")
 _BOOL = 1 << (FIRST_DTYPE_BIT + bool_.index)
 
 
@@ -53,11 +55,15 @@ def failed(op: OpOverload, error: Exception, arrays: Sequence[Any]) -> NoReturn:
     raise error
 
 
+def _loop(name: str, binding: Binding) -> str:
+    return name if name == "pow" else f"{_LOOPS.get(name, name)}_{binding.backend.device_type}"
+
+
 def _refuse_dtype(op: OpOverload, error: TypeError, arrays: Sequence[Any], binding: Binding) -> None:
     dtype = binding.dtype(arrays[0].dtype)
     name = op._opname.removesuffix("_")
-    if "not supported for the input types" in str(error):
+    if any(words in str(error) for words in _NO_LOOP):
         kind = dtype.type_string.removeprefix("torch.").removesuffix("Tensor")
         raise NotImplementedError(
-            f"\"{_LOOPS.get(name, name)}_{binding.backend.device_type}\" not implemented for '{kind}'"
+            f"\"{_loop(name, binding)}\" not implemented for '{kind}'"
         ) from None

@@ -33,6 +33,7 @@ from autograd_fb.kernels.promote import (
     single_dtype,
     to_binding,
 )
+from autograd_fb.kernels.rounding import rounded
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor, make_view, refresh
@@ -84,8 +85,10 @@ class Writer:
         functional = [n for n in ("FPGA", "Vulkan", "Metal") if signature & keys.DispatchKey[n].bits]
         self.binding = self._binding(backends or functional)
         self.dtype = single_dtype(signature)
+        kernel = quiet_kernel(self.row, self.binding, True)
         self.scope: dict[str, Any] = {
-            "new": object.__new__, "Tensor": Tensor, "kernel": quiet_kernel(self.row, self.binding, True), "op": op,
+            "new": object.__new__, "Tensor": Tensor, "op": op,
+            "kernel": rounded(kernel, self.row, self.binding, signature),
             "stale": stale, "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type,
             "make_view": make_view, "as_array": self.binding.backend.as_array, "promote": promote,
             "promotion": self.row.promotion, "native_dtype": native_dtype, "same_device": same_device,

@@ -13,7 +13,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor_base import share
+from autograd_fb.tensor.tensor_base import TensorBase, share
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Channels last: the dims as they lie in memory, and back.
 _ORDERS = {"channels_last": ([0, 2, 3, 1], [0, 3, 1, 2]), "channels_last_3d": ([0, 2, 3, 4, 1], [0, 4, 1, 2, 3])}
 _contiguous = plans("contiguous")
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class ExtraMethods:
@@ -151,6 +151,8 @@ class ExtraMethods:
 
     def new(self, *args: Any, device: Any = None) -> Any:
         """A tensor of this dtype and device: of these sizes, or of these values."""
+        if len(args) == 1 and isinstance(args[0], TensorBase):
+            return args[0].detach()  # type: ignore[attr-defined]
         if len(args) == 1 and not isinstance(args[0], int) and not hasattr(args[0], "numel"):
             return self.new_tensor(args[0])  # type: ignore[attr-defined]
         size = list(args[0]) if len(args) == 1 and not isinstance(args[0], int) else list(args)

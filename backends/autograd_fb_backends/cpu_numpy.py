@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
-from autograd_fb.core.dtype import DType
 
+from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
+from autograd_fb.core.dtype import DType, float32
 from autograd_fb_backends.numpy_quiet import is_silent, quiet
+
 
 def _namespace() -> Any:
     """NumPy itself, which conforms to the standard from 2.1 on; array-api-compat's wrapper for 2.0.
@@ -67,6 +68,9 @@ class NumpyBackend(Backend):
         if native is None:
             native = _NATIVE[dtype.name] = _bfloat16()
         return native
+
+    def compute_dtype(self, dtype: DType) -> DType:
+        return float32 if dtype.name == "bfloat16" else dtype
 
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
         native = self.native_dtype(dtype)

@@ -529,26 +529,6 @@ def gather(xp: Any, self: Array, dim: int, index: Array, *, sparse_grad: bool = 
 # --- copies and joins, without the namespace's wrappers
 
 
-def clone(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
-    return self.copy(order="K")
-
-
-def zeros_like(
-    xp: Any, self: Array, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool | None = None,
-    memory_format: Any = None,
-) -> Array:  # fmt: skip
-    return np.zeros(self.shape, self.dtype if dtype is None else dtype)
-
-
-def new_zeros(
-    xp: Any, self: Array, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
-    pin_memory: bool | None = None,
-) -> Array:  # fmt: skip
-    if any(n < 0 for n in size):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {list(size)}")
-    return np.zeros(tuple(size), self.dtype if dtype is None else dtype)
-
-
 def masked_fill(xp: Any, self: Array, mask: Array, value: Any) -> Array:
     if mask.shape != self.shape:
         shape = np.broadcast_shapes(mask.shape, self.shape)
@@ -586,9 +566,6 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "put": put,
     "put_": put_,
     "gather": gather,
-    "clone": clone,
-    "zeros_like": zeros_like,
-    "new_zeros": new_zeros,
     "masked_fill.Scalar": masked_fill,
     "masked_fill.Tensor": masked_fill,
     "masked_fill_.Scalar": masked_fill_,

@@ -1,4 +1,4 @@
-"""NumPy kernels that beat the shared ones: products, reductions, softmax, losses, embedding.
+"""NumPy kernels that beat the shared ones: products, reductions, softmax, losses, embedding, copies.
 
 Each entry of `KERNELS` replaces the shared kernel of the row of that name. A kernel takes the common case (one dtype,
 shapes that fit) straight and hands everything else, errors included, to the kernel it replaces.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_fb.core.layout import order_of, preserve_format
 from autograd_fb_backends.numpy_quiet import quiet, silent
 from autograd_fb_backends.numpy_windows import KERNELS as _WINDOWS
 
@@ -380,7 +381,37 @@ def native_layer_norm(
     return out, mean, rstd
 
 
+def clone(xp: Any, self: Array, *, memory_format: Any = None) -> Array:
+    if memory_format is None or memory_format is preserve_format:
+        return self.copy(order="K")
+    order = order_of(memory_format, self.ndim) or range(self.ndim)
+    return self.transpose(order).copy(order="C").transpose(np.argsort(order))
+
+
+def zeros_like(
+    xp: Any, self: Array, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool | None = None,
+    memory_format: Any = None,
+) -> Array:  # fmt: skip
+    dtype = self.dtype if dtype is None else dtype
+    if memory_format is None or memory_format is preserve_format:
+        return np.zeros(self.shape, dtype) if self.flags.c_contiguous else np.zeros_like(self, dtype)
+    order = order_of(memory_format, self.ndim) or range(self.ndim)
+    return np.zeros(tuple(self.shape[d] for d in order), dtype).transpose(np.argsort(order))
+
+
+def new_zeros(
+    xp: Any, self: Array, size: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: bool | None = None,
+) -> Array:  # fmt: skip
+    if any(n < 0 for n in size):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {list(size)}")
+    return np.zeros(tuple(size), self.dtype if dtype is None else dtype)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
+    "clone": clone,
+    "zeros_like": zeros_like,
+    "new_zeros": new_zeros,
     "mm": mm, "matmul": matmul, "bmm": bmm, "linear": linear, "addmm": addmm,
     "sum": sum_all, "sum.dim_IntList": sum_dims, "mean": mean_all, "mean.dim": mean_dims,
     "argmax": _best("argmax", True), "argmin": _best("argmin", False),

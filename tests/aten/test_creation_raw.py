@@ -10,7 +10,7 @@ import pytest
 import autograd_fb.testing.samples.creation  # noqa: F401  (registers the samples)
 from autograd_fb.core.dtype import float32, float64, set_default_dtype
 from autograd_fb.testing.samples import SAMPLES
-from autograd_fb_backends import numpy_indexing
+from autograd_fb_backends import numpy_kernels
 from tests.aten.raw_harness import (
     TABLE,
     RawF,
@@ -139,7 +139,7 @@ def test_errors_are_pytorchs(case: tuple[str, tuple[Any, ...]]) -> None:
 @pytest.mark.parametrize("key", ["zeros_like", "new_zeros"])
 def test_numpy_kernels(key: str) -> None:
     for sample in samples_of(key, "int64"):
-        got = numpy_indexing.KERNELS[key](None, *sample.args)
+        got = numpy_kernels.KERNELS[key](None, *sample.args)
         assert_close(got, torch_op(key)(torch.from_numpy(sample.args[0]), *sample.args[1:]).numpy(), key)
 
 
