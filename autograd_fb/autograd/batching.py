@@ -123,9 +123,17 @@ def _serving(op: OpOverload) -> Callable[[int, Sequence[Any]], Any]:
         return lambda level, args: random(op, level, args)
     decomposed = DECOMPOSED.get(name)
     if decomposed is not None and op.namespace == "aten":
-        return lambda level, args: decomposed(tensor_namespace(), *args)
+        constant = op.row.constant_results if op.row is not None else ()
+        return lambda level, args: _constants(decomposed(tensor_namespace(), *args), constant)
     rule = rule_of(op)
     return lambda level, args: _by_rule(op, rule, level, args)
+
+
+def _constants(results: Any, constant: Sequence[int]) -> Any:
+    """Results of a decomposition, those detached that the op itself does not differentiate."""
+    if not constant:
+        return results
+    return tuple(r.detach() if i in constant else r for i, r in enumerate(results))
 
 
 def _by_rule(op: OpOverload, rule: rules.Rule | None, level: int, args: Sequence[Any]) -> Any:

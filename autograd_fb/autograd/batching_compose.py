@@ -141,7 +141,7 @@ def nll_loss_backward(
     """Minus the weights at the places of the targets, zeros elsewhere."""
     ignored = target == ignore_index
     place = F.masked_fill(target, ignored, 0)
-    value = grad / total if reduction == MEAN else grad
+    value = grad / total.detach() if reduction == MEAN else grad
     if weight is not None:
         value = value * F.reshape(F.index_select(weight, 0, F.reshape(place, [-1])), list(place.array.shape))
     value = F.masked_fill(-F.expand(value, list(target.array.shape)), ignored, 0)
