@@ -13,7 +13,7 @@ from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.return_types import ReturnType, return_type
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 # NumPy's and the Array API's names for arguments, as PyTorch's own parser takes them.
 ALIASES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "input": "self", "x": "self",
@@ -69,14 +69,15 @@ def _takes_sizes(name: str) -> int | None:
     None where another overload takes one number there: ``hsplit(x, 2)`` is not ``hsplit(x, [2])``.
     """
     if name not in _varargs:
-        _varargs[name] = None
+        place: int | None = None
         for op in (find("aten", name) or {}).values():
             positional = [a for a in op._schema.arguments if not a.kwarg_only and a.name != "self"]
             if positional and str(positional[0].type) == "int":
-                _varargs[name] = None
+                place = None
                 break
             if len(positional) == 1 and str(positional[0].type).startswith("int["):
-                _varargs[name] = 1 if op._schema.arguments[0].name == "self" else 0
+                place = 1 if op._schema.arguments[0].name == "self" else 0
+        _varargs[name] = place  # once it is known: other threads read it
     return _varargs[name]
 
 

@@ -415,6 +415,7 @@ def calls():
         try:
             getattr(torch, name)(*[x] * (2 if name in ("add", "mul", "matmul") else 1))
             getattr(torch.ops.aten, name).overloads()
+            torch.ones(2, requires_grad=True), torch.zeros(1, 2), x.reshape(1, 4), x.permute(1, 0)
         except Exception as error:
             failures.append((name, error))
 threads = [threading.Thread(target=calls) for _ in range(8)]
