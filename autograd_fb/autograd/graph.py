@@ -88,7 +88,7 @@ class save_on_cpu(saved_tensors_hooks):
     """Within it, what is saved for backward is kept in host memory and brought back to its device when needed."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda"):
-        super().__init__(lambda t: (t.device, t.cpu()), lambda packed: packed[1].to(packed[0]))
+        super().__init__(lambda t: (t.device, t.detach().cpu()), lambda packed: packed[1].to(packed[0]))
 
 
 @contextmanager

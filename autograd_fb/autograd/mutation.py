@@ -13,7 +13,7 @@ from autograd_fb.dispatch.state import calls_through, changed
 from autograd_fb.tensor.tensor import Tensor
 from autograd_fb.tensor.tensor_base import share
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 OUTSIDE = (  # no space between "context" and "in": PyTorch has none
     "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
@@ -38,8 +38,9 @@ class _AllowMutationOnSavedContext:
         self.open = True
 
     def pack(self, t: Tensor) -> _Saved:
-        saved = _Saved(t, self)
-        self.originals.setdefault(id(share(t)), []).append(weakref.ref(saved))
+        share(t)
+        saved = _Saved(t.detach(), self)  # a result would hold the node that is to hold it
+        self.originals.setdefault(id(t.storage), []).append(weakref.ref(saved))
         return saved
 
     def unpack(self, saved: _Saved) -> Tensor:

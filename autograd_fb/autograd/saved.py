@@ -50,22 +50,25 @@ class Packed:
 
     __slots__ = ("node", "nr", "tangents", "unpack", "value")
 
-    def __init__(self, t: Tensor | ResultRef, hooks: Hooks):
+    def __init__(self, t: Tensor | ResultRef, hooks: Hooks, node: Node | None = None):
         self.nr = t.nr if isinstance(t, ResultRef) else None
         self.node = t.node if isinstance(t, Tensor) else None
-        given = make(t.array, t.signature & ~REQUIRES_GRAD) if isinstance(t, ResultRef) else t
+        given: Any = t
+        if isinstance(t, ResultRef):
+            given = make(t.array, t.signature & ~HAS_TANGENT)
+            given.node = None if node is None else edge_of(node, t.nr)
         given.storage = t.storage
         self.unpack = hooks.unpack
         self.tangents = tangents_of(t) if isinstance(t, Tensor) else getattr(t, "tangents", None)
         before = 0 if given.storage is None else given.storage.version
         self.value = without_grad(hooks.pack, given)
+        if self.value is given and given is not t:  # it holds the node that is to hold it
+            self.value = given.detach()
         if given.storage is not None and given.storage.version != before:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
-                "cannot be modified "
-                "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need "
-                "to perform "
-                "in-place operations on the input to a pack hook."
+                "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
+                "an issue if you need to perform in-place operations on the input to a pack hook."
             )
 
     def restored(self, node: Node) -> Tensor | ResultRef:
@@ -79,6 +82,8 @@ class Packed:
             kind = type(got).__name__
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {kind}")
         place = self.node if self.nr is None or node is None else edge_of(node, self.nr)
+        if place is None and not self.tangents and not got.signature & (REQUIRES_GRAD | HAS_TANGENT):
+            return got
         out = make(got.array, got.signature & ~(REQUIRES_GRAD | HAS_TANGENT) | (0 if place is None else REQUIRES_GRAD))
         out.node = place
         for level, tangent in (self.tangents or {}).items():
@@ -125,9 +130,9 @@ def check_versions(node: Node) -> None:
             modified(node, t, storage.version, expected)
 
 
-def modified(node: Node, t: Any, version: int, expected: int) -> NoReturn:
+def modified(node: Node | None, t: Any, version: int, expected: int) -> NoReturn:
     binding_name = _type_name(t)
-    where = f" The op that saved it was called at {node.site()}." if node.site() else ""
+    where = f" The op that saved it was called at {node.site()}." if node is not None and node.site() else ""
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{binding_name} {list(t.array.shape)}]{_output_of(t, node)} is at version {version}; expected version "
@@ -143,8 +148,8 @@ def _type_name(t: Any) -> str:
     return name if device == "cpu" else name.replace("torch.", f"torch.{device}.")
 
 
-def _output_of(t: Any, node: Node) -> str:
-    if isinstance(t, ResultRef):
+def _output_of(t: Any, node: Node | None) -> str:
+    if isinstance(t, ResultRef) and node is not None:
         return f", which is output {t.nr} of {forward_name(node)},"
     fn = t.grad_fn
     return f", which is output {t.output_nr} of {forward_name(fn)}," if fn is not None else ""

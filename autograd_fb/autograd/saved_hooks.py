@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograd_fb.autograd.saved import Hooks, Packed, ResultRef, check_versions, released
+from autograd_fb.autograd.saved import Hooks, Packed, ResultRef, check_versions, modified, released
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, Output, next_sequence
 from autograd_fb.tensor.tensor import Tensor
@@ -84,10 +84,7 @@ def pack_input(t: Tensor) -> Callable[[], Tensor]:
 
     def get() -> Tensor:
         if t.storage is not None and t.storage.version != version:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"{list(t.array.shape)} is at version {t.storage.version}; expected version {version} instead."
-            )
+            modified(None, t, t.storage.version, version)
         return t
 
     return get
@@ -106,7 +103,7 @@ def pack_node(node: Node, hooks: Hooks) -> None:
     def pack(s: Any) -> Any:
         if not isinstance(s, (Tensor, ResultRef)):
             return s
-        found.append(Packed(s, hooks))
+        found.append(Packed(s, hooks, node))
         return found[-1]
 
     saved = _map(node.saved, pack)
@@ -152,7 +149,7 @@ class SavedTensor:
         if not isinstance(value, (Tensor, ResultRef)):
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
         check_versions(node)
-        packed = Packed(value, Hooks(pack_hook, unpack_hook))
+        packed = Packed(value, Hooks(pack_hook, unpack_hook), node)
         node.saved = (*node.saved[: self.index], packed, *node.saved[self.index + 1 :])
         unpack_when_run(node)
 

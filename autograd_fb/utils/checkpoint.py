@@ -164,7 +164,7 @@ class _Second:
         self.unused = False  # backward was called inside the forward, so fewer tensors may be wanted than are saved
 
     def pack(self, x: Tensor) -> Tensor:
-        frame, x = self.frame, x.detach()
+        frame, x = self.frame, x.detach() if x.requires_grad else x
         index, self.count = self.count, self.count + 1
         if index >= len(frame.placeholders):
             if not frame.complete:  # a backward inside the first forward: what comes later is not waited for yet
@@ -384,7 +384,7 @@ def checkpoint_sequential(
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
     steps = list(functions.children()) if hasattr(functions, "children") else list(functions)
     size = len(steps) // segments
-    for start in range(0, size * (segments - 1), size or 1):
+    for start in range(0, size * (segments - 1), size):
         part = _chain(steps[start : start + size])
         input = checkpoint(part, input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
     return _chain(steps[size * (segments - 1) :])(input)

@@ -172,3 +172,31 @@ def test_hooks_leave_nothing_behind():
         assert state.mask == 0
         (x * x).sum().backward()
     assert (state.mask, state.general, state.on_result, state.on_call) == before
+
+
+def test_results_are_given_as_they_are_and_make_no_cycle():
+    import gc
+    import weakref
+
+    x = torch.ones(2, requires_grad=True)
+    given = []
+    gc.collect()
+    gc.disable()
+    try:
+        with saved_tensors_hooks(lambda t: given.append((t.requires_grad, type(t.grad_fn).__name__)) or t, keep):
+            y = x.exp()
+        assert given == [(True, "ExpBackward0")]
+        node = weakref.ref(y.grad_fn)
+        y.sum().backward()
+        del y
+        assert node() is None
+    finally:
+        gc.enable()
+    assert torch.equal(x.grad, torch.ones(2).exp())
+
+
+def test_a_constant_comes_back_as_the_object_it_is():
+    c, x = torch.ones(2), torch.ones(2, requires_grad=True)
+    with saved_tensors_hooks(keep, keep):
+        y = x * c
+    assert y.grad_fn._saved_other is c
