@@ -56,7 +56,7 @@ def apply(cls: Any, args: tuple[Any, ...]) -> Any:
             outputs, out_dims = cls.vmap(VmapInfo(size, randomness), in_dims, *values)
         else:
             outputs, out_dims = _each(cls, size, in_dims, values), 0
-    return _wrapped(outputs, out_dims, level)
+    return wrapped(outputs, out_dims, level)
 
 
 def _each(cls: Any, size: int, in_dims: tuple[int | None, ...], values: list[Any]) -> Any:
@@ -70,10 +70,11 @@ def _each(cls: Any, size: int, in_dims: tuple[int | None, ...], values: list[Any
     return tuple(F.stack(list(c), 0) if isinstance(c[0], Tensor) else c[0] for c in zip(*results, strict=True))
 
 
-def _wrapped(outputs: Any, out_dims: Any, level: int) -> Any:
-    if isinstance(outputs, tuple):
+def wrapped(outputs: Any, out_dims: Any, level: int) -> Any:
+    """What a rule returned, as batched tensors."""
+    if isinstance(outputs, (tuple, list)):
         dims = out_dims if isinstance(out_dims, (tuple, list)) else [out_dims] * len(outputs)
-        return tuple(_wrapped(o, d, level) for o, d in zip(outputs, dims, strict=True))
+        return type(outputs)([wrapped(o, d, level) for o, d in zip(outputs, dims, strict=True)])
     if isinstance(out_dims, (tuple, list)):
         out_dims = out_dims[0]
     return (

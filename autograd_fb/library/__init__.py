@@ -13,3 +13,4 @@ from autograd_fb.library.functions import register_kernel as register_kernel
 from autograd_fb.library.infer_schema import infer_schema as infer_schema
 from autograd_fb.library.library import Library as Library
 from autograd_fb.library.library import _scoped_library as _scoped_library
+from autograd_fb.library.vmap import register_vmap as register_vmap

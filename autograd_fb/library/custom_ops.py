@@ -227,6 +227,12 @@ class CustomOpDef:
         check_formula(self, backward, setup_context)
         self._formula.backward, self._formula.setup_context = backward, setup_context
 
+    def register_vmap(self, func: Callable[..., Any] | None = None, /) -> Any:
+        """Register what the operator does in a vmapped function; see `library.register_vmap`."""
+        from autograd_fb.library.vmap import register_vmap  # lazy: it asks for custom ops
+
+        return register_vmap(self, func)
+
     @contextmanager
     def set_kernel_enabled(self, device_type: str, enabled: bool = True) -> Iterator[None]:
         """For a block, use the kernel of a device type, or (False) the function the op was made of instead."""

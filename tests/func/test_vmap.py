@@ -182,3 +182,22 @@ def test_custom_functions(both: Any, both_raise: Any) -> None:
         return f.vmap(Own.apply, in_dims=1)(x)
 
     both(own, V)
+
+
+def test_rules_of_custom_operators(both: Any) -> None:
+    def custom(t: Any, f: Any, x: Any) -> Any:
+        name = f"vmap_rules{t.__name__}::scale"
+
+        def times(x: Any, by: Any) -> Any:
+            return x * by
+
+        scale = t.library.custom_op(name, times, mutates_args=(), schema="(Tensor x, float by) -> Tensor")
+
+        @scale.register_vmap
+        def rule(info: Any, in_dims: Any, x: Any, by: float) -> Any:
+            assert in_dims == (1, None) and info.randomness == "error"
+            return x * by * info.batch_size, in_dims[0]
+
+        return f.vmap(lambda y: scale(y, 2.0), in_dims=1)(x)
+
+    both(custom, V)
