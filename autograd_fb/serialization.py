@@ -17,13 +17,21 @@ _TRUSTED = {
     "autograd_fb.core.device": {"_unpickle"}, "autograd_fb.core.dtype": {"dtype_from_name"},
     "autograd_fb.core.generator": {"Generator"}, "autograd_fb.core.layout": {"_find"},
     "autograd_fb.core.size": {"Size"}, "autograd_fb.nn.parameter": {"Parameter", "_rebuild"},
-    "autograd_fb.tensor.extra_methods": {"rebuild"}, "autograd_fb.tensor.tensor": {"Tensor"},
+    "autograd_fb.tensor.extra_methods": {"rebuild", "rebuild_view"}, "autograd_fb.tensor.tensor": {"Tensor"},
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
     "collections": {"OrderedDict", "defaultdict"}, "_codecs": {"encode"}, "ml_dtypes": {"bfloat16"},
     "numpy": {"dtype", "ndarray"},
     "numpy._core.multiarray": {"_reconstruct", "scalar"}, "numpy._core.numeric": {"_frombuffer"},
     "numpy.core.multiarray": {"_reconstruct", "scalar"}, "numpy.core.numeric": {"_frombuffer"},
 }  # fmt: skip
+
+
+class _Views(pickle.Pickler):
+    """Writes the memory that tensors share once, so that they share it again."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        found = obj._reduce_view() if isinstance(obj, Tensor) else None
+        return NotImplemented if found is None else found
 
 
 class _Weights(pickle.Unpickler):
@@ -51,7 +59,9 @@ def save(obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = p
     """
     if isinstance(f, (str, os.PathLike)):
         with open(f, "wb") as file:
-            pickle_module.dump(obj, file, protocol=pickle_protocol)
+            save(obj, file, pickle_module, pickle_protocol)
+    elif pickle_module is pickle:
+        _Views(f, protocol=pickle_protocol).dump(obj)
     else:
         pickle_module.dump(obj, f, protocol=pickle_protocol)
 

@@ -244,11 +244,27 @@ class ExtraMethods:
     def __reduce_ex__(self, protocol: Any) -> Any:
         return rebuild, (type(self), self._host(), str(self.device), self.requires_grad), self.__dict__ or None
 
+    def _reduce_view(self) -> Any:
+        """How a file keeps a view: its base, and where it lies in that; None for what has to be kept by value."""
+        base, backend = self.base, self.binding.backend
+        if base is None or type(base) is not type(self) or base.array.dtype != self.array.dtype:
+            return None
+        if not backend.traits.has_values or backend.geometry(self.array) is None:
+            return None
+        given = (type(self), base, self.shape, self.stride(), self.storage_offset(), self.requires_grad)
+        return rebuild_view, given, self.__dict__ or None
+
     def _host(self) -> Any:
         """What a pickle keeps: the values on the host, or shape and dtype where there are none."""
         if not self.binding.backend.traits.has_values:
             return tuple(self.array.shape), self.dtype
         return self.binding.backend.to_numpy(self.array)
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
+        """A tensor over the memory of ``data`` that is an instance of ``cls``."""
+        out = with_class(cls, data.detach())
+        return out.requires_grad_() if require_grad else out
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an instance of a subclass."""
@@ -280,6 +296,13 @@ def rebuild(cls: type, host: Any, device: str, requires_grad: bool) -> Tensor:
     else:
         t = factory.place(host, Device(device))
     t.signature &= ~(REQUIRES_GRAD | IS_VIEW)
+    out: Tensor = with_class(cls, t)
+    return out.requires_grad_() if requires_grad else out
+
+
+def rebuild_view(cls: type, base: Tensor, size: Any, stride: Any, offset: int, requires_grad: bool) -> Tensor:
+    """A view from a file: where it lay in its base, which the file holds once."""
+    t = base.detach().as_strided(tuple(size), tuple(stride), offset).detach()
     out: Tensor = with_class(cls, t)
     return out.requires_grad_() if requires_grad else out
 

@@ -53,7 +53,9 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor and not (args or kwargs):
             return _constructor[0](cls)
-        return _constructor[0](cls, *args, **kwargs) if cls.__init__ is object.__init__ else _new(cls)
+        if args or kwargs or cls.__init__ is object.__init__:
+            return _constructor[0](cls, *args, **kwargs)
+        return _new(cls)
 
     # --- what it is
 
