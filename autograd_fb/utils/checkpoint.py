@@ -10,6 +10,7 @@ Note [Checkpoint by hooks over saved tensors]
 
 from __future__ import annotations
 
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ from autograd_fb.utils.selective import SelectiveCheckpointContext as SelectiveC
 from autograd_fb.utils.selective import create_selective_checkpoint_contexts as create_selective_checkpoint_contexts
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext",
+    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "GraphExecGroup", "SelectiveCheckpointContext",
     "check_backward_validity", "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts",
     "detach_variable", "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
 ]  # fmt: skip
@@ -47,6 +48,39 @@ TIP = (
 
 class CheckpointError(RuntimeError):
     """The second forward did not save what the first one saved."""
+
+
+class _Group(threading.local):
+    current: GraphExecGroup | None = None
+
+
+_group = _Group()
+
+
+class GraphExecGroup:
+    """Within it, backwards over parts of one graph share what checkpoints compute again: each needs it once in all.
+
+    RuntimeError for groups inside each other; CheckpointError if two backwards need the same saved tensor.
+
+    >>> import autograd_fb as torch
+    >>> x, calls = torch.ones(2, requires_grad=True), []
+    >>> a, b = torch.utils.checkpoint.checkpoint(
+    ...     lambda t: (calls.append(1) or t.sin(), t.exp()), x, use_reentrant=False)
+    >>> with torch.utils.checkpoint.GraphExecGroup():
+    ...     a.sum().backward()
+    ...     b.sum().backward()
+    >>> len(calls)
+    2
+    """
+
+    def __enter__(self) -> GraphExecGroup:
+        if _group.current is not None:
+            raise RuntimeError(f"GraphExecGroup contexts cannot be nested. Already inside group {_group.current}")
+        _group.current = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _group.current = None
 
 
 class _Settings:
@@ -124,16 +158,20 @@ class _Frame:
         return placeholder
 
     def unpack(self, placeholder: _Placeholder) -> Tensor:
-        run = running.tasks[-1] if running.tasks else object()
+        run = _group.current or (running.tasks[-1] if running.tasks else object())
         try:
             if run not in placeholder.values:
                 self.recompute(run)
             value = placeholder.values[run]
             if value is None:
+                overlap = (
+                    "Performing two backward calls that overlap (i.e. require the same saved activation in order to "
+                    "compute gradients) is not allowed while under the torch.utils.checkpoint.GraphExecGroup context. "
+                )
                 raise CheckpointError(
                     "torch.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. "
-                    "If you are calling ctx.saved_tensors in backward, make sure to do so only once. Otherwise please "
-                    "open an issue with details on your use case."
+                    f"{overlap if _group.current is not None else ''}If you are calling ctx.saved_tensors in backward, "
+                    "make sure to do so only once. Otherwise please open an issue with details on your use case."
                 )
         except CheckpointError as error:
             explained = self.explain(error)
@@ -245,6 +283,29 @@ def _kept(value: Any) -> Callable[[], Any]:
 
 
 # --- reentrant
+
+
+class DefaultDeviceType:
+    """The device type whose random numbers checkpoints would keep when no argument says; here all share one stream."""
+
+    _type = "cuda"
+
+    @staticmethod
+    def set_device_type(device: str = "cuda") -> None:
+        DefaultDeviceType._type = device
+
+    @staticmethod
+    def get_device_type() -> str:
+        return DefaultDeviceType._type
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The devices of the arguments with generators of their own, and their states: none, see `autograd_fb.random`."""
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Any], *, device_type: str | None = None) -> None:
+    """Nothing: what `get_device_states` gives has no states."""
 
 
 def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

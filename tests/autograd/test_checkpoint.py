@@ -287,6 +287,25 @@ def test_changed_arguments_are_noticed():
         y.sum().backward()
 
 
+def test_backwards_of_a_group_share_the_second_forward():
+    x = torch.ones(2, requires_grad=True)
+    fn = Counted(lambda t: (t.sin(), t.exp()))
+    a, b = checkpoint(fn, x, use_reentrant=False)
+    a.sum().backward()
+    b.sum().backward()
+    assert fn.calls == 3
+    a, b = checkpoint(fn, x, use_reentrant=False)
+    group = ck.GraphExecGroup()
+    with group:
+        a.sum().backward(retain_graph=True)
+        b.sum().backward()
+        assert fn.calls == 5
+        with pytest.raises(ck.CheckpointError, match="Performing two backward calls that overlap"):
+            a.sum().backward()
+        with pytest.raises(RuntimeError, match="GraphExecGroup contexts cannot be nested"), group:
+            pass
+
+
 # --- selective
 
 
