@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from autograd_fb.kernels.namespace import tensor_namespace
-from autograd_fb.nn import Module
+from autograd_fb.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -143,6 +143,24 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Any], dict[s
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
     parameters = _stacked([dict(m.named_parameters()) for m in models])
     return parameters, _stacked([dict(m.named_buffers()) for m in models])
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Make the batch norms of a module use the statistics of the batch only, so that it can be vmapped; returns it."""
+    for module in root.modules():
+        if (
+            "running_mean" in module._buffers
+            and getattr(module, "track_running_stats", False)
+            and _is_batch_norm(module)
+        ):
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                module._buffers[name] = None
+            module.track_running_stats = False
+    return root
+
+
+def _is_batch_norm(module: Module) -> bool:
+    return isinstance(module, (BatchNorm1d, BatchNorm2d, BatchNorm3d))
 
 
 def _stacked(states: list[dict[str, Any]]) -> dict[str, Any]:

@@ -215,3 +215,12 @@ def _set_generator_state(saved: Any) -> None:
     from autograd_fb.core.generator import default_generator  # lazy: only where numbers are to repeat
 
     default_generator.set_state(saved)
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The tensor inside of a batched one (inside of all levels with ``recurse``), to look at while debugging."""
+    while isinstance(tensor, BatchedTensor):
+        tensor = tensor.value
+        if not recurse:
+            break
+    return tensor

@@ -143,3 +143,27 @@ def test_stacked_state_is_made_of_leaves() -> None:
     params, buffers = stack_module_state([torch.nn.BatchNorm1d(2) for _ in range(3)])
     assert params["weight"].is_leaf and params["weight"].requires_grad and params["weight"].shape == (3, 2)
     assert buffers["running_mean"].shape == (3, 2) and not buffers["running_mean"].requires_grad
+
+
+def test_batch_norms_without_running_statistics(both: Any, both_raise: Any) -> None:
+    def run(t: Any, f: Any, x: Any, replaced: bool = True) -> Any:
+        net = t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False))
+        if replaced:
+            f.replace_all_batch_norm_modules_(net)
+        return f.vmap(net)(x)
+
+    x = RNG.standard_normal((3, 4, 2))
+    both(run, x)
+    text = "Batch norm got a batched tensor as input while the running_mean or running_var"
+    both_raise(lambda t, f, x: run(t, f, x, False), RuntimeError, text, x.astype("float32"))
+
+
+def test_debug_unwrap() -> None:
+    seen: list[Any] = []
+
+    def look(y: Any) -> Any:
+        seen.append(torch.func.debug_unwrap(y).shape)
+        return y
+
+    torch.vmap(torch.vmap(look))(torch.ones(3, 4, 2))
+    assert seen == [torch.Size([3, 4, 2])]
