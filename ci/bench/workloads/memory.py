@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,17 @@ def arrays(dtype: Any) -> tuple[Any, list[Any]]:
     return rng.standard_normal((BATCH, WIDTH)).astype(dtype), weights
 
 
+def _layer(weight: Any) -> Callable[[Any], Any]:
+    return lambda t: (t @ weight).tanh()
+
+
 def _framework(checkpointed: bool) -> Any:
     def framework(torch: Any) -> Case:
         utils = importlib.import_module(f"{torch.__name__}.utils.checkpoint")
         data, weights = arrays(np.float32)
         parameters = [torch.from_numpy(w).requires_grad_() for w in weights]
         x = torch.from_numpy(data).requires_grad_()
-        layers = [lambda t, w=w: (t @ w).tanh() for w in parameters]
+        layers = [_layer(w) for w in parameters]
 
         def step() -> list[Any]:
             y = x
