@@ -13,7 +13,7 @@ from autograd_fb.graph.node import Node
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor, wrap
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class NonFinite(NamedTuple):

@@ -13,7 +13,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.plans import by_numbers
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class _Results(threading.local):

@@ -10,7 +10,7 @@ from autograd_fb.core.callsite import Site, user_site
 from autograd_fb.dispatch.state import calls_through
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 LETTERS = {"f": "f", "c": "c", "i": "i", "u": "u", "b": "b"}
 

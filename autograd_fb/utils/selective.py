@@ -13,7 +13,7 @@ from autograd_fb.dispatch.registry import OpOverloadPacket, ops
 from autograd_fb.dispatch.state import calls_through
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class CheckpointPolicy(enum.Enum):
