@@ -48,9 +48,9 @@ Key = DispatchKey | str
 
 ExcludeDispatchKeyGuard = _ExcludeDispatchKeyGuard
 _parse_schema = parse_schema
-_EVERY_KEY = FUNCTIONALITY_MASK | all_backend_bits()
-_after_autograd_keyset = DispatchKeySet(_EVERY_KEY & AFTER_AUTOGRAD)
-_after_ADInplaceOrView_keyset = DispatchKeySet(_EVERY_KEY & AFTER_AD_INPLACE_OR_VIEW)
+# All backends, those still to be named included.
+_after_autograd_keyset = DispatchKeySet(AFTER_AUTOGRAD)
+_after_ADInplaceOrView_keyset = DispatchKeySet(AFTER_AD_INPLACE_OR_VIEW)
 
 
 def _operator(name: str) -> OpOverload:

@@ -99,3 +99,15 @@ def test_devices_and_their_keys() -> None:
     assert keys.autograd_key_of(DispatchKey.FPGA) is DispatchKey.AutogradOther
     assert DispatchKey.FPGA in keys.backend_keys_of(DispatchKey.AutogradOther)
     assert torch._C._dispatch_keys(torch.ones(1)) == DispatchKeySet.from_keys("CPU", "ADInplaceOrView", "AutogradCPU")
+
+
+def test_the_sets_below_autograd_have_backends_that_are_named_later() -> None:
+    below, further_below = torch._C._after_autograd_keyset, torch._C._after_ADInplaceOrView_keyset
+    with torch.simulate("test_keys_late"):
+        keys = torch._C._dispatch_keys(torch.ones(1, device="test_keys_late"))
+        backend = torch._C.DispatchKey.Test_keys_late
+        assert (keys & below).has(backend) and (keys & further_below).has(backend)
+        assert (keys & below).highestPriorityTypeId() == torch._C.DispatchKey.ADInplaceOrView
+        assert (keys & further_below).highestPriorityTypeId() == backend
+        assert not below.has(torch._C.DispatchKey.AutogradCPU)
+    assert below.highestPriorityTypeId() == torch._C.DispatchKey.ADInplaceOrView
