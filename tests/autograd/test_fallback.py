@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import autograd_fb as torch
-from autograd_fb.autograd.fallback import autograd_not_implemented_fallback, autograd_not_implemented_inplace_or_view_fallback
+from autograd_fb.autograd.fallback import (
+    autograd_not_implemented_fallback,
+    autograd_not_implemented_inplace_or_view_fallback,
+)
 from autograd_fb.library import _scoped_library
 
 NS = "_test_fallback"
@@ -400,7 +403,7 @@ def test_not_implemented_fallback(case: Case) -> None:
     x = case.values(3, requires_grad=True)
     out = op(x)
     case.same(out, x * 2)
-    with pytest.raises(RuntimeError, match="derivative for .*foo is not implemented"):
+    with pytest.raises(RuntimeError, match=r"derivative for .*foo is not implemented"):
         out.sum().backward()
     assert not op(x.detach()).requires_grad
     inplace = case.op("bar_(Tensor(a!) a) -> Tensor(a!)", lambda a: a.add_(1))
