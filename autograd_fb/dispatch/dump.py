@@ -41,8 +41,8 @@ def dump(name: str) -> str:
 
 
 def _order(key: DispatchKey) -> tuple[object, ...]:
-    """The order of PyTorch's enumeration: keys without a backend, keys of backends, aliases."""
-    return key.is_alias, key.backend is not None, key.priority
+    """The order of PyTorch's enumeration: keys without a backend (its autocast keys are such), of backends, aliases."""
+    return key.is_alias, key.backend is not None and key.functionality != "Autocast", key.priority
 
 
 def registered(name: str) -> dict[DispatchKey, list[Kernel]]:

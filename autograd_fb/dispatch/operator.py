@@ -25,7 +25,8 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
 Plan = Callable[..., Any]
-EXPLICIT_ALIASES = tuple(map(parse_key, ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")))
+EXPLICIT_ALIAS = parse_key("CompositeExplicitAutograd")
+EXPLICIT_ALIASES = (parse_key("CompositeExplicitAutogradNonFunctional"), EXPLICIT_ALIAS)
 IMPLICIT_ALIAS, AUTOGRAD_ALIAS = parse_key("CompositeImplicitAutograd"), parse_key("Autograd")
 NUMBERS = (bool, int, float, complex)
 FOR_NUMBERS = (("Scalar_Tensor", "Scalar_Self"), ("Scalar", "Tensor_Scalar", "Scalar_Other"))  # by the number's place
@@ -187,9 +188,9 @@ class OpOverload:
                way of
                    autograd keys;
                2.2 CompositeImplicitAutograd, for backends, and for autograd keys unless the backend below has a kernel
-               of
-                   its own (its author then owes a derivative: the fallback says so). For AutogradOther, which stands
-                   above several backends, a kernel for any of them makes the composite ambiguous: an error;
+                   of its own or CompositeExplicitAutograd has one (whose author then owes a derivative: the fallback
+                   says so). For AutogradOther, which stands above several backends, a kernel for any of them makes
+                   the composite ambiguous: an error;
                2.3 Autograd, for autograd keys;
             3. the backend fallback of the key (namespace "_");
             4. nothing: the call is an error.
@@ -209,16 +210,15 @@ class OpOverload:
         direct = self.direct(key)
         if direct is not None:
             return direct, "kernel"
-        explicits = [k for k in map(self.direct, EXPLICIT_ALIASES) if k is not None]
-        for explicit in explicits:
-            if alias_includes(explicit.key, key):
+        for explicit in map(self.direct, EXPLICIT_ALIASES):
+            if explicit is not None and alias_includes(explicit.key, key):
                 return explicit, "default backend kernel"
         implicit = self.direct(IMPLICIT_ALIAS)
         if implicit is not None and alias_includes(implicit.key, key):
             backend_has = any(self.direct(k) for k in backend_keys_of(key))
             if key.name == "AutogradOther" and backend_has:
                 return self._ambiguous(implicit), "ambiguous autogradother"
-            if not (key.is_autograd and (backend_has or explicits)):
+            if not (key.is_autograd and (backend_has or self.direct(EXPLICIT_ALIAS) is not None)):
                 return implicit, "math kernel"
         autograd = self.direct(AUTOGRAD_ALIAS)
         if autograd is not None and alias_includes(autograd.key, key):

@@ -135,7 +135,7 @@ class Library:
             raise TypeError(f"Input function is required to be a callable but found type {type(fn)}")
         key = self._key(dispatch_key, op_name)
         name = self._op_name(op_name)
-        if key.name == "Meta" and _is_composite(name):
+        if key.name == "Meta" and _is_composite(name) and self._place is None:  # PyTorch's bindings do not ask
             raise RuntimeError(
                 f"We should not register a meta kernel directly to the operator '{name[1]}', because it has a "
                 "CompositeImplicitAutograd kernel in core. Instead we should let the operator decompose, and ensure "

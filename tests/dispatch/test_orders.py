@@ -171,3 +171,29 @@ def test_a_second_fallthrough_is_a_second_fallback() -> None:
     with pytest.raises(RuntimeError, match=r"dispatch key XLA; previous registration registered at a_file:3, new"):
         library.fallback_fallthrough()
     library.reset()
+
+
+def test_dumps_have_pytorchs_order_of_keys() -> None:
+    library = torch._C._dispatch_library("FRAGMENT", NAMESPACE, "")
+    keys = ["Autograd", "XLA", "AutogradXLA", "Vulkan", "AutocastCPU", "BackendSelect", "CPU", "AutogradCPU"]
+    for key in keys:
+        library.impl_t_t("foo", key, debug=key)
+    lines = torch._C._dispatch_dump(f"{NAMESPACE}::foo").splitlines()[2:]
+    assert [line.partition(":")[0] for line in lines] == [
+        "Vulkan", "BackendSelect", "AutocastCPU", "CPU", "XLA", "AutogradCPU", "AutogradXLA", "Autograd[alias]",
+    ]  # fmt: skip
+    library.reset()
+
+
+@pytest.mark.parametrize(
+    ("explicit", "served"), [("CompositeExplicitAutograd", False), ("CompositeExplicitAutogradNonFunctional", True)]
+)
+def test_which_explicit_composite_leaves_autograd_to_the_implicit_one(explicit: str, served: bool) -> None:
+    library = torch._C._dispatch_library("FRAGMENT", NAMESPACE, "")
+    library.def_("foo(Tensor x) -> Tensor").impl_t_t("foo", explicit, "explicit").impl_t_t("foo", debug="implicit")
+    table = dict(line.split(": ", 1) for line in torch._C._dispatch_dump_table(f"{NAMESPACE}::foo").splitlines())
+    assert table["CPU"] == "explicit [default backend kernel]"
+    for key in ("AutogradCPU", "AutogradXLA", "AutogradOther"):
+        assert (table[key] == "implicit [math kernel]") == served
+    assert table["XLA"] == ("implicit [math kernel]" if served else "explicit [default backend kernel]")
+    library.reset()
