@@ -212,6 +212,15 @@ class BatchedTensor(Tensor):
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.level}, bdim={self.bdim}, value=\n{inner}\n)"
 
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __copy__(self) -> Tensor:
+        return self.mapped(lambda value: value)
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self.mapped(lambda value: value.clone())
+
     def __getitem__(self, key: Any) -> Any:
         if is_basic(key):
             rest = key if type(key) is tuple else (key,)

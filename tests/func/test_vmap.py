@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -201,3 +202,29 @@ def test_rules_of_custom_operators(both: Any) -> None:
         return f.vmap(lambda y: scale(y, 2.0), in_dims=1)(x)
 
     both(custom, V)
+
+
+def test_printing_and_copying_inside() -> None:
+    texts: list[str] = []
+
+    def look(y: Any) -> Any:
+        texts.append(str(y))
+        return copy.deepcopy(y).mul_(2) + copy.copy(y)
+
+    out = torch.vmap(look)(torch.tensor([[1.0], [2.0]]))
+    assert texts == ["BatchedTensor(lvl=1, bdim=0, value=\n    tensor([[1.],\n            [2.]])\n)"]
+    assert out.tolist() == [[3.0], [6.0]]
+
+
+def test_inputs_may_be_written_to() -> None:
+    x = torch.ones(3, 2)
+    torch.vmap(lambda y: y.mul_(2))(x)
+    assert x.tolist() == [[2.0, 2.0]] * 3
+
+
+def test_devices() -> None:
+    with torch.simulate("cuda"):
+        x = torch.ones(3, 4, device="cuda")
+        out = torch.vmap(torch.func.grad(lambda y: (y * y * torch.ones(4, device="cuda")).sum()))(x)
+        assert out.device.type == "cuda" and out.cpu().tolist() == [[2.0] * 4] * 3
+    assert torch.vmap(torch.dot)(torch.ones(3, 4, device="meta"), torch.ones(3, 4, device="meta")).shape == (3,)
