@@ -9,6 +9,7 @@ The output is ordinary Python that is committed: completion, type checkers and d
 from __future__ import annotations
 
 import keyword
+import re
 import subprocess
 import sys
 import types
@@ -327,7 +328,17 @@ def outputs() -> dict[Path, str]:
     return {path: formatted(path, t) for path, t in out.items()}
 
 
+def without_unused_imports(text: str) -> str:
+    """The text less the ``import x as _y`` lines whose name it does not use."""
+    lines = text.splitlines(keepends=True)
+    found = {i: re.match(r"from \S+ import \w+ as (_\w+)$", line.rstrip()) for i, line in enumerate(lines)}
+    names = {i: m[1] for i, m in found.items() if m}
+    body = "".join(line for i, line in enumerate(lines) if i not in names)
+    return "".join(line for i, line in enumerate(lines) if i not in names or re.search(rf"\b{names[i]}\b", body))
+
+
 def formatted(path: Path, text: str) -> str:
+    text = without_unused_imports(text)
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--line-length", "120", "--stdin-filename", path.name, "-"],
         input=text, capture_output=True, text=True, check=False,

@@ -35,8 +35,8 @@ from autograd_fb.core.schema_values import (
 )
 
 __all__ = [
-    "AliasInfo", "Argument", "BaseType", "CallError", "DictType", "EnumName", "FunctionSchema", "ListType", "OptionalType",
-    "SchemaError", "TupleType", "Type", "accepts", "check_signature", "parse_name", "parse_schema",
+    "AliasInfo", "Argument", "BaseType", "CallError", "DictType", "EnumName", "FunctionSchema", "ListType",
+    "OptionalType", "SchemaError", "TupleType", "Type", "accepts", "check_signature", "parse_name", "parse_schema",
 ]
 
 

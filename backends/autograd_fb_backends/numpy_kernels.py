@@ -33,7 +33,8 @@ def shared(key: str) -> Callable[..., Any]:
 
 
 def _product(a: Array, b: Array) -> Array:
-    """The product of two matrices that fit; with one term per sum and a result beyond the cache, multiplication is faster."""
+    """The product of two matrices that fit; with one term per sum and a result beyond the cache, multiplication is
+    faster."""
     return a * b if a.shape[1] == 1 and a.shape[0] * b.shape[1] > 400_000 else a.dot(b)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from autograd_fb_backends.numpy_quiet import silent
 
 Array = Any
@@ -33,7 +34,8 @@ _ONE = np.ones((), np.int8)
 def threshold_backward(xp: Any, grad_output: Array, self: Array, threshold: Any) -> Array:
     """The gradient where self exceeds the threshold, exact zeros elsewhere (also for infinite gradients).
 
-    np.where takes a branch per element, 17 times as long on a random mask; so larger arrays AND the bits with all ones or none.
+    np.where takes a branch per element, 17 times as long on a random mask; so larger arrays AND the bits with all ones
+    or none.
     """
     integer = _INTEGER.get(grad_output.dtype.char)
     if integer is None or grad_output.size < 1000 or grad_output.shape != self.shape:

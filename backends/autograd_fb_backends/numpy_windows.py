@@ -35,9 +35,10 @@ def _two(values: Sequence[int], extra: int) -> Pair:
 
 
 def _sizes(shape: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    return tuple(
+    rows, columns = (
         (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation)
     )
+    return rows, columns
 
 
 def _simple(

@@ -208,7 +208,7 @@ class SimulatedBackend(NumpyBackend):
         self.transfers += 1
         return array.view(kind).copy(order="K")
 
-    def as_array(self, value: Any) -> Array:  # type: ignore[override]
+    def as_array(self, value: Any) -> Array:
         return value if isinstance(value, SimulatedArray) else np.asarray(value).view(self.kinds[0])
 
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:

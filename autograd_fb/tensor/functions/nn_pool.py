@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.tensor.calls import call as _call
-from autograd_fb.tensor.calls import plans as _plans
 
 INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
