@@ -199,7 +199,8 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
             )
         if not can_cast(value.dtype, target.dtype):
             raise RuntimeError(
-                f"result type {value.dtype.torch_name} can't be cast to the desired output type {target.dtype.torch_name}"
+                f"result type {value.dtype.torch_name} can't be cast to the desired output type "
+                f"{target.dtype.torch_name}"
             )
         call("copy_", (_resized(target, value), value), {})
     if isinstance(results, ReturnType):
