@@ -8,7 +8,6 @@ from autograd_fb.aten.linalg_factor import LinAlgError as LinAlgError
 from autograd_fb.tensor import functions as _functions
 from autograd_fb.tensor.functions import diagonal as _diagonal
 from autograd_fb.tensor.functions import matmul as matmul
-from autograd_fb.tensor.functions import vander as vander
 
 _PREFIX = "linalg_"
 _found = {n.removeprefix(_PREFIX): getattr(_functions, n) for n in _functions.__all__ if n.startswith(_PREFIX)}
@@ -24,3 +23,11 @@ def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     tensor([1., 1.])
     """
     return _diagonal(A, offset, dim1, dim2)
+
+
+def vander(x: Any, *, N: int | None = None) -> Any:
+    """The powers 0 to ``N - 1`` (by default as many as elements) of the last dimension, beside each other."""
+    if N is not None and N <= 1:
+        raise RuntimeError("N must be greater than 1.")
+    steps = x.shape[-1] if N is None else N
+    return x.unsqueeze(-1) ** _functions.arange(steps, device=x.device)

@@ -243,7 +243,11 @@ def _beside(xp: Any, self: Array, *_: Any, **__: Any) -> Array:
 def _fill(
     xp: Any, self: Array, kernel: str, draw: Callable[[tuple[int, ...], str], Any]
 ) -> Array:
-    return _draw(xp, self.shape, self.dtype, device_of(self), kernel, draw)
+    order = memory_order(self)  # the order in which numbers are handed out
+    if order is None:
+        return _draw(xp, self.shape, self.dtype, device_of(self), kernel, draw)
+    shape = tuple(self.shape[d] for d in order)
+    return back_from(xp, _draw(xp, shape, self.dtype, device_of(self), kernel, draw), order)
 
 
 def _uniform(xp: Any, self: Array, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Array:

@@ -195,7 +195,7 @@ def _compare_forward(func: Callable[..., Any], inputs: tuple[Any, ...], toleranc
 def _check_inputs(inputs: tuple[Any, ...]) -> None:
     if not _differentiable(inputs):
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have "
+            "gradcheck expects at least one input tensor to require gradient, but none of them have "
             "requires_grad=True."
         )
     for i, x in enumerate(inputs):

@@ -181,8 +181,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     with no_grad():
         rows = tensor.shape[0]
         columns = tensor.numel() // rows
-        flat = normal_(tensor.new_empty([max(rows, columns), min(rows, columns)]), generator=generator)
-        q, r = ops.aten.linalg_qr(flat)
+        flat = normal_(tensor.new_empty([rows, columns]), generator=generator)
+        q, r = ops.aten.linalg_qr(flat.t() if rows < columns else flat)
         q = q * r.diagonal().sign()
         tensor.copy_((q.t() if rows < columns else q).reshape(tensor.shape)).mul_(gain)
     return tensor

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from autograd_fb.testing.comparison import assert_close as assert_close
+from autograd_fb.testing.making import make_tensor as make_tensor
 
-__all__ = ["assert_close"]
+__all__ = ["assert_close", "make_tensor"]
