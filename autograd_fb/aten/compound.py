@@ -96,9 +96,9 @@ op("sum_to_size(Tensor self, SymInt[] size) -> Tensor", family="compound", compo
 op("view_as_real(Tensor self) -> Tensor", family="compound", composite=_view_as_real, method=False)
 op("view_as_complex(Tensor self) -> Tensor", family="compound", composite=_view_as_complex, method=False)
 op("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", family="compound",
-   composite=lambda F, self, chunks, dim=0: list(F.chunk(self, chunks, dim)))
+   composite=lambda F, self, chunks, dim=0: tuple(F.chunk(self, chunks, dim)))
 op("unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]", family="compound",
-   composite=lambda F, self, split_size, dim=0: list(F.split(self, split_size, dim)))
+   composite=lambda F, self, split_size, dim=0: tuple(F.split(self, split_size, dim)))
 
 
 def _fill_diagonal(F: Any, self: Any, fill_value: Any, wrap: bool = False) -> Any:
