@@ -362,4 +362,21 @@ def grad_of_batched(
     return tuple(None if g is None else rewrap(g, x) for g, x in zip(found, inputs, strict=True))
 
 
-of_batched.grad = grad_of_batched
+def grad_by_rows(
+    roots: Sequence[Any],
+    inputs: Sequence[Any],
+    gradients: Sequence[Tensor],
+    keep: bool,
+    create: bool,
+    allow: Any,
+    materialize: bool,
+) -> tuple[Tensor | None, ...]:
+    """`autograd.grad` for gradients with a leading dim, which the results have too: a `vmap` over it."""
+    size = int(gradients[0].array.shape[0])
+    with enter(size, "error") as level:
+        seeds = [batched(g, 0, level.number) for g in gradients]
+        found = grad(roots, inputs, seeds, keep, create, allow_unused=allow, materialize_grads=materialize)
+        return tuple(None if g is None else strip(g, level.number, size) for g in found)
+
+
+of_batched.grad, of_batched.rows = grad_of_batched, grad_by_rows

@@ -339,11 +339,12 @@ def grad(
 
 
 class _OfBatched:
-    """Differentiates batched tensors, whose graphs are those of their values, and applies custom Functions to them; set
-    by the autograd layer.
+    """Differentiates batched tensors, whose graphs are those of their values, or with batched gradients, and applies
+    custom Functions to them; set by the autograd layer.
     """
 
     grad: Any = None
+    rows: Any = None
     apply: Any = None
 
 
@@ -353,7 +354,7 @@ of_batched = _OfBatched()
 def _batched(
     roots: Any, wanted: Any, gradients: Any, keep: bool, create: bool, allow: Any, materialize: bool
 ) -> tuple[Tensor | None, ...]:
-    """Row by row over the first dim of the gradients, stacked."""
+    """For all rows of the gradients at once: one run with gradients batched over their first dim."""
     for i, (root, g) in enumerate(zip(roots, gradients, strict=True)):
         if not isinstance(g, Tensor) or g.dim() < 1 or tuple(g.shape[1:]) != tuple(root.shape):
             shape = tuple(g.shape[1:]) if isinstance(g, Tensor) else g
@@ -365,13 +366,8 @@ def _batched(
                 f"grad_output[{i}] has a shape of torch.Size({list(shape or ())}) and output[{i}] has a shape of "
                 f"{root.shape}."
             )
-    count = gradients[0].shape[0]
-    rows = [
-        grad(roots, wanted, starts, keep or i < count - 1, create, True, allow, False, materialize)
-        for i, starts in enumerate([g[i] for g in gradients] for i in range(count))
-    ]
-    columns = zip(*rows, strict=True)
-    return tuple(None if column[0] is None else call("stack", (list(column),), {}) for column in columns)
+    found: tuple[Tensor | None, ...] = of_batched.rows(roots, wanted, gradients, keep, create, allow, materialize)
+    return found
 
 
 def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:

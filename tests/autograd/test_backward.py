@@ -450,6 +450,25 @@ def test_batched_gradients_stack(torch: Any) -> None:
     assert jacobian.tolist() == [[2.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 6.0]]
 
 
+def test_batched_gradients_go_through_the_graph_once():
+    runs = []
+
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            runs.append(tuple(grad.shape))
+            return grad * 2
+
+    x = torch.arange(3.0).requires_grad_()
+    (rows,) = torch.autograd.grad(Twice.apply(x), x, torch.eye(3), is_grads_batched=True)
+    assert runs == [(3,)]
+    assert rows.tolist() == [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
+
+
 def test_the_step_behind_an_input_of_backward_runs(torch: Any) -> None:
     x, ran = leaf(torch, 2.0), []
     y = x * 3
