@@ -177,7 +177,8 @@ def _vdot(xp: Any, self: Any, other: Any) -> Any:
 
 op("mm(Tensor self, Tensor mat2) -> Tensor", family=_FAMILY, kernel=_mm,
    backward={
-       "self": lambda F, grad, mat2: F.mm(grad, F.mH(mat2)), "mat2": lambda F, grad, self: F.mm(F.mH(self), grad)},
+       "self": lambda F, grad, mat2: F.mm(grad, conj(F, F.t(mat2))),
+       "mat2": lambda F, grad, self: F.mm(conj(F, F.t(self)), grad)},
    forward=lambda F, self, mat2, self_t, mat2_t: _add(
        None if self_t is None else F.mm(self_t, mat2), None if mat2_t is None else F.mm(self, mat2_t)),
    doc="The product of two matrices.")
@@ -196,7 +197,8 @@ def _outer_conj(F: Any, a: Any, b: Any) -> Any:
 
 op("mv(Tensor self, Tensor vec) -> Tensor", family=_FAMILY, kernel=_mv,
    backward={
-       "self": lambda F, grad, vec: _outer_conj(F, grad, vec), "vec": lambda F, grad, self: F.mv(F.mH(self), grad)},
+       "self": lambda F, grad, vec: _outer_conj(F, grad, vec),
+       "vec": lambda F, grad, self: F.mv(conj(F, F.t(self)), grad)},
    forward=lambda F, self, vec, self_t, vec_t: _add(
        None if self_t is None else F.mv(self_t, vec), None if vec_t is None else F.mv(self, vec_t)),
    doc="The product of a matrix and a vector.")
@@ -258,11 +260,29 @@ def _matmul(xp: Any, self: Any, other: Any) -> Any:
     return matrix_product(xp, self, other)
 
 
+# The gradients of products of vectors and matrices, by the ranks of the factors: of the first factor from the second,
+# of the second from the first.
+_SMALL_VJP: dict[tuple[int, int], tuple[Any, Any]] = {
+    (1, 1): (lambda F, grad, other: grad * conj(F, other), lambda F, grad, self: grad * conj(F, self)),
+    (2, 1): (_outer_conj, lambda F, grad, self: F.mv(conj(F, F.t(self)), grad)),
+    (1, 2): (
+        lambda F, grad, other: F.mv(conj(F, other), grad),
+        lambda F, grad, self: F.unsqueeze(conj(F, self), -1) * F.unsqueeze(grad, -2),
+    ),
+    (2, 2): (
+        lambda F, grad, other: F.mm(grad, conj(F, F.t(other))),
+        lambda F, grad, self: F.mm(conj(F, F.t(self)), grad),
+    ),
+}
+
+
 def matmul_vjp(F: Any, grad: Any, needs: Any, self: Any, other: Any) -> tuple[Any, Any]:
     """Gradients of a product of any ranks: vectors become matrices, broadcast batches are summed."""
     first = second = None
-    if self.ndim == 1 and other.ndim == 1:
-        return grad * conj(F, other) if needs[0] else None, grad * conj(F, self) if needs[1] else None
+    ranks = self.ndim, other.ndim
+    if ranks in _SMALL_VJP:
+        of_self, of_other = _SMALL_VJP[ranks]
+        return of_self(F, grad, other) if needs[0] else None, of_other(F, grad, self) if needs[1] else None
     a = F.unsqueeze(self, 0) if self.ndim == 1 else self
     b = F.unsqueeze(other, 1) if other.ndim == 1 else other
     if self.ndim == 1:

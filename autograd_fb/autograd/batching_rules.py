@@ -309,6 +309,10 @@ def matmul(c: Call, a: Any, b: Any) -> Any:
     if 0 in ranks:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {ranks[0]}D and {ranks[1]}D")
     x, y = c.front(a), c.front(b)
+    if ranks == (1, 2) and not c.is_batched(b):  # the vectors are the rows of one matrix
+        return F.matmul(x, y)
+    if ranks == (2, 1) and not c.is_batched(a) and a.array.shape[1] == b.array.shape[0]:
+        return F.matmul(y, F.t(x))
     x = F.unsqueeze(x, -2) if ranks[0] == 1 else x
     y = F.unsqueeze(y, -1) if ranks[1] == 1 else y
     rank = max(2, *ranks)

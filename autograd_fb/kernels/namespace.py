@@ -109,6 +109,15 @@ def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callab
     general = partial(_promoted, row, kernel, binding, tensors)
     if count == 1 and row.promotion is not POINTWISE_FLOAT:
         return kernel
+    if count == 1 and tensors[0]:
+
+        def single(a: Any, *rest: Any, **kwargs: Any) -> Any:
+            native = getattr(a, "dtype", None)
+            if native is not None and binding.dtype(native).kind in "fc":  # nothing to promote
+                return kernel(a, *rest, **kwargs)
+            return general(a, *rest, **kwargs)
+
+        return single
     if count > 2 or tensors[:count] != [True] * count or row.promotion is POINTWISE_FLOAT:
         return general
 

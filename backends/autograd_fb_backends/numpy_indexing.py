@@ -31,6 +31,8 @@ def _view(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
 
 # --- views
 
+_BUFFERS = "?bBhHiIlLqQfdFD"  # dtype characters of the dtypes that NumPy lends as buffers
+
 
 def view(xp: Any, self: Array, size: Sequence[int]) -> Array:
     result = self.reshape(infer_size(size, self.size))
@@ -47,6 +49,8 @@ def reshape(xp: Any, self: Array, shape: Sequence[int]) -> Array:
 
 
 def expand(xp: Any, self: Array, size: Sequence[int], *, implicit: bool = False) -> Array:
+    if not self.ndim and self.dtype.char in _BUFFERS and all(type(n) is int and n >= 0 for n in size):
+        return np.ndarray(tuple(size), self.dtype, self, 0, (0,) * len(size))  # a third of the time of what follows
     # broadcast_to would be read-only, also where no element repeats.
     shape, strides = expand_strides(self.shape, self.strides, size)
     return _view(self, shape, strides)
@@ -68,6 +72,12 @@ def transpose(xp: Any, self: Array, dim0: int, dim1: int) -> Array:
     ndim = self.ndim
     d0, d1 = normalize_dim(dim0, ndim), normalize_dim(dim1, ndim)
     return self.swapaxes(d0, d1) if ndim else self[...]
+
+
+def t(xp: Any, self: Array) -> Array:
+    if self.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
+    return self.T
 
 
 def unsqueeze(xp: Any, self: Array, dim: int) -> Array:
@@ -544,6 +554,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "expand": expand,
     "permute": permute,
     "transpose.int": transpose,
+    "t": t,
     "unsqueeze": unsqueeze,
     "diagonal": diagonal,
     "diagonal_backward": diagonal_backward,

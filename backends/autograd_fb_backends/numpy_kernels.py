@@ -48,6 +48,16 @@ def mm(xp: Any, self: Array, mat2: Array) -> Array:
     return shared("mm")(xp, self, mat2)
 
 
+@silent
+def mv(xp: Any, self: Array, vec: Array) -> Array:
+    if (
+        self.ndim == 2 and vec.ndim == 1 and self.dtype == vec.dtype and self.dtype.char in _BLAS
+        and self.shape[1] == vec.shape[0]
+    ):  # fmt: skip
+        return self.dot(vec)
+    return shared("mv")(xp, self, vec)
+
+
 def matmul(xp: Any, self: Array, other: Array) -> Array:
     if self.dtype == other.dtype and self.dtype.char in _BLAS:
         if other.ndim == 2 and self.ndim >= 2 and self.shape[-1] == other.shape[0]:
@@ -55,6 +65,8 @@ def matmul(xp: Any, self: Array, other: Array) -> Array:
                 return _product(self, other)
             if other.shape[0]:  # -1 stands for no number where there is nothing
                 return self.reshape(-1, other.shape[0]).dot(other).reshape(*self.shape[:-1], other.shape[1])
+        if 0 < self.ndim <= 2 and other.ndim == 1 and self.shape[-1] == other.shape[0]:
+            return np.asarray(self.dot(other))
         if self.ndim == other.ndim > 2 and self.shape[-1] == other.shape[-2] and self.shape[:-2] == other.shape[:-2]:
             return np.matmul(self, other)
     return shared("matmul")(xp, self, other)
@@ -413,7 +425,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "clone": clone,
     "zeros_like": zeros_like,
     "new_zeros": new_zeros,
-    "mm": mm, "matmul": matmul, "bmm": bmm, "linear": linear, "addmm": addmm,
+    "mm": mm, "mv": mv, "matmul": matmul, "bmm": bmm, "linear": linear, "addmm": addmm,
     "sum": sum_all, "sum.dim_IntList": sum_dims, "mean": mean_all, "mean.dim": mean_dims,
     "argmax": _best("argmax", True), "argmin": _best("argmin", False),
     "max.dim": _extreme("max.dim", True), "min.dim": _extreme("min.dim", False),

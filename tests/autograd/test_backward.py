@@ -450,7 +450,7 @@ def test_batched_gradients_stack(torch: Any) -> None:
     assert jacobian.tolist() == [[2.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 6.0]]
 
 
-def test_batched_gradients_go_through_the_graph_once():
+def test_batched_gradients_go_through_the_graph_once(torch: Any) -> None:
     runs = []
 
     class Twice(torch.autograd.Function):
