@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from autograd_fb.autograd.batched_backward import many_at_once
 from autograd_fb.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from autograd_fb.dispatch.state import changed
 from autograd_fb.kernels.namespace import tensor_namespace
@@ -19,7 +20,7 @@ from autograd_fb.tensor.tensor import Tensor
 
 Tensors = tuple[Tensor, ...]
 Gradients = tuple[Tensor | None, ...]
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _OUTPUTS = "outputs of the user-provided function"
 
 
@@ -291,11 +292,16 @@ def hvp(
 # --- matrices
 
 
+def _units(like: Tensor) -> Tensor:
+    """The unit vectors of a tensor's shape, along a leading dim."""
+    n = like.numel()
+    rows: Tensor = tensor_namespace().eye(n, dtype=like.dtype, device=like.device).reshape([n, *like.shape])
+    return rows
+
+
 def _basis(like: Tensor) -> list[Tensor]:
     """The unit vectors of a tensor's shape."""
-    F, n = tensor_namespace(), like.numel()
-    rows = F.eye(n, dtype=like.dtype, device=like.device).reshape([n, *like.shape])
-    return [rows[i] for i in range(n)]
+    return list(_units(like).unbind(0))
 
 
 def _stacked(rows: Sequence[Tensor], shape: Sequence[int], like: Tensor) -> Tensor:
@@ -311,6 +317,8 @@ def _by_rows(output: Tensor, inputs: Tensors, i: int, strict: bool, create_graph
     """The Jacobian of one output: a backward per element, in the graph of the whole output."""
     if output.dtype.is_complex:
         raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype!r}")
+    if not strict and output.requires_grad and many_at_once((output,), output.numel()):
+        return _by_batch(output, inputs, create_graph)
     rows = (
         [_grad((output,), inputs, (unit,), create_graph, True) for unit in _basis(output)]
         if output.requires_grad
@@ -340,11 +348,10 @@ def _by_batch(output: Tensor, inputs: Tensors, create_graph: bool) -> Tensors:
     """The Jacobian of one output by one call of `grad` for all unit vectors."""
     found: Gradients = (None,) * len(inputs)
     if output.requires_grad and output.numel():
-        units = tensor_namespace().stack(_basis(output))
         found = grad(
             output,
             inputs,
-            units,
+            _units(output),
             retain_graph=True,
             create_graph=create_graph,
             allow_unused=True,

@@ -210,3 +210,34 @@ def test_a_jacobian_of_fifty_by_fifty() -> None:
     for strategy in ("reverse-mode", "forward-mode"):
         found = torch.autograd.functional.jacobian(lambda t: torch.tanh(weight @ t), x, strategy=strategy)
         assert np.allclose(found.numpy(), expected.numpy())
+
+
+def test_jacobian_takes_all_rows_at_once_where_nobody_sees_the_rows() -> None:
+    weight = torch.arange(12.0, dtype=torch.float64).reshape(3, 4) / 7
+    x = torch.arange(4.0, dtype=torch.float64) - 1.5
+    seen: list[tuple[int, ...]] = []
+
+    def plain(x: Any) -> Any:
+        hidden = torch.tanh(weight @ x)
+        return (hidden.unsqueeze(1) * torch.sin(x)).sum(0) + hidden.mean() * x
+
+    def hooked(x: Any) -> Any:
+        out = plain(x)
+        out.register_hook(lambda g: seen.append(tuple(g.shape)))
+        return out
+
+    at_once = torch.autograd.functional.jacobian(plain, x)
+    by_row = torch.autograd.functional.jacobian(hooked, x)
+    assert seen == [(4,)] * 4
+    torch.testing.assert_close(at_once, by_row)
+    step = 1e-6
+    for j in range(4):
+        moved = torch.zeros(4, dtype=torch.float64)
+        moved[j] = step
+        numeric = (plain(x + moved) - plain(x - moved)) / (2 * step)
+        torch.testing.assert_close(at_once[:, j], numeric, rtol=1e-6, atol=1e-7)
+    (second,) = torch.autograd.grad(
+        torch.autograd.functional.jacobian(plain, x.requires_grad_(), create_graph=True).sum(), x
+    )
+    rows = torch.autograd.functional.jacobian(hooked, x, create_graph=True)
+    torch.testing.assert_close(second, torch.autograd.grad(rows.sum(), x)[0])
