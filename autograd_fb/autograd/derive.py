@@ -17,9 +17,11 @@ from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import functional_plan
 from autograd_fb.autograd.views import note_creation
 from autograd_fb.core import keys
+from autograd_fb.core.callsite import outside
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
+from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output, next_sequence
@@ -31,7 +33,6 @@ from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
 _NODES: dict[tuple[Any, ...], type[Node]] = {}
-INTERNAL = "INTERNAL_FRAMES"  # modules that define this name only pass calls on: the line that called them is meant
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
 COMPLEX_BITS = (
     sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
@@ -108,7 +109,7 @@ class TapedWriter(Writer):
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
             Node=node_class(self.row, self, numbers), ResultRef=ResultRef, Storage=Storage, versions_of=versions_of,
-            next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, INTERNAL=INTERNAL,
+            next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, outside=outside, last=[None],
             Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
@@ -275,8 +276,9 @@ class TapedWriter(Writer):
             f"node.shapes = {self.shapes()}",
             "node.hooks = node.task = None",
             "f = frame(2)",
-            "while INTERNAL in f.f_globals: f = f.f_back",
-            "node.code = f.f_code; node.lasti = f.f_lasti; node.sequence = next_sequence()",
+            "c = f.f_code",
+            "if c is not last[0]: f = outside(f, last); c = f.f_code",
+            "node.code = c; node.lasti = f.f_lasti; node.sequence = next_sequence()",
         )
         if not saved:
             self.add("node.saved = ()")
@@ -284,6 +286,9 @@ class TapedWriter(Writer):
         self.add(f"node.saved = {self.saved()}")
         if all(self.rules.kind(n) in ("value", "attribute") for n in saved):
             return  # nothing that has versions
+        if self.of_inference:
+            self.scope["check_saved"] = check_saved
+            self.add("check_saved(node.saved)")
         tests = [
             f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
             for n in map(python_name, stored)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -68,12 +68,20 @@ def calling_place(depth: int = 1) -> tuple[CodeType, int]:
     Note [Internal frames]
         Modules that only pass calls on (operators, the helpers of generated methods, nn) define INTERNAL_FRAMES. Their
         frames are passed over, so that a message names the line the user wrote. Plans, which do this at every recorded
-        call, write the loop out.
+        call, remember the code they were last called from: a loop's calls come from one place.
     """
-    frame = sys._getframe(depth + 1)
-    while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
-        frame = frame.f_back
+    frame = outside(sys._getframe(depth + 1))
     return frame.f_code, frame.f_lasti
+
+
+def outside(frame: FrameType, last: list[CodeType | None] | None = None) -> FrameType:
+    """The first frame outwards that is not internal; ``last`` is told its code if it was ``frame`` itself."""
+    found = frame
+    while "INTERNAL_FRAMES" in found.f_globals and found.f_back is not None:
+        found = found.f_back
+    if last is not None and found is frame:
+        last[0] = frame.f_code
+    return found
 
 
 def site_of(fn: Callable[..., Any]) -> Site:
