@@ -34,13 +34,11 @@ from autograd_fb.tensor.tensor import Tensor
 _ITEM = (
     "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
     "please try to "
-    "rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch internals, "
-    "please file a bug report."
+    "rewrite what you're doing with other operations."
 )
 _BOOL = (
     "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
-    "that yet, please file "
-    "an issue at https://github.com/pytorch/pytorch/issues ."
+    "that yet: torch.where chooses without looking at values."
 )
 
 

@@ -246,8 +246,7 @@ def random(op: OpOverload, level: int, args: Sequence[Any]) -> Any:
 def _dynamic(op: OpOverload) -> Any:
     raise RuntimeError(
         f"vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
-        f"{op._schema.name}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need this "
-        f"feature."
+        f"{op._schema.name}, whose results may have another shape for every example."
     )
 
 
