@@ -87,7 +87,7 @@ def _claim(node: Node, task: Task) -> None:
     task.claimed.append(node)
 
 
-def _discover(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]] | None) -> None:
+def _discover(roots: Sequence[Node], task: Task) -> None:
     """Claim every node reachable from the roots and count the gradients each will get."""
     claimed = task.claimed
     for root in roots:
@@ -109,8 +109,6 @@ def _discover(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]]
                 else:
                     _claim(n, task)
                 n.pending = 1
-            if parents is not None:
-                parents.setdefault(n, []).append(node)
 
 
 def _give_back(task: Task, untouched: bool = False) -> None:
@@ -126,26 +124,31 @@ def _give_back(task: Task, untouched: bool = False) -> None:
     task.borrowed.clear()
 
 
-def _start(roots: Sequence[Node], task: Task, parents: dict[Node, list[Node]] | None) -> None:
+def _start(roots: Sequence[Node], task: Task) -> None:
     while True:
         try:
             with _claiming:
-                _discover(roots, task, parents)
+                _discover(roots, task)
             return
         except _Busy as busy:
             _give_back(task)
-            if parents is not None:
-                parents.clear()
             other = busy.task
         done = other.done = other.done or threading.Event()
         if not other.over:  # asked again, now that the other would see the event
             done.wait()
 
 
-def _needed(captures: dict[tuple[Node, int], int], parents: dict[Node, list[Node]]) -> set[Node]:
-    """The nodes on a way to a captured one."""
+def _needed(captures: dict[tuple[Node, int], int], claimed: Sequence[Node]) -> set[Node] | None:
+    """The nodes on a way to a captured one; None where every way ends at one, so that all are."""
     stack = [node for node, _ in captures]
     needed = set(stack)
+    if all(node.edges or node in needed for node in claimed):
+        return None
+    parents: dict[Node, list[Node]] = {}
+    for node in claimed:
+        for e in node.edges:
+            if e is not None:
+                parents.setdefault(e.node if type(e) is Output else e, []).append(node)
     while stack:
         for parent in parents.get(stack.pop(), ()):
             if parent not in needed:
@@ -243,14 +246,13 @@ def _run(
 ) -> list[Any]:
     task = Task(keep_graph, captures is None)
     starts = [r.node if type(r) is Output else r for r in roots]
-    parents: dict[Node, list[Node]] | None = None if captures is None else {}
     found: list[Any] = [None] * len(captures or ())
     whole = False
     try:
-        _start(starts, task, parents)  # type: ignore[arg-type]
+        _start(starts, task)  # type: ignore[arg-type]
         running.tasks.append(task)
         try:
-            needed = None if captures is None else _needed(captures, parents or {})
+            needed = None if captures is None else _needed(captures, task.claimed)
             for root, grad in zip(roots, grads, strict=True):
                 _put(root, grad, values)
             with _Mode(record):
@@ -280,13 +282,16 @@ def _loop(
     ready = sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
     captured_nodes = {node for node, _ in captures}
     keep, add = task.keep_graph, values.add
-    plain = not (captures or record or watching.watch is not None)
+    plain = not (record or watching.watch is not None)
     results: Any
     while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
         node = ready.pop()
         grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
             continue  # nothing wanted lies behind it
+        if captures and not node.edges and node.hooks is None and node.num_outputs == 1 and (node, 0) in captures:
+            found[captures[node, 0]] = grad  # a leaf, as nearly all that gradients are asked for
+            continue
         if node.hooks is not None or (captures and node in captured_nodes):
             results = _run_with_hooks(node, grad, values, captures, found, needed, record)
             if results is None:
@@ -444,7 +449,7 @@ def _run_with_hooks(
     """
     step = _Step(node, grad, values, record)
     targets = [e.node if type(e) is Output else e for e in node.edges]
-    goes_on = needed is None or (node, THROUGH) in captures or any(n in needed for n in targets)
+    goes_on = not captures or (node, THROUGH) in captures or any(needed is None or n in needed for n in targets)
     if goes_on:
         step.capture(captures, found)
     step.tensor_hooks()
