@@ -14,6 +14,7 @@ from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, edge_of
 from autograd_fb.kernels.inplace import bump
@@ -410,6 +411,7 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
             saved.append(ResultRef(placed[nr], nr))
         else:
             saved.append(t)
+    check_saved(saved)
     ctx.saved = tuple(saved)
     ctx.versions = versions_of(ctx.saved)
     if state.on_result is not None:

@@ -156,7 +156,18 @@ class set_grad_enabled(_Mode):
 
 
 class inference_mode(_Mode):
-    """Like no_grad; also marks the mode for code that asks `is_inference_mode_enabled`."""
+    """Like no_grad, and what is made within it are inference tensors: without versions, never part of a graph later.
+
+    Outside, writing to one, saving one for backward or letting one require grad is a RuntimeError; a clone is a plain
+    tensor. `inference_mode(False)` is the ordinary mode again.
+
+    >>> import autograd_fb as torch
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.inference_mode():
+    ...     y = x * 2
+    >>> y.is_inference(), y.clone().is_inference()
+    (True, False)
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         self = object.__new__(cls)

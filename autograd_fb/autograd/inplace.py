@@ -11,8 +11,9 @@ from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.callsite import calling_place
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
+from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node
@@ -100,6 +101,7 @@ class RecordedInplace:
 
     def __init__(self, op: OpOverload, signature: int):
         self.op, self.complex = op, bool(signature & COMPLEX_BITS)
+        self.of_inference = bool(signature & INFERENCE)
         self.rules = rules_of(op.row)
         self.uses = _uses(self.rules)
         self.binding = Writer(op, signature).binding
@@ -127,6 +129,8 @@ class RecordedInplace:
         recorded = differentiable and (any(edges) or target.requires_grad)
         check_inplace(target, recorded)
         wanted = _wanted(self.uses, named) if recorded else set()
+        if self.of_inference:
+            check_saved(named.get(n) for n in wanted)
         original = self._original(target) if "self" in wanted else target
         shapes = tuple(
             (v.array.shape, v.array.dtype) if isinstance(v := named[n], Tensor) else None for n in self.rules.tensors

@@ -231,6 +231,13 @@ renew.grad_fn = renew_grad_fn
 def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError:
     """Why a view made under no_grad, by an op with several views or by a Function takes no in-place op."""
     assert t.meta is not None
+    if t.meta.creation == "inference":
+        return RuntimeError(
+            f"A view was created in inference mode and {what} in normal mode. Given that this use case is ambiguous "
+            "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace "
+            "either both inside the inference_mode block (if you don't want the inplace to be tracked) or both "
+            "outside (if you want the inplace to be tracked)."
+        )
     if t.meta.creation == "no_grad":
         return RuntimeError(
             f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is "

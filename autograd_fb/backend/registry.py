@@ -17,7 +17,7 @@ from typing import Any
 from autograd_fb.backend.protocol import Array, Backend
 from autograd_fb.core.device import Device, set_accelerator_query
 from autograd_fb.core.dtype import ALL_DTYPES, DType
-from autograd_fb.core.keys import DispatchKey, key_of_device, tensor_signature
+from autograd_fb.core.keys import DispatchKey, inference_signature, key_of_device, tensor_signature
 
 _OWN = {"cpu": "autograd_fb_backends.cpu_numpy", "meta": "autograd_fb_backends.meta"}
 GROUP = "autograd_fb.backends"
@@ -31,7 +31,8 @@ class Binding:
     """A backend in use: its key, and the signature of its arrays by native dtype."""
 
     __slots__ = (
-        "array_type", "array_types", "backend", "devices", "dtypes", "key", "multi", "quietly", "signatures", "xp",
+        "array_type", "array_types", "backend", "devices", "dtypes", "inference_signatures", "key", "multi", "quietly",
+        "signatures", "xp",
     )  # fmt: skip
 
     def __init__(self, backend: Backend):
@@ -43,6 +44,7 @@ class Binding:
         self.multi = backend.device_count() > 1
         self.quietly = backend.quiet(_call)  # (fn, arguments): the call without the library's floating-point warnings
         self.signatures: dict[Any, int] = _Signatures(self)
+        self.inference_signatures: dict[Any, int] = _InferenceSignatures(self)
         self.dtypes: dict[Any, DType] = {}
         self.devices: dict[int, Device] = {}
 
@@ -86,6 +88,16 @@ class _Signatures(dict[Any, int]):
             "are: "
             f"{', '.join(d.name for d in ALL_DTYPES)}."
         )
+
+
+class _InferenceSignatures(_Signatures):
+    """The same for tensors made under inference_mode."""
+
+    __slots__ = ()
+
+    def __missing__(self, native: Any) -> int:
+        found = self[native] = inference_signature(self.binding.signatures[native])
+        return found
 
 
 BY_DEVICE: dict[str, Binding] = {}  # who makes new arrays

@@ -43,8 +43,10 @@ BACKEND_SELECT, PYTHON, FUNCTIONALIZE, AUTOCAST, BATCHED = (
 FUNCTIONALITY_MASK = (1 << len(FUNCTIONALITIES)) - 1
 
 # State bits. GRAD_MODE is set in every tensor and cleared by the thread's mask under no_grad, so that plans made with
-# and without grad mode have different signatures.
-REQUIRES_GRAD, GRAD_MODE, IS_VIEW, HAS_TANGENT, SUBCLASS, INFERENCE = (1 << (FIRST_STATE_BIT + i) for i in range(6))
+# and without grad mode have different signatures; NORMAL_MODE is its like for inference_mode.
+REQUIRES_GRAD, GRAD_MODE, IS_VIEW, HAS_TANGENT, SUBCLASS, INFERENCE, NORMAL_MODE = (
+    1 << (FIRST_STATE_BIT + i) for i in range(7)
+)
 SCALAR_BOOL, SCALAR_INT, SCALAR_FLOAT, SCALAR_COMPLEX = (1 << (FIRST_STATE_BIT + 8 + i) for i in range(4))
 SCALAR_MASK = SCALAR_BOOL | SCALAR_INT | SCALAR_FLOAT | SCALAR_COMPLEX
 STATE_MASK = ((1 << FIRST_DTYPE_BIT) - 1) ^ ((1 << FIRST_STATE_BIT) - 1)
@@ -374,4 +376,10 @@ def tensor_signature(backend: DispatchKey, dtype_index: int) -> int:
     A backend without an autograd key of its own (FPGA, Vulkan, Metal) is its own functionality and has AutogradOther.
     """
     autograd = AUTOGRAD if backend.backend else AUTOGRAD_OTHER
-    return backend.bits | autograd | AD_INPLACE_OR_VIEW | GRAD_MODE | (1 << (FIRST_DTYPE_BIT + dtype_index))
+    modes = GRAD_MODE | NORMAL_MODE
+    return backend.bits | autograd | AD_INPLACE_OR_VIEW | modes | (1 << (FIRST_DTYPE_BIT + dtype_index))
+
+
+def inference_signature(signature: int) -> int:
+    """The signature of the same tensor made under inference_mode: see Note [Inference tensors]."""
+    return signature & ~(AUTOGRAD | AUTOGRAD_OTHER | AD_INPLACE_OR_VIEW | IS_VIEW) | INFERENCE

@@ -20,7 +20,7 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import arguments, fallbacks, trace, user_kernel
+from autograd_fb.dispatch import arguments, fallbacks, inference, trace, user_kernel
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
@@ -273,8 +273,10 @@ class OpOverload:
         if kernel is None:
             raise self.missing(key)
         if kernel.specialize is not None:
-            return kernel.specialize(self, signature, key)
-        return user_kernel.user_plan(self, kernel, signature)
+            plan = kernel.specialize(self, signature, key)
+        else:
+            plan = user_kernel.user_plan(self, kernel, signature)
+        return inference.guarded(self._schema, signature, plan)
 
     def compose_below(self, signature: int, key: DispatchKey) -> Plan:
         """The plan for what stands below a key."""
@@ -335,7 +337,7 @@ class OpOverload:
             raise TypeError(f"{self}.redispatch: a DispatchKeySet comes before the op's arguments, got {keyset!r}")
         args, signature = arguments.inspect(self, args)
         signature = self.settle((signature & (STATE_MASK | DTYPE_MASK)) | keyset.bits)
-        signature = signature if state.grad_mode else state.clear(signature)
+        signature = state.clear_modes(signature)
         if state.trace is not None or SHOW_DISPATCH_TRACE:
             return trace.run(self, signature, "redispatch", args)
         return self.plans[signature](*args)

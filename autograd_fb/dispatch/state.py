@@ -1,9 +1,10 @@
 """What a thread has included, excluded and switched on, folded into one mask that ops AND to their signature.
 
 Note [The mask]
-    The mask keeps all bits of a signature, less the excluded functionalities, less GRAD_MODE under no_grad. Whatever
-    cannot be said by clearing bits (included keys, tracing, another mode) sets the mask to 0: every call then looks up
-    `plans[0]`, the general path, which reads this state at each call. What is off therefore costs nothing.
+    The mask keeps all bits of a signature, less the excluded functionalities, less GRAD_MODE under no_grad, less
+    NORMAL_MODE and the autograd keys under inference_mode. Whatever cannot be said by clearing bits (included
+    keys, tracing) sets the mask to 0: every call then looks up `plans[0]`, the general path, which reads this state at
+    each call. What is off therefore costs nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from autograd_fb.core.keys import (
     AUTOGRAD_OTHER,
     FUNCTIONALITY_MASK,
     GRAD_MODE,
+    NORMAL_MODE,
     PER_BACKEND_MASK,
     DispatchKey,
     DispatchKeySet,
@@ -57,6 +59,14 @@ class ThreadState(threading.local):
     def clear(self, signature: int) -> int:
         """The signature less what this thread excludes."""
         signature &= ~self.excluded
+        if self.inference_mode:
+            signature &= ~(AUTOGRAD | AUTOGRAD_OTHER)
+        return self.clear_modes(signature)
+
+    def clear_modes(self, signature: int) -> int:
+        """The signature less the bits of modes that are off."""
+        if self.inference_mode:
+            signature &= ~NORMAL_MODE
         return signature if self.grad_mode else signature & ~GRAD_MODE
 
     def snapshot(self) -> tuple[Any, ...]:
@@ -205,7 +215,8 @@ class ForceDispatchKeyGuard:
 
 
 def excluded_set() -> DispatchKeySet:
-    return DispatchKeySet(_with_backends(state.excluded))
+    inference = AUTOGRAD | AUTOGRAD_OTHER if state.inference_mode else 0
+    return DispatchKeySet(_with_backends(state.excluded | inference))
 
 
 def _with_backends(functionalities: int) -> int:

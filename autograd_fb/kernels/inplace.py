@@ -10,6 +10,7 @@ from typing import Any
 from autograd_fb.aten.row import COMPARISON, PLAIN, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
+from autograd_fb.core.keys import INFERENCE
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, native_dtype, quiet_kernel
@@ -103,7 +104,7 @@ def check_written(t: Tensor, shape: tuple[int, ...], name: str) -> None:
 
 
 def check_overlap(t: Tensor) -> None:
-    if t.base is None:
+    if t.base is None and not t.signature & INFERENCE:  # views of inference tensors know no base
         return
     strides = getattr(t.array, "strides", None)
     if strides is not None and 0 not in strides:  # only a stride of 0 is sure to overlap
@@ -169,7 +170,8 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
             for v, n in zip(prepared, raw.call.names, strict=False)
             if n in raw.call.tensors and v is not None and not isinstance(v, NUMBERS)
         ]
-        if direct and prepared[0] is array and self.base is None and all(s == array.shape or not s for s in shapes):
+        own = self.base is None and not self.signature & INFERENCE
+        if direct and own and prepared[0] is array and all(s == array.shape or not s for s in shapes):
             raw.run(prepared, out=array)
             return
         result = raw.run(prepared)

@@ -18,9 +18,10 @@ from autograd_fb.aten.row import COMPARISON, PLAIN, POINTWISE_FLOAT, Row
 from autograd_fb.backend.registry import BY_KEY, Binding
 from autograd_fb.core import keys
 from autograd_fb.core.dtype import ALL_DTYPES, DType, get_default_dtype
-from autograd_fb.core.keys import IS_VIEW, SCALAR_MASK
+from autograd_fb.core.keys import INFERENCE, IS_VIEW, SCALAR_MASK, inference_signature
 from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_dtype
 from autograd_fb.dispatch.arguments import python_name
+from autograd_fb.dispatch.inference import in_inference_mode
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
@@ -36,8 +37,8 @@ from autograd_fb.kernels.promote import (
 from autograd_fb.kernels.rounding import rounded
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
-from autograd_fb.tensor.tensor import Tensor, make_view, refresh
-from autograd_fb.tensor.tensor_base import inherited
+from autograd_fb.tensor.tensor import Tensor, make_view, mark_no_grad, refresh
+from autograd_fb.tensor.tensor_base import inherited, new_signatures
 
 Plan = Callable[..., Any]
 
@@ -77,6 +78,8 @@ class Writer:
     def __init__(self, op: OpOverload, signature: int, numbers: frozenset[str] = frozenset()):
         self.op, self.signature, self.numbers = op, signature, numbers
         self.row: Row = op.row
+        self.of_inference = bool(signature & INFERENCE)
+        self.makes_inference = in_inference_mode(signature)
         refuse_bool_subtraction(op, signature)
         self.call = Call(self.row, op._schema)
         bits = signature >> keys.FIRST_BACKEND_BIT
@@ -89,7 +92,7 @@ class Writer:
         self.scope: dict[str, Any] = {
             "new": object.__new__, "Tensor": Tensor, "op": op,
             "kernel": rounded(kernel, self.row, self.binding, signature),
-            "stale": stale, "sigs": self.binding.signatures, "binding": self.binding, "ARRAY": self.binding.array_type,
+            "stale": stale, "sigs": self._signatures(), "binding": self.binding, "ARRAY": self.binding.array_type,
             "make_view": make_view, "as_array": self.binding.backend.as_array, "promote": promote,
             "promotion": self.row.promotion, "native_dtype": native_dtype, "same_device": same_device,
             "to_binding": to_binding,
@@ -97,6 +100,11 @@ class Writer:
         self.lines: list[str] = []
         self.values: dict[str, str] = {}
         self.inline = self._inline()
+
+    def _signatures(self) -> dict[Any, int]:
+        """What the results' signatures are looked up in; views are inference tensors where what they are of is one."""
+        inference = self.of_inference if self.row.is_view else self.makes_inference
+        return self.binding.inference_signatures if inference else self.binding.signatures
 
     @staticmethod
     def _binding(names: list[str]) -> Binding:
@@ -302,9 +310,29 @@ class Writer:
         self.add("else:")
         self.lines += ["    " + line for line in self._fresh("t", "r", signature, "None")]
 
+    def view_of_inference(self) -> None:
+        """A view of an inference tensor: another such tensor, without base and versions; a copy is a plain result."""
+        of, signature = self.call.tensors[0], "sigs[r.dtype]"
+        if SOMETIMES_COPY.get(self.row.key):
+            self.add(f"if r is a0: return {of}")
+        if self.sometimes_copies() and not self.makes_inference:
+            self.scope.update(aliases=self.binding.backend.aliases, copied=self.binding.signatures)
+            signature = "sigs[r.dtype] if aliases(r, a0) else copied[r.dtype]"
+        self.fresh(signature=signature)
+
+    def view_in_inference_mode(self) -> None:
+        """A view of a plain tensor is one as well, and remembers where it was made; a copy is an inference tensor."""
+        self.view("sigs[r.dtype]")
+        self.scope.update(mark=mark_no_grad, copied=self.binding.inference_signatures)
+        if self.sometimes_copies():
+            self.add("if t.base is None: t.signature = copied[r.dtype]")
+        self.add("if t.base is not None: mark(t)")
+
     def signature_text(self) -> str:
         static = self.static_signature()
-        return str(static) if static is not None else "sigs[r.dtype]"
+        if static is None:
+            return "sigs[r.dtype]"
+        return str(inference_signature(static) if self.makes_inference else static)
 
     def finish(self) -> Plan:
         return compile_plan(self.name, self.lines, self.scope)
@@ -355,24 +383,39 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
     returns = op._schema.returns
     if len(returns) == 1 and returns[0].is_tensor:
         w.fix_scalar()
-        if w.row.is_view:
-            w.view(w.signature_text())
-        else:
+        if not w.row.is_view:
             w.fresh(signature=w.signature_text())
+        elif w.of_inference and w.row.key != "detach":
+            w.view_of_inference()
+        elif w.makes_inference:
+            w.view_in_inference_mode()
+        else:
+            w.view(w.signature_text())
         w.add("return t")
     elif not returns:
         w.add("return None")
     else:
         w.scope["wrap_results"] = wrap_results
-        base = w.call.tensors[0] if w.row.is_view else "None"
+        base = w.call.tensors[0] if w.row.is_view and not w.of_inference else "None"
         w.scope["kind"] = result_kind(op._schema)
-        w.add(f"return wrap_results(r, binding, {base}, kind)")
+        w.add(f"ts = wrap_results(r, binding, {base}, kind, sigs)")
+        if w.makes_inference and base != "None":
+            w.scope["mark"] = mark_no_grad
+            w.add("for t in ts: mark(t)")
+        w.add("return ts")
     return w.finish()
 
 
-def wrap_results(results: Any, binding: Binding, base: Tensor | None, kind: Callable[[Any], Any]) -> Any:
+def wrap_results(
+    results: Any,
+    binding: Binding,
+    base: Tensor | None,
+    kind: Callable[[Any], Any],
+    signatures: Mapping[Any, int] | None = None,
+) -> Any:
     """Several results as tensors (None for undefined ones, plain values as they are)."""
     out: list[Any] = []
+    signatures = new_signatures(binding) if signatures is None else signatures
     if not isinstance(results, (list, tuple)):
         return results
     for r in results:
@@ -381,7 +424,7 @@ def wrap_results(results: Any, binding: Binding, base: Tensor | None, kind: Call
             continue
         if not isinstance(r, binding.array_types):
             r = binding.backend.as_array(r)
-        signature = binding.signatures[r.dtype]
+        signature = signatures[r.dtype]
         if base is not None:
             out.append(make_view(r, base, signature))
             continue

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.geometry import contiguous_strides, storage_size
-from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import INFERENCE, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
+from autograd_fb.dispatch.inference import check_write
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
@@ -59,7 +60,7 @@ class ExtraMethods:
 
     def is_inference(self) -> bool:
         """Whether it was made under `inference_mode`."""
-        return False
+        return bool(self.signature & INFERENCE)
 
     def dim_order(self) -> tuple[int, ...]:
         """The dims from the outermost in memory to the innermost."""
@@ -117,6 +118,7 @@ class ExtraMethods:
         """Change the shape in place, keeping elements in memory order; more elements are uninitialised."""
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
+        check_write(self)
         size = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
         count = 1
         for n in size:
@@ -136,6 +138,7 @@ class ExtraMethods:
 
     def set_(self, source: Any = None, *geometry: Any) -> Any:
         """Take over the memory and shape of another tensor; without one, become empty."""
+        check_write(self)
         if source is None:
             source = call("new_empty", (self, [0]), {})
         if geometry:
@@ -212,6 +215,7 @@ class ExtraMethods:
         """Become what the view op gives; the memory stays, the history goes through the op."""
         if state.grad_mode and isinstance(self.node, AccumulateGrad):
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        check_write(self)
         view = call(name, (self, *args), kwargs)
         share(self).version += 1  # type: ignore[arg-type]
         self.array, self.node = view.array, view.node if state.grad_mode else self.node

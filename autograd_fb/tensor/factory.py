@@ -13,12 +13,11 @@ from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.core.size import Size
-from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
-from autograd_fb.tensor.tensor import Tensor, _constructor
+from autograd_fb.tensor.tensor import Tensor, _constructor, check_mode
 from autograd_fb.tensor.tensor_base import make, wrap
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -294,7 +293,7 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         assert device is not None
         array = _moved(array, source, device)
     out = wrap(array)
-    if t.requires_grad and state.grad_mode and (out.dtype.is_floating_point or out.dtype.is_complex):
+    if t.requires_grad and check_mode() and (out.dtype.is_floating_point or out.dtype.is_complex):
         node = ToCopyBackward0((t.node,))
         node.shapes, node.saved = (t.dtype, t.device), ()
         node.code, node.lasti = calling_place()

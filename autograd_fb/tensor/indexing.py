@@ -8,7 +8,17 @@ from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, BATCHED, GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import (
+    AD_INPLACE_OR_VIEW,
+    AUTOGRAD,
+    BATCHED,
+    GRAD_MODE,
+    HAS_TANGENT,
+    INFERENCE,
+    IS_VIEW,
+    REQUIRES_GRAD,
+    inference_signature,
+)
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node, next_sequence
 from autograd_fb.tensor import tensor_base
@@ -22,6 +32,7 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 _new = object.__new__
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
+_UNUSUAL = HAS_TANGENT | INFERENCE
 
 
 class Indexing:
@@ -44,7 +55,7 @@ class Indexing:
             _as_value(self, value)
             return
         if is_basic(key):
-            target = basic(self, key, state.grad_mode)
+            target = basic(self, key, state.grad_mode and not state.inference_mode)
         elif key is True:
             target = call("unsqueeze", (self, 0), {})
         else:
@@ -93,7 +104,8 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     view.base = base
     view.meta = None
     if storage.rebased or not grad_mode or (base is not t and t.meta is not None):
-        view.meta = AutogradMeta(storage.rebased, inherited(t) if grad_mode else "no_grad")
+        creation = inherited(t) if grad_mode else "inference" if state.inference_mode else "no_grad"
+        view.meta = AutogradMeta(storage.rebased, creation)
     if grad_mode and t.node is not None:
         view.signature = t.signature | _VIEW_WITH_GRAD
         view.node = index_node(t, key)
@@ -102,13 +114,16 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         view.node = None
         if base.node is not None:
             mark_no_grad(view)
-    if view.signature & HAS_TANGENT:
+    if view.signature & _UNUSUAL:
         _carry(t, view, key, grad_mode)
     return view
 
 
 def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
-    """Give a view the same view of every tangent."""
+    """Give a view the same view of every tangent; that of an inference tensor is told from no other such tensor."""
+    if view.signature & INFERENCE:
+        view.signature = inference_signature(view.signature)
+        view.storage = view.base = view.meta = None
     view.signature &= ~HAS_TANGENT
     if levels.enabled:
         for level, tangent in (tangents_of(t) or {}).items():
@@ -183,7 +198,7 @@ def _steps(t: Any, steps: Any) -> Any:
             t = call("select", (t, step.dim, step.index), {})
         elif type(step) is SliceStep:
             key = (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),)
-            t = t[key] if t.signature & BATCHED else basic(t, key, state.grad_mode)
+            t = t[key] if t.signature & BATCHED else basic(t, key, state.grad_mode and not state.inference_mode)
         else:
             t = call("unsqueeze", (t, step.dim), {})
     return t

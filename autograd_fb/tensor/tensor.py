@@ -10,7 +10,7 @@ from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.geometry import contiguous_strides, is_contiguous, normalize_dim
-from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
+from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output
@@ -181,6 +181,11 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         if self.requires_grad == requires_grad:
             return self
         if requires_grad:
+            if self.signature & INFERENCE and not state.inference_mode:
+                raise RuntimeError(
+                    "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. "
+                    "You can make a clone to get a normal tensor."
+                )
             dtype = self.dtype
             if not (dtype.is_floating_point or dtype.is_complex):
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
@@ -284,6 +289,8 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     @property
     def _version(self) -> int:
+        if self.signature & INFERENCE:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if self.storage is None else self.storage.version
 
     @property

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE, Binding
-from autograd_fb.core.keys import IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import INFERENCE, IS_VIEW, REQUIRES_GRAD, inference_signature
+from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node, Output
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, Storage
 
@@ -54,7 +55,12 @@ def wrap(array: Any, binding: Binding | None = None) -> Tensor:
     b = binding or BY_TYPE.get(type(array)) or _binding(array)
     if not isinstance(array, b.array_types):
         array = b.backend.as_array(array)
-    return make(array, b.signatures[array.dtype])
+    return make(array, new_signatures(b)[array.dtype])
+
+
+def new_signatures(binding: Binding) -> dict[Any, int]:
+    """The signatures of tensors made now, by native dtype."""
+    return binding.inference_signatures if state.inference_mode else binding.signatures
 
 
 def _binding(array: Any) -> Binding:
@@ -79,7 +85,12 @@ def share(t: Tensor) -> Storage:
 
 
 def make_view(array: Any, of: Tensor, signature: int) -> Tensor:
-    """A tensor over a view of another tensor's memory: same version counter, same base."""
+    """A tensor over a view of another tensor's memory: same version counter, same base.
+
+    That of an inference tensor is another inference tensor, which has neither.
+    """
+    if of.signature & INFERENCE:
+        return make(array, inference_signature(signature))
     t: Tensor = _new(_class)
     t.array, t.signature = array, signature | IS_VIEW
     t.node = t.meta = None
@@ -100,11 +111,12 @@ def inherited(of: Tensor) -> str:
 
 
 def mark_no_grad(view: Tensor) -> None:
-    """Note that a view was made under no_grad: it takes no recorded in-place op.
+    """Note that a view was made under no_grad or inference_mode: it takes no recorded in-place op.
 
     Where its base requires grad it does so too, as in PyTorch, and as a leaf of its own.
     """
-    view.meta = AutogradMeta(0 if view.storage is None else view.storage.rebased, "no_grad")
+    creation = "inference" if state.inference_mode else "no_grad"
+    view.meta = AutogradMeta(0 if view.storage is None else view.storage.rebased, creation)
     if view.base is not None and view.base.node is not None:
         view.signature |= REQUIRES_GRAD
         view.node = AccumulateGrad(view)
