@@ -13,6 +13,7 @@ from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, DispatchKey, below
 from autograd_fb.core.schema import FunctionSchema, parse_schema
 from autograd_fb.dispatch import registry
 from autograd_fb.dispatch.arguments import kind_of, python_name
+from autograd_fb.dispatch.inference import in_inference_mode
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.dispatch.state import state
@@ -159,7 +160,7 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         compute(self, *rest)
         return self
 
-    return inplace
+    return direct(op, signature, inplace, counts=False) if in_inference_mode(signature) else inplace
 
 
 def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:

@@ -20,8 +20,11 @@ from autograd_fb.tensor.storage import Storage
 _NUMBER_TYPES = frozenset(NUMBERS)
 
 
-def direct(op: OpOverload, signature: int, general: Callable[..., Any]) -> Plan:
-    """The plan of an in-place call of one dtype on one device; ``general`` itself where there can be none."""
+def direct(op: OpOverload, signature: int, general: Callable[..., Any], counts: bool = True) -> Plan:
+    """The plan of an in-place call of one dtype on one device; ``general`` itself where there can be none.
+
+    ``counts``: whether the version is counted here, as at ADInplaceOrView, or above.
+    """
     tensors = [a.name for a in op._schema.arguments if a.is_tensor]
     numbers = frozenset(tensors[1:]) if signature & SCALAR_MASK else frozenset()
     w = InplaceWriter(op, signature, numbers)
@@ -33,19 +36,21 @@ def direct(op: OpOverload, signature: int, general: Callable[..., Any]) -> Plan:
     if w.call.lists or w.call.optional & set(w.call.tensors) or w.static_signature() is None or w.row.inplace_kernel:
         return general
     w.scope.update(failed=failed, general=general, Storage=Storage, NUMBER_TYPES=_NUMBER_TYPES)
-    w.write()
+    w.write(counts)
     return w.finish()
 
 
 class InplaceWriter(Writer):
     """The lines of such a plan."""
 
-    def write(self) -> None:
+    def write(self, counts: bool) -> None:
         names = self.call.names
         target, *others = self.call.tensors
         again = f"return general({', '.join(names)})"
         self.lines.append(f"def {self.name}({', '.join(names)}):")
         tests = [f"{target}.base is not None"]
+        if self.of_inference:  # its views know no base: see `check_overlap`
+            tests.append(f"0 in {target}.array.strides")
         scaled = "alpha" in names and self.dtype is not None and ALL_DTYPES[self.dtype].is_floating_point
         for a, n in zip(self.call.arguments(), names, strict=True):
             if n == "alpha" and scaled:  # x.add_(g, alpha=-lr) is every hand-written optimizer's step
@@ -68,8 +73,11 @@ class InplaceWriter(Writer):
             f"    {fn}({arrays}, out=a0)",
             "except Exception as error:",
             f"    failed(op, error, ({arrays},))",
-            f"storage = {target}.storage",
-            f"if storage is None: storage = {target}.storage = Storage()",
-            "storage.version += 1",
-            f"return {target}",
         )
+        if counts:
+            self.add(
+                f"storage = {target}.storage",
+                f"if storage is None: storage = {target}.storage = Storage()",
+                "storage.version += 1",
+            )
+        self.add(f"return {target}")

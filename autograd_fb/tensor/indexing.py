@@ -11,11 +11,13 @@ from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_ind
 from autograd_fb.core.keys import (
     AD_INPLACE_OR_VIEW,
     AUTOGRAD,
+    AUTOGRAD_OTHER,
     BATCHED,
     GRAD_MODE,
     HAS_TANGENT,
     INFERENCE,
     IS_VIEW,
+    NORMAL_MODE,
     REQUIRES_GRAD,
     inference_signature,
 )
@@ -28,6 +30,7 @@ from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
+_INFERENCE_MODE = ~(AUTOGRAD | AUTOGRAD_OTHER | GRAD_MODE | NORMAL_MODE)  # the mask where the mode is all there is
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _new = object.__new__
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
@@ -46,7 +49,7 @@ class Indexing:
         kind = key.__class__
         if kind is int or (kind is slice and key.step is None) or is_basic(key):
             mask = state.mask
-            if mask & _VISIBLE == _VISIBLE:
+            if mask & _VISIBLE == _VISIBLE or mask == _INFERENCE_MODE:
                 return basic(self, key, mask & GRAD_MODE)
         return general(self, key)
 

@@ -255,3 +255,15 @@ def test_generators_have_it_step_by_step(torch: Any) -> None:
     for t in steps():
         assert t.is_inference()
         assert not torch.ones(1).is_inference()
+
+
+def test_in_place_arithmetic_within(torch: Any) -> None:
+    plain = torch.ones(2, 3)
+    with torch.inference_mode():
+        x = torch.ones(2, 3)
+        x.add_(plain, alpha=2).mul_(2.0).sub_(x[0].clone()).relu_()
+        plain.add_(x).mul_(2)
+        x.T.add_(1)
+    assert x.tolist() == [[1.0] * 3] * 2
+    assert plain.tolist() == [[2.0] * 3] * 2
+    assert plain._version == 2
