@@ -7,6 +7,7 @@ from typing import Any
 
 from autograd_fb.autograd.batching_rules import Call, F, NoRule, shift, spread
 from autograd_fb.core.geometry import broadcast_shapes
+from autograd_fb.dispatch.registry import find
 
 # --- indexing
 
@@ -77,7 +78,7 @@ def index_select(c: Call, x: Any, dim: int, places: Any) -> Any:
     if places.array.ndim == 0:
         raise NoRule
     rows = [None] * (dim % x.array.ndim) + [places]
-    return index(Call(F.index.Tensor if hasattr(F.index, "Tensor") else F.index, c.level, (x, rows)), x, rows)
+    return index(Call((find("aten", "index") or {})["Tensor"], c.level, (x, rows)), x, rows)
 
 
 def index_add(c: Call, x: Any, dim: int, places: Any, *rest: Any) -> Any:

@@ -10,6 +10,7 @@ from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType, as_dtype
 from autograd_fb.core.keys import SCALAR_BITS
 from autograd_fb.core.schema import Argument, CallError, ListType, OptionalType, Type
+from autograd_fb.core.schema_values import NO_DEFAULT
 from autograd_fb.dispatch.state import state
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ _EXACT = {"int": "int", "bool": "bool", "float": "float", "str": "str"}
 def make_entry(op: OpOverload) -> Callable[..., Any]:
     """Write the op's entry: a function of all arguments by position that looks its plan up.
 
-    Written out per schema because it is run at every call. Anything unexpected (numbers for tensors, wrong types) goes
+    Written out per schema because it is run at every call; arguments at the end may be left out where the schema has
+    defaults for them. Anything unexpected (numbers for tensors, wrong types) goes
     to the general path, which converts or complains. Names with a trailing underscore and a leading one are its own:
     an argument may be called `s` or `op`.
     """
@@ -203,7 +205,10 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
             checks.append(f"    if {name} is not None: {name} = {convert}")
     call = ", ".join(names)
     union = " | ".join(parts) or "0"
-    source = [f"def entry({call}):", *checks]
+    defaults = [a.default for a in op._schema.arguments]
+    required = max((i + 1 for i, default in enumerate(defaults) if default is NO_DEFAULT), default=0)
+    given = [*names[:required], *(f"{name}=_defaults_[{i}]" for i, name in enumerate(names) if i >= required)]
+    source = [f"def entry({', '.join(given)}):", *checks]
     if parts or loops:
         source += ["    try:", f"        _s_ = {union}", *loops]
         source += ["    except (AttributeError, TypeError):", f"        return _general_({call})"]
@@ -212,8 +217,8 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
         source += [f"    return _general_({call})"]
     scope: dict[str, Any] = {
         "_op_": op, "_arguments_": op._schema.arguments, "_plain_": plain, "_plans_": op.plans, "_general_": op.general,
-        "_state_": state, "_sequences_": (list, tuple), "_numbers_": (bool, int, float, complex),
-        "INTERNAL_FRAMES": True,
+        "_state_": state, "_defaults_": defaults, "_sequences_": (list, tuple),
+        "_numbers_": (bool, int, float, complex), "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)
     entry: Callable[..., Any] = scope["entry"]

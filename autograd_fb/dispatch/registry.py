@@ -204,7 +204,8 @@ class OpOverloadPacket:
         raise RuntimeError(f"No overload of {self._qualified_op_name} fits the arguments; tried:\n{tried}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.resolve(args, kwargs)(*args, **kwargs)
+        op = self.resolve(args, kwargs)
+        return op(*args, **kwargs) if kwargs else op.entry(*args)  # it fits: nothing is left to check
 
 
 _PACKETS: dict[tuple[str, str], OpOverloadPacket] = {}

@@ -218,11 +218,11 @@ class TensorNamespace:
             if not candidates:
                 raise AttributeError(f"no operator is named {name!r}")
             base, _, overload = candidates[0].partition(".")
-            fn = getattr(getattr(ops.aten, base), overload or "default")
+            fn = getattr(getattr(ops.aten, base), overload or "default").entry
         else:
             plain = [op for op in overloads.values() if not any(a.is_write for a in op._schema.arguments)]
             choices = plain or list(overloads.values())  # rules and composites write nothing but what they name so
-            fn = choices[0] if len(choices) == 1 else OpOverloadPacket("aten", name)
+            fn = choices[0].entry if len(choices) == 1 else OpOverloadPacket("aten", name)
         self.__dict__[name] = fn
         return fn
 
