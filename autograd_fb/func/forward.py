@@ -8,8 +8,9 @@ from typing import Any
 
 from autograd_fb.autograd.batched_tensor import like, plain, rewrap
 from autograd_fb.autograd.forward_ad import _set_fwd_grad_enabled, dual_level, make_dual, unpack_dual
+from autograd_fb.dispatch.state import changed
 from autograd_fb.func.arrays import lift, lower
-from autograd_fb.func.levels import Transform, settled
+from autograd_fb.func.levels import Transform, settled, tracked
 from autograd_fb.func.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from autograd_fb.func.reverse import Argnums, _split_aux, basis, checked_argnums, jacrev, replaced, vjp
 from autograd_fb.func.vmap import vmap
@@ -60,11 +61,11 @@ def _pushed(
     func: Any, flat: Sequence[Tensor], directions: Sequence[Tensor], spec: Any, strict: bool, has_aux: bool
 ) -> Any:
     owner = Transform()
-    with dual_level() as level:
+    with changed(inference_mode=False), dual_level() as level:
         previous = _set_fwd_grad_enabled(True)
         with previous:
             duals = [
-                rewrap(make_dual(plain(x), _direction(t, x), level=level), x)
+                rewrap(make_dual(plain(tracked(x)), tracked(_direction(t, x)), level=level), x)
                 for x, t in zip(flat, directions, strict=True)
             ]
             output, aux = func(*tree_unflatten(duals, spec)), None

@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
-from autograd_fb.core.keys import HAS_TANGENT
+from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Node, Output
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad as _grad
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor import Tensor
+from autograd_fb.tensor.tensor import Tensor, make
 
 _OWNER = "_transform"
 
@@ -40,10 +40,18 @@ class Transform:
         self.record = state.grad_mode  # under no_grad a transform differentiates, but is not recorded itself
 
 
+def tracked(t: Tensor) -> Tensor:
+    """The tensor itself; of an inference tensor, which cannot be part of a graph, one over the same memory that can."""
+    if not t.signature & INFERENCE:
+        return t
+    inner = plain(t)
+    return rewrap(make(inner.array, inner.binding.signatures[inner.array.dtype]), t)
+
+
 def input_of(t: Tensor, owner: Transform) -> Tensor:
     """An alias of an input to differentiate with respect to; see Note [Levels are graphs]."""
     t = in_all_levels(t)
-    inner = plain(t)
+    inner = plain(tracked(t))
     if not (inner.dtype.is_floating_point or inner.dtype.is_complex):
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     alias: Tensor = tensor_namespace().view_as(inner, inner) if owner.record else _loose(inner)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from autograd_fb.autograd.grad_mode import enable_grad
+from autograd_fb.dispatch.state import changed
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, input_of, pull_back, settled
 from autograd_fb.func.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
@@ -90,7 +91,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
         args, raw = lift(args)
         places = checked_argnums(argnums, args)
         owner = Transform()
-        with enable_grad():
+        with changed(grad_mode=True, inference_mode=False):
             pairs = [aliases(args[place], owner) for place in places]
             output, aux = func(*replaced(args, places, [tree for tree, _ in pairs]), **kwargs), None
             if has_aux:
@@ -143,7 +144,7 @@ class _Pulled:
 
     def __init__(self, func: Callable[..., Any], primals: Sequence[Any], has_aux: bool):
         self.owner = Transform()
-        with enable_grad():
+        with changed(grad_mode=True, inference_mode=False):
             pairs = [aliases(p, self.owner) for p in primals]
             output, self.aux = func(*(tree for tree, _ in pairs)), None
             if has_aux:
@@ -158,17 +159,9 @@ class _Pulled:
 
     def back(self, cotangents: Sequence[Tensor]) -> tuple[Any, ...]:
         """The gradients of the primals, each in the primal's structure."""
-        with enable_grad() if self.owner.record else _as_it_is():
+        with changed(grad_mode=True) if self.owner.record else nullcontext():
             found = iter(pull_back(self.outputs, self.inputs, cotangents, self.owner, keep=True))
             return tuple(tree_map(lambda _: settled(next(found), self.owner), tree) for tree in self.trees)
-
-
-class _as_it_is:
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:

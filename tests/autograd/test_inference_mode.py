@@ -267,3 +267,19 @@ def test_in_place_arithmetic_within(torch: Any) -> None:
     assert x.tolist() == [[1.0] * 3] * 2
     assert plain.tolist() == [[2.0] * 3] * 2
     assert plain._version == 2
+
+
+def test_transforms_differentiate_within(torch: Any) -> None:
+    def f(a: Any) -> Any:
+        return (a * a).sum()
+
+    plain = torch.ones(2)
+    with torch.inference_mode():
+        for x in (torch.ones(2), plain):
+            assert torch.func.grad(f)(x).tolist() == [2.0, 2.0]
+            assert torch.func.vjp(f, x)[1](torch.tensor(1.0))[0].tolist() == [2.0, 2.0]
+            assert torch.func.jvp(f, (x,), (x,))[1].item() == 4.0
+            assert torch.func.hessian(f)(x).tolist() == [[2.0, 0.0], [0.0, 2.0]]
+            assert torch.func.vmap(torch.func.grad(lambda a: a * a))(x).tolist() == [2.0, 2.0]
+        made_inside = torch.ones(2)
+    assert torch.func.grad(f)(made_inside).tolist() == [2.0, 2.0]
