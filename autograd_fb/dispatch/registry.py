@@ -205,7 +205,9 @@ class OpOverloadPacket:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         op = self.resolve(args, kwargs)
-        return op(*args, **kwargs) if kwargs else op.entry(*args)  # it fits: nothing is left to check
+        if kwargs or len(self._overloads()) == 1:
+            return op(*args, **kwargs)
+        return op.entry(*args)  # chosen because it fits: nothing is left to check
 
 
 _PACKETS: dict[tuple[str, str], OpOverloadPacket] = {}
