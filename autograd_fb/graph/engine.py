@@ -142,7 +142,10 @@ def _needed(captures: dict[tuple[Node, int], int], claimed: Sequence[Node]) -> s
     """The nodes on a way to a captured one; None where every way ends at one, so that all are."""
     stack = [node for node, _ in captures]
     needed = set(stack)
-    if all(node.edges or node in needed for node in claimed):
+    for node in claimed:
+        if not (node.edges or node in needed):
+            break
+    else:
         return None
     parents: dict[Node, list[Node]] = {}
     for node in claimed:
@@ -227,12 +230,14 @@ class _Mode:
         self.before, self.record = state.grad_mode, record
 
     def __enter__(self) -> None:
-        state.grad_mode = self.record
-        state.refresh()
+        if self.before is not self.record:
+            state.grad_mode = self.record
+            state.refresh()
 
     def __exit__(self, *error: object) -> None:
-        state.grad_mode = self.before
-        state.refresh()
+        if state.grad_mode is not self.before:
+            state.grad_mode = self.before
+            state.refresh()
 
 
 def _run(
@@ -279,8 +284,8 @@ def _loop(
     needed: set[Node] | None,
     record: bool,
 ) -> None:
-    ready = sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
-    captured_nodes = {node for node, _ in captures}
+    ready = _ready(starts)
+    captured_nodes = {node for node, _ in captures} if captures else ()
     keep, add = task.keep_graph, values.add
     plain = not (record or watching.watch is not None)
     results: Any
@@ -289,9 +294,6 @@ def _loop(
         grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
             continue  # nothing wanted lies behind it
-        if captures and not node.edges and node.hooks is None and node.num_outputs == 1 and (node, 0) in captures:
-            found[captures[node, 0]] = grad  # a leaf, as nearly all that gradients are asked for
-            continue
         if node.hooks is not None or (captures and node in captured_nodes):
             results = _run_with_hooks(node, grad, values, captures, found, needed, record)
             if results is None:
@@ -333,6 +335,13 @@ def _loop(
             else:
                 ready.append(n)
         results = g = None  # leaves count who holds their gradient: not this loop
+
+
+def _ready(starts: Sequence[Node]) -> list[Node]:
+    """The nodes a run begins with, in the order of their making."""
+    if len(starts) == 1 and starts[0].pending == 0:
+        return list(starts)
+    return sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
 
 
 def _step(node: Node, grad: Any, record: bool) -> Any:
@@ -447,6 +456,9 @@ def _run_with_hooks(
         behind
         the tensor has to run as well: then it is the gradient that arrived.
     """
+    if not node.edges and node.hooks is None and node.num_outputs == 1 and (node, 0) in captures:
+        found[captures[node, 0]] = grad  # a leaf, as nearly all that gradients are asked for
+        return None
     step = _Step(node, grad, values, record)
     targets = [e.node if type(e) is Output else e for e in node.edges]
     goes_on = not captures or (node, THROUGH) in captures or any(needed is None or n in needed for n in targets)

@@ -20,7 +20,7 @@ from autograd_fb.graph.node import Node, Output, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
-from autograd_fb.tensor.tensor import Tensor, share, wrap
+from autograd_fb.tensor.tensor import Tensor, make, share, wrap
 
 
 class GradientEdge:
@@ -91,15 +91,17 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor:
     """The gradient a root starts with: the one given, checked; 1 for scalars."""
     if given is None:
-        if root.numel() != 1:
+        array, b = root.array, root.binding
+        dtype = b.dtype(array.dtype)
+        if array.shape and root.numel() != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        if not root.dtype.is_floating_point:
-            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype!r}")
-        b = root.binding
-        if not root.array.shape:
-            return wrap(b.backend.scalar_array(1.0, root.dtype, b.backend.device_index(root.array)), b)
-        device = b.backend.native_device(b.backend.device_index(root.array))
-        return wrap(b.xp.ones(tuple(root.array.shape), dtype=root.array.dtype, device=device), b)
+        if not dtype.is_floating_point:
+            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {dtype!r}")
+        index = b.backend.device_index(array)
+        if not array.shape:
+            return make(b.backend.scalar_array(1.0, dtype, index), b.signatures[array.dtype])
+        device = b.backend.native_device(index)
+        return wrap(b.xp.ones(tuple(array.shape), dtype=array.dtype, device=device), b)
     if not isinstance(given, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
     if tuple(given.array.shape) != tuple(root.array.shape):
@@ -147,7 +149,7 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         grad = first_gradient(t, g, i)
         nodes.append(t.node)
-        if grad.dtype is not t.dtype:
+        if g is not None and grad.dtype is not t.dtype:
             b = t.binding
             grad = call("to", (grad, t.dtype), {}) if record else wrap(b.xp.astype(grad.array, t.array.dtype), b)
         grads.append(grad if record else grad.array)
@@ -175,7 +177,14 @@ def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
     """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward
     mode or are batched.
     """
-    return record or bool(levels.open) or any(getattr(g, "signature", 0) & BATCHED for g in gradients)
+    return record or bool(levels.open) or _any_batched(gradients)
+
+
+def _any_batched(values: Sequence[Any]) -> bool:
+    for v in values:  # noqa: SIM110 (in every call of `grad`: a generator would cost more than what it asks)
+        if v is not None and getattr(v, "signature", 0) & BATCHED:
+            return True
+    return False
 
 
 def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
@@ -312,23 +321,24 @@ def grad(
     keep = create_graph if retain_graph is None else bool(retain_graph)
     if is_grads_batched:
         return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
-    if any(getattr(t, "signature", 0) & BATCHED for t in (*roots, *wanted)):
+    if _any_batched(roots) or _any_batched(wanted):
         pairs = zip(roots, gradients, strict=True)
         gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)
         return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients))
     places: dict[tuple[Node, int], int] = {}
+    positions = []
     for t in wanted:
         if isinstance(t, Tensor) and not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-        places.setdefault(_place(t), len(places))
+        positions.append(places.setdefault(_place(t), len(places)))
     found = _run(roots, nodes, grads, places, keep, create_graph)
     out: list[Tensor | None] = []
-    for i, t in enumerate(wanted):
-        g = found[places[_place(t)]]
+    for t, i in zip(wanted, positions, strict=True):
+        g = found[i]
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                f"The differentiated Tensor at index {len(out)} appears to not have been used in the graph. Set "
                 f"allow_unused=True if this is "
                 "the desired behavior."
             )
