@@ -275,6 +275,11 @@ def roll(c: Call, x: Any, shifts: Any, dims: Any) -> Any:
     return F.reshape(c.call(F.reshape(value, [c.size, _numel(x)]), shifts, [1]), list(value.array.shape))
 
 
+def strided(c: Call, *args: Any) -> Any:
+    """Example by example: geometries of memory have no batched form."""
+    raise NoRule
+
+
 def repeat(c: Call, x: Any, repeats: Sequence[int]) -> Any:
     return c.call(c.aligned(x, len(repeats)), [1, *repeats])
 

@@ -39,6 +39,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("clone", "contiguous"), rules.copied),
     **dict.fromkeys(("index", "_unsafe_index"), nn.index),
     **dict.fromkeys(("index_add", "index_copy", "index_fill"), nn.index_add),
+    **dict.fromkeys(("as_strided", "as_strided_scatter", "as_strided_backward"), rules.strided),
     "bucketize": nn.bucketize,
     "cat": rules.cat,
     "convolution": nn.convolution,

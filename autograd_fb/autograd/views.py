@@ -117,14 +117,17 @@ class CopySlices(StridedNode):
         inner = self._inner()
         F = tensor_namespace()
         (shape, strides, origin), (vshape, vstrides, voffset) = self.base_geometry, self.view_geometry
-        place = list(vshape), list(vstrides), voffset - origin
+        place, start = (list(vshape), list(vstrides)), voffset - origin
         count = max(storage_size(shape, strides), 1)
-        # The base's memory as one row, in which both geometries are what they are in the base.
-        memory = F.as_strided_scatter(F.new_zeros(grad, [count]), grad, list(shape), list(strides), 0)
-        sent = F.as_strided(memory, *place).clone()
+        # The base's memory as one row, in which both geometries are what they are in the base. No offsets are given:
+        # a row of batched gradients begins where the one before it ends.
+        memory = F.as_strided_scatter(F.new_zeros(grad, [count]), grad, list(shape), list(strides))
+        part = F.narrow(memory, 0, start, count - start)
+        sent = F.as_strided(part, *place).clone()
         results = inner.apply_tensors(sent if inner.num_outputs == 1 else [sent])
         back = results[0] if results and results[0] is not None else F.zeros_like(sent)
-        out = F.as_strided(F.as_strided_scatter(memory, back, *place), list(shape), list(strides), 0)
+        memory = F.slice_scatter(memory, F.as_strided_scatter(part, back, *place), 0, start)
+        out = F.as_strided(memory, list(shape), list(strides))
         return (out, *results[1:])
 
     def _inner(self) -> Node:

@@ -469,6 +469,15 @@ def test_batched_gradients_go_through_the_graph_once(torch: Any) -> None:
     assert rows.tolist() == [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
 
 
+def test_batched_gradients_go_through_what_was_written_in_place(torch: Any) -> None:
+    x = leaf(torch, 1.0, 2.0, 3.0, 4.0)
+    y = x * 1
+    y[1:3] *= 2
+    y.view(2, 2)[0].mul_(x[:2])
+    (rows,) = torch.autograd.grad(y, x, torch.eye(4, dtype=torch.float64), is_grads_batched=True)
+    assert rows.tolist() == [[2.0, 0.0, 0.0, 0.0], [0.0, 8.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+
+
 def test_the_step_behind_an_input_of_backward_runs(torch: Any) -> None:
     x, ran = leaf(torch, 2.0), []
     y = x * 3
