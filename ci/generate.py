@@ -260,7 +260,7 @@ def write_methods(family: str, names: dict[str, list[Row]]) -> str:
     for imported in ("call", "foreign_operand", "plans", "scalar_bits"):
         if f"_{imported}(" in "".join(body) or imported == "plans":
             text += f"from autograd_fb.tensor.calls import {imported} as _{imported}\n"
-    text += "\nINTERNAL_FRAMES = True  # calls only pass through here: see OpOverload\n"
+    text += "\nINTERNAL_FRAMES = True  # see Note [Internal frames]\n"
     if "_SEQUENCES" in "".join(body):
         text += "_SEQUENCES = frozenset({tuple, list, _Size})\n"
     text += "\n".join(variables(used)) + f"\n\n\nclass {title}:\n    __slots__ = ()\n    signature: int\n\n"
@@ -292,7 +292,7 @@ def write_functions(family: str, names: dict[str, list[Row]]) -> str:
     text += (
         "from autograd_fb.tensor.calls import call as _call\nfrom autograd_fb.tensor.calls import plans as _plans\n\n"
     )
-    text += "INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload\n\n"
+    text += "INTERNAL_FRAMES = True  # see Note [Internal frames]\n\n"
     text += "__all__ = [\n" + "".join(f'    "{n}",\n' for n in exported) + "]\n\n"
     text += "\n".join(variables(used)) + "\n\n\n"
     return text + "\n".join(body).rstrip() + "\n"

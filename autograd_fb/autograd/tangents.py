@@ -32,7 +32,7 @@ from autograd_fb.tensor.backward import grad
 from autograd_fb.tensor.levels import below, copy_below, give, levels, tangent_at, tangents_of
 from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 Plan = Callable[..., Any]
 Specialize = Callable[[OpOverload, int, DispatchKey], Plan]
 

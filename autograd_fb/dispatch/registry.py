@@ -12,7 +12,7 @@ from autograd_fb.dispatch import fallbacks, variable_fallback
 from autograd_fb.dispatch.arguments import NUMBERS_AS_TENSORS
 from autograd_fb.dispatch.operator import PENDING, OpOverload, Plans
 
-INTERNAL_FRAMES = True  # calls of packets only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 OPERATORS: dict[tuple[str, str], dict[str, OpOverload]] = {}  # (namespace, name) -> overload -> operator
 _COMPLETE: set[tuple[str, str]] = set()  # names that no thread is building any more

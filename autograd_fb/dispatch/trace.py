@@ -18,7 +18,7 @@ from autograd_fb.dispatch.state import changed, state
 if TYPE_CHECKING:
     from autograd_fb.dispatch.operator import OpOverload
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 class Trace(list[str]):

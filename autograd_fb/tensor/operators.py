@@ -11,7 +11,7 @@ from autograd_fb.tensor.calls import call, plans
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _NUMBERS = (bool, int, float, complex)
 _matmul, _pow_number = plans("matmul"), plans("pow", "Tensor_Scalar")
 

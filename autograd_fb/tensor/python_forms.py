@@ -13,7 +13,7 @@ __all__ = [
     "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index",
 ]  # fmt: skip
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
 def _listed(tensors: tuple[Any, ...]) -> list[Any]:

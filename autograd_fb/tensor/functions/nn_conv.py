@@ -9,7 +9,7 @@ from typing import Any
 
 from autograd_fb.tensor.calls import call as _call
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 __all__ = [
     "conv1d",

@@ -12,7 +12,7 @@ from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _SEQUENCES = frozenset({tuple, list, _Size})
 _allclose = _plans("allclose", "default")
 _equal = _plans("equal", "default")

@@ -11,7 +11,7 @@ from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")

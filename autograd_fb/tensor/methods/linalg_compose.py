@@ -11,7 +11,7 @@ from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _cross = _plans("cross", "default")
 _kron = _plans("kron", "default")
 _trace = _plans("trace", "default")

@@ -10,7 +10,7 @@ from typing import Any
 from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _cholesky = _plans("cholesky", "default")
 _cholesky_solve = _plans("cholesky_solve", "default")
 _det = _plans("det", "default")

@@ -10,7 +10,7 @@ from typing import Any
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _cross_entropy_loss = _plans("cross_entropy_loss", "default")
 _nll_loss = _plans("nll_loss", "default")
 _nll_loss2d = _plans("nll_loss2d", "default")

@@ -13,7 +13,7 @@ from autograd_fb.tensor.calls import foreign_operand as _foreign_operand
 from autograd_fb.tensor.calls import plans as _plans
 from autograd_fb.tensor.calls import scalar_bits as _scalar_bits
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _abs = _plans("abs", "default")
 _absolute = _plans("absolute", "default")
 _acos = _plans("acos", "default")

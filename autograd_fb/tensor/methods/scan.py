@@ -11,7 +11,7 @@ from autograd_fb.dispatch.state import state as _state
 from autograd_fb.tensor.calls import call as _call
 from autograd_fb.tensor.calls import plans as _plans
 
-INTERNAL_FRAMES = True  # calls only pass through here: see OpOverload
+INTERNAL_FRAMES = True  # see Note [Internal frames]
 _argsort = _plans("argsort", "default")
 _bincount = _plans("bincount", "default")
 _corrcoef = _plans("corrcoef", "default")
