@@ -26,7 +26,7 @@ def check_write(t: Any) -> None:
     """RuntimeError for an in-place op on an inference tensor, outside the mode."""
     if t.signature & INFERENCE and not state.inference_mode:
         raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed."
+            "Inplace update to inference tensor outside InferenceMode is not allowed. "
             "You can make a clone to get a normal tensor before doing inplace update."
         )
 
