@@ -15,10 +15,11 @@ from autograd_fb.tensor.return_types import ReturnType, return_type
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
-# NumPy's and the Array API's names for arguments, as PyTorch's own parser takes them.
-ALIASES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "input": "self", "x": "self",
-           "x1": "self", "x2": "other"}  # fmt: skip
-OTHER_NAMES = {"shape": "size", "size": "shape", "dim": "dims", "dims": "dim", "dim0": "axis0", "dim1": "axis1"}
+# NumPy's and the Array API's names for arguments, as PyTorch's own parser takes them, and the schemas' names for each.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "axis": ("dim", "dims"), "axes": ("dims",), "keepdims": ("keepdim",), "shape": ("size",),
+    "input": ("self",), "x": ("self",), "x1": ("self",), "x2": ("other",),
+}  # fmt: skip
 scalar_bits = SCALAR_BITS.get
 _packets: dict[str, OpOverloadPacket] = {}
 _names: dict[str, frozenset[str]] = {}
@@ -53,11 +54,11 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for k, v in kwargs.items():
         if k not in known:
-            alias = ALIASES.get(k, k)
-            if alias not in known:
-                alias = OTHER_NAMES.get(alias, alias)
-            if alias not in known:
+            alias = next((alias for alias in ALIASES.get(k, ()) if alias in known), None)
+            if alias is None:
                 raise TypeError(f"{name}() got an unexpected keyword argument '{k}'")
+            if alias in kwargs or alias in out:
+                raise TypeError(f"{name}() got '{k}' beside another name of the same argument, '{alias}'")
             k = alias
         out[k] = v
     return out

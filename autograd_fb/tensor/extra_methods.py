@@ -183,9 +183,8 @@ class ExtraMethods:
         """The places of the elements that are not zero: see `autograd_fb.nonzero`."""
         return python_forms.nonzero(self, as_tuple=as_tuple)
 
-    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None, **names: Any) -> Any:
+    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
         """A vector norm: see `autograd_fb.norm`."""
-        dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
         return python_forms.norm(self, p, dim, keepdim, dtype=dtype)
 
     def split(self, split_size: Any, dim: int = 0) -> Any:
