@@ -14,6 +14,7 @@ from autograd_fb import _C as _C
 from autograd_fb import _library as _library
 from autograd_fb import _ops as _ops
 from autograd_fb import autograd as autograd
+from autograd_fb import backends as backends
 from autograd_fb import cuda as cuda
 from autograd_fb import fft as fft
 from autograd_fb import func as func
@@ -40,7 +41,7 @@ from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from autograd_fb.autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
 from autograd_fb.autograd.grad_mode import no_grad as no_grad
 from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
-from autograd_fb.backend import registry as _backends
+from autograd_fb.backend import registry as _registry
 from autograd_fb.backend import simulation as _simulation
 from autograd_fb.backend.simulation import simulate as simulate
 from autograd_fb.core.device import Device as device
@@ -100,6 +101,6 @@ from autograd_fb.tensor.interop import from_numpy as from_numpy
 from autograd_fb.tensor.printing import set_printoptions as set_printoptions
 from autograd_fb.tensor.tensor import Tensor as Tensor
 
-_backends.load("cpu")
+_registry.load("cpu")
 _simulation.from_environment()
 __version__ = "0.1.0"

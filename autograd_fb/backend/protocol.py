@@ -29,8 +29,14 @@ class Traits(NamedTuple):
     dtypes: frozenset[str] = frozenset()
 
 
+REQUIRED = ("name", "device_type", "xp", "array_types", "traits", "is_available", "from_numpy", "to_numpy")
+
+
 class Backend:
-    """Base class of backends. Subclasses set the first five members and write the three methods below them."""
+    """Base class of backends. Subclasses set the first five members and write the three methods below them.
+
+    Everything else is derived from the namespace or has a generic default.
+    """
 
     name: str
     device_type: str
@@ -131,3 +137,36 @@ class Backend:
 
     def synchronize(self, index: int = 0) -> None:
         return None
+
+    def facts(self) -> Mapping[str, str]:
+        """What ``python -m autograd_fb doctor`` prints of a loaded library and its devices."""
+        return {}
+
+    def tf32_changed(self, allowed: bool) -> None:
+        """``backends.cuda.matmul.allow_tf32`` was set; a backend loaded later reads ``core.config.switches``."""
+        return None
+
+
+def check_members(backend: Any, device_type: str | None = None) -> Any:
+    """The backend itself, if it has the eight required members; TypeError that names what it lacks.
+
+    ``device_type``: what it was found as, and must say itself. ValueError if it says another.
+    """
+    if not isinstance(backend, Backend):
+        raise TypeError(f"expected a subclass of autograd_fb.backend.protocol.Backend, got {type(backend).__name__}")
+    lacking = [name for name in REQUIRED if not _has(backend, name)]
+    if lacking:
+        raise TypeError(
+            f"backend {type(backend).__name__} lacks {', '.join(lacking)}; required are {', '.join(REQUIRED)}"
+        )
+    if device_type is not None and backend.device_type != device_type:
+        raise ValueError(
+            f"backend '{backend.name}' says device type '{backend.device_type}', but its entry point '{device_type}'"
+        )
+    return backend
+
+
+def _has(backend: Backend, name: str) -> bool:
+    if not hasattr(backend, name):
+        return False
+    return getattr(type(backend), name, None) is not getattr(Backend, name, ...)

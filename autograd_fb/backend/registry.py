@@ -1,26 +1,23 @@
 """Which backend serves which device type and which array type; backends are loaded when first asked for.
 
-Note [Finding backends]
-    The backends that come with the project are named here, so that finding the CPU does not cost a scan of installed
-    packages. All others are entry points of the group ``autograd_fb.backends``, whose name is the device type they
-    serve. In a bare checkout the folder of the project's own backends is put on the path.
+Which ones there are is found by `discovery`, see Note [Finding backends].
 """
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.backend import discovery
 from autograd_fb.backend.protocol import Array, Backend
-from autograd_fb.core.device import Device, set_accelerator_query
+from autograd_fb.core import config
+from autograd_fb.core.device import Device, set_accelerator_query, set_device_finder
 from autograd_fb.core.dtype import ALL_DTYPES, DType
 from autograd_fb.core.keys import DispatchKey, inference_signature, key_of_device, tensor_signature
 
-_OWN = {"cpu": "autograd_fb_backends.cpu_numpy", "meta": "autograd_fb_backends.meta"}
-GROUP = "autograd_fb.backends"
+own_module = discovery.own_module
+_loading = threading.RLock()  # of two threads that ask for a device first, one makes its binding
 
 
 def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -113,6 +110,16 @@ def register(backend: Backend) -> Binding:
     return binding
 
 
+def put_in_charge(backend: Backend) -> Binding:
+    """Let a backend serve its device type, with the binding it had if it was in charge before."""
+    for table in (BY_DEVICE, BY_TYPE):
+        for binding in list(table.values()):
+            if binding.backend is backend:
+                install(binding)
+                return binding
+    return register(backend)
+
+
 def install(binding: Binding) -> None:
     """Put a binding in charge; plans stay valid if it was the last to serve its key."""
     backend = binding.backend
@@ -136,20 +143,11 @@ def unregister(backend: Backend) -> None:
         tell()
 
 
-def _find_own_folder() -> None:
-    """In a bare checkout: make the project's own backends importable."""
-    root = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "backends")
-    if os.path.isdir(os.path.join(root, "autograd_fb_backends")) and root not in sys.path:
-        sys.path.append(root)
-
-
-def own_module(name: str) -> Any:
-    """A module of the project's own backends."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        _find_own_folder()
-        return importlib.import_module(name)
+def allow_tf32(allowed: bool) -> None:
+    """Whether float32 products may round their factors to TF32; told to every backend in use."""
+    config.switches.allow_tf32 = allowed
+    for binding in BY_DEVICE.values():
+        binding.backend.tf32_changed(allowed)
 
 
 def accelerator() -> str | None:
@@ -158,27 +156,39 @@ def accelerator() -> str | None:
 
 
 set_accelerator_query(accelerator)
+set_device_finder(lambda name: bool(discovery.candidates(name)))
 
 
 def load(device_type: str) -> Binding:
     """The binding of a device type, loaded now if need be. RuntimeError that says why when there is none."""
     binding = BY_DEVICE.get(device_type)
-    if binding is not None:
-        return binding
-    module = _OWN.get(device_type)
-    if module is not None:
-        return register(own_module(module).make_backend())
-    for entry in importlib.import_module("importlib.metadata").entry_points(group=GROUP):
-        if entry.name == device_type:
-            backend: Backend = entry.load()()
-            if not backend.is_available():
-                raise RuntimeError(
-                    f"The device type '{device_type}' has a backend ({backend.name}), but it found no such device here."
-                )
-            return register(backend)
+    return _load(device_type) if binding is None else binding
+
+
+def _load(device_type: str) -> Binding:
+    reasons = []
+    with _loading:
+        if device_type in BY_DEVICE:
+            return BY_DEVICE[device_type]
+        for candidate in discovery.candidates(device_type):
+            try:
+                backend = discovery.make(candidate)
+            except discovery.Unavailable as why:
+                reasons.append(f"{candidate.entry} ({candidate.value}): {why}")
+                continue
+            reason = discovery.ask(candidate, backend)
+            if not reason:
+                return register(backend)
+            reasons.append(f"{candidate.entry} ({backend.name}): {reason}")
+    if reasons:
+        raise RuntimeError(
+            f"No backend serves the device type '{device_type}' here. {'; '.join(reasons)}. "
+            "autograd_fb.backends.list() shows all backends, and simulate() stands in for a device that is not there."
+        )
     raise RuntimeError(
-        f"No backend serves the device type '{device_type}'. Installed: {', '.join(sorted({*_OWN, *BY_DEVICE}))}. "
-        f"A backend is found through the entry-point group '{GROUP}', under the device type's name."
+        f"No backend serves the device type '{device_type}'. Known: "
+        f"{', '.join(sorted({c.device_type for c in discovery.candidates()} | set(BY_DEVICE)))}. "
+        f"A backend is found through the entry-point group '{discovery.GROUP}', under the device type's name."
     )
 
 

@@ -1,4 +1,4 @@
-"""Switches read from the environment once, at import."""
+"""Switches: those read from the environment once, at import, and those that programs set."""
 
 from __future__ import annotations
 
@@ -13,3 +13,12 @@ SHOW_DISPATCH_TRACE = _flag("AUTOGRAD_FB_SHOW_DISPATCH_TRACE")
 MINIMAL = _flag("AUTOGRAD_FB_MINIMAL")
 SIMULATE = os.environ.get("AUTOGRAD_FB_SIMULATE", "")
 WARN_COLLECTED_LIBRARY = _flag("AUTOGRAD_FB_WARN_COLLECTED_LIBRARY")
+
+
+class Switches:
+    """What programs set for the whole process."""
+
+    allow_tf32 = False
+
+
+switches = Switches()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, final
 
 __all__ = [
     "CPU", "META", "Device", "as_device", "current_default_device", "device_types", "register_device_type",
-    "set_accelerator_query", "set_default_device",
+    "set_accelerator_query", "set_default_device", "set_device_finder",
 ]
 
 # PyTorch's list in the order of its error message; registered names follow.
@@ -78,6 +78,19 @@ def set_accelerator_query(query: Callable[[], str | None]) -> None:
     """Say how ``Device(1)`` finds its type: ``query()`` gives the accelerator's device type, or None."""
     global _accelerator
     _accelerator = query
+
+
+def _no_names(name: str) -> bool:
+    return False
+
+
+_found_elsewhere: Callable[[str], bool] = _no_names
+
+
+def set_device_finder(finder: Callable[[str], bool]) -> None:
+    """Say who is asked for a device type nobody has registered: ``finder(name)`` tells whether a backend serves it."""
+    global _found_elsewhere
+    _found_elsewhere = finder
 
 
 @final
@@ -176,6 +189,8 @@ def _parse(text: str) -> Device:
     if not text:
         raise RuntimeError("Device string must not be empty")
     type, colon, index = text.partition(":")
+    if type not in _KNOWN and _REGISTERED_NAME.fullmatch(type) and _found_elsewhere(type):
+        register_device_type(type)
     if (colon and not _INDEX.fullmatch(index)) or not (type in _KNOWN or _TYPE_NAME.fullmatch(type)):
         raise RuntimeError(f"Invalid device string: '{text}'")
     if type not in _KNOWN:

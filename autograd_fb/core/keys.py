@@ -357,9 +357,24 @@ def key_of_device(device_type: str) -> DispatchKey:
     """The backend key of a device type; a further named device gets keys of its own at its first mention."""
     name = _DEVICE_KEYS.get(device_type)
     if name is None:
-        name = _DEVICE_KEYS[device_type] = device_type.capitalize() if device_type.islower() else device_type
+        name = _DEVICE_KEYS[device_type] = _key_name(device_type)
         register_backend_key(name)
     return _KEYS[name]
+
+
+def device_keys(device_type: str) -> tuple[str, str]:
+    """The names of the backend and the autograd key of a device type, which need not be known yet.
+
+    >>> device_keys("cuda"), device_keys("vulkan")
+    (('CUDA', 'AutogradCUDA'), ('Vulkan', 'AutogradOther'))
+    """
+    name = _DEVICE_KEYS.get(device_type) or _key_name(device_type)
+    key = _KEYS.get(name)
+    return name, "Autograd" + name if key is None or key.backend else "AutogradOther"
+
+
+def _key_name(device_type: str) -> str:
+    return device_type.capitalize() if device_type.islower() else device_type
 
 
 def device_of_key(key: DispatchKey) -> str:

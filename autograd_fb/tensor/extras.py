@@ -320,10 +320,11 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Remembered, without effect: ``"highest"``, ``"high"`` or ``"medium"``."""
+    """``"highest"``; with ``"high"`` or ``"medium"`` CUDA may multiply in TF32, see ``backends.cuda.matmul``."""
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"set_float32_matmul_precision: unknown precision {precision!r}")
     _Settings.precision = precision
+    registry.allow_tf32(precision != "highest")
 
 
 # --- typed constructors
