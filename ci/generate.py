@@ -64,7 +64,7 @@ OPERATORS = {  # method -> (op, overload, whether the operands are exchanged)
     "__ge__": ("ge", "Tensor", False), "__iadd__": ("add_", "Tensor", False), "__isub__": ("sub_", "Tensor", False),
     "__imul__": ("mul_", "Tensor", False), "__itruediv__": ("div_", "Tensor", False),
 }  # fmt: skip
-UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
+UNARY = {"__neg__": "neg", "__abs__": "abs"}
 TYPES = {
     "int": "int", "float": "float", "bool": "bool", "str": "str", "Scalar": "Any", "int[]": "Any", "Tensor": "Any",
     "Tensor[]": "Any", "ScalarType": "Any", "Device": "Any",

@@ -234,6 +234,7 @@ def alias(target: str) -> Callable[..., Any]:
         return getattr(F, target)(*args, **kwargs)
 
     call.__qualname__ = call.__name__ = f"alias_of_{target}"
+    call.alias_of = target  # type: ignore[attr-defined]
     return call
 
 
@@ -518,11 +519,10 @@ for _name, _target in (
         row(f"{_name}.{_kind}(Tensor self, {_kind} other) -> Tensor", composite=alias(_target), inplace=True,
             differentiable=_target in ("mul", "div"))
 for _kind, _rest in (("Tensor", "Tensor other, *, Scalar alpha=1"), ("Scalar", "Scalar other, Scalar alpha=1")):
-    row(f"subtract.{_kind}(Tensor self, {_rest}) -> Tensor", inplace=True,
-        composite=lambda F, self, other, alpha=1: F.sub(self, other, alpha=alpha))
+    row(f"subtract.{_kind}(Tensor self, {_rest}) -> Tensor", composite=alias("sub"), inplace=True)
 for _kind in ("Tensor", "Scalar"):
-    row(f"divide.{_kind}_mode(Tensor self, {_kind} other, *, str? rounding_mode) -> Tensor", inplace=True,
-        composite=lambda F, self, other, *, rounding_mode: F.div(self, other, rounding_mode=rounding_mode))
+    row(f"divide.{_kind}_mode(Tensor self, {_kind} other, *, str? rounding_mode) -> Tensor", composite=alias("div"),
+        inplace=True)
 row("clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", composite=alias("clamp"), inplace=True)
 row("clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", composite=alias("clamp"), inplace=True)
 for _name, _target in (("__and__", "bitwise_and"), ("__or__", "bitwise_or"), ("__xor__", "bitwise_xor"),

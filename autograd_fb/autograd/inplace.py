@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.aten.row import COMPARISON, Row
 from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, rules_of
-from autograd_fb.autograd.node_names import node_name
+from autograd_fb.autograd.node_names import NOT_IMPLEMENTED, node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
@@ -18,7 +19,7 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node
 from autograd_fb.kernels.inplace import bump, inplace_compute
-from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, stale
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.kernels.rounding import narrow_dtype
@@ -40,6 +41,49 @@ class NoFormula(Node):
         raise RuntimeError(f"derivative for {self.op} is not implemented")
 
     apply_tensors = apply_raw
+
+    def name(self) -> str:
+        return "torch::autograd::NotImplemented"
+
+
+NoFormula.__name__ = "NotImplemented"
+
+
+def qualified(made: type[Node]) -> type[Node]:
+    """The class; where PyTorch wrote the node by hand, ``name()`` says its namespace."""
+    if made.__name__ != "CopyBackwards":
+        return made
+    return type(made.__name__, (made,), {"__slots__": (), "name": lambda self: "torch::autograd::CopyBackwards"})
+
+
+class Steps(Node):
+    """The history of a tensor that a comparison was written to: its result is constant almost everywhere."""
+
+    __slots__ = ("binding",)
+    binding: Any
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        return self._zeros(raw_namespace(self.binding), grad)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        return self._zeros(tensor_namespace(), grad)
+
+    def _zeros(self, F: Any, grad: Any) -> tuple[Any, ...]:
+        return tuple(
+            None if edge is None else F.new_zeros(grad, list(shape)) if shape is not None else F.zeros_like(grad)
+            for edge, shape in zip(self.edges, self.shapes, strict=True)
+        )
+
+
+def steps_class(row: Row) -> type[Steps]:
+    """The class of a comparison's nodes, which has PyTorch's name for them."""
+    found = _STEPS.get(row.key)
+    if found is None:
+        found = _STEPS[row.key] = type(node_name(row, written=True), (Steps,), {"__slots__": ()})
+    return found
+
+
+_STEPS: dict[str, type[Steps]] = {}
 
 
 def _attribute(name: str, named: dict[str, Any]) -> Any:
@@ -126,7 +170,7 @@ class RecordedInplace:
         named = dict(zip(self.names, (target, *rest), strict=True))
         edges = tuple(e for n in self.rules.differentiable for e in _edges(named[n]))
         differentiable = target.dtype.is_floating_point or target.dtype.is_complex
-        recorded = differentiable and (any(edges) or target.requires_grad)
+        recorded = differentiable and (any(edges) or target.requires_grad or self._compared(named))
         check_inplace(target, recorded)
         wanted = _wanted(self.uses, named) if recorded else set()
         if self.of_inference:
@@ -141,6 +185,12 @@ class RecordedInplace:
             rebase(target, self._node(target, named, edges, original, shapes, wanted))
         return target
 
+    def _compared(self, named: dict[str, Any]) -> bool:
+        """Whether a comparison is made with something that requires grad: the target then does, too, as in PyTorch."""
+        if self.op.row.promotion is not COMPARISON:
+            return False
+        return any(named[n].node is not None for n in self.rules.tensors[1:] if isinstance(named[n], Tensor))
+
     def _original(self, target: Tensor) -> Tensor:
         """The value before the write, in its place in the graph: some derivatives need it."""
         original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
@@ -153,9 +203,15 @@ class RecordedInplace:
     def _node(
         self, target: Tensor, named: dict[str, Any], edges: Any, original: Tensor, shapes: Any, wanted: set[str]
     ) -> Node:
-        if not self.rules.differentiable:
-            node: Node = NoFormula((target.node,))
-            node.op = self.op._schema.name  # type: ignore[attr-defined]
+        row = self.op.row
+        if row.promotion is COMPARISON:
+            others = [named[n] for n in self.rules.tensors[1:]]
+            node: Node = steps_class(row)((target.node, *(t.node for t in others if isinstance(t, Tensor))))
+            node.binding = self.binding  # type: ignore[attr-defined]
+            node.shapes = (None, *(t.array.shape for t in others if isinstance(t, Tensor)))
+        elif row.key in NOT_IMPLEMENTED or not self.rules.differentiable:
+            node = NoFormula((target.node, *(e for e in edges[1:] if e is not None)))
+            node.op = self.op._schema.name
         else:
             node = self._node_type(named)(edges)
             node.saved = _saved(self.rules, named, original, target, wanted)
@@ -168,9 +224,9 @@ class RecordedInplace:
         numbers = frozenset(n for n in self.tensors if isinstance(named.get(n), NUMBERS))
         found = self.nodes.get(numbers)
         if found is None:
-            name = node_name(self.op.row)
+            name = node_name(self.op.row, written=True)
             writer = NodeWriter(self.rules, name, self.binding, self.complex, numbers, narrow=self.narrow)
-            found = self.nodes[numbers] = writer.build()
+            found = self.nodes[numbers] = qualified(writer.build())
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.aten.row import TABLE, Row
+from autograd_fb.aten.row import COMPARISON, TABLE, Row
 from autograd_fb.kernels.namespace import rows_named
 
 # Where the number is not the place of the row among the differentiable overloads of its name.
@@ -18,7 +18,7 @@ _NUMBERS = {
 
 # Where PyTorch reaches the same function through an op of another name.
 _NAMES = {
-    "copy": "CopyBackwards",
+    "copy": "CopyBackwards",  # of which `name()` says torch::autograd::CopyBackwards
     "square": "PowBackward0", "float_power.Tensor_Scalar": "PowBackward0", "float_power.Tensor_Tensor": "PowBackward1",
     "float_power.Scalar": "PowBackward2", "selu": "EluBackward0", "reshape": "ViewBackward0",
     "contiguous": "CloneBackward0", "linalg_inv": "LinalgInvExBackward0", "linalg_solve": "LinalgSolveExBackward0",
@@ -47,16 +47,39 @@ VARIANTS: dict[str, tuple[str, dict[Any, str]]] = {
 _WITH_NUMBER = {"rsub.Tensor": "rsub.Scalar", "remainder.Tensor": "remainder.Scalar", "fmod.Tensor": "fmod.Scalar"}
 
 
-def node_name(row: Row, variant: object = None, number: bool = False) -> str:
+# In-place forms that PyTorch gives a derivative of their own, which then has a number of its own.
+_WRITTEN = {
+    "acosh": "AcoshBackward1", "asinh": "AsinhBackward1", "atanh": "AtanhBackward1", "celu": "CeluBackward1",
+    "elu": "EluBackward1", "selu": "EluBackward1", "leaky_relu": "LeakyReluBackward1",
+    "threshold": "ThresholdBackward1", "fill.Scalar": "FillBackward2", "fill.Tensor": "FillBackward3",
+    "random": "RandomBackward2",
+}  # fmt: skip
+# The same for forms that change a tensor's shape in place, whose node is that of the view op: by its name.
+RESHAPED = {
+    "SqueezeBackward0": "SqueezeBackward3", "SqueezeBackward1": "SqueezeBackward4",
+    "SqueezeBackward2": "SqueezeBackward5", "TBackward0": "TBackward1", "TransposeBackward0": "TransposeBackward1",
+    "UnsqueezeBackward0": "UnsqueezeBackward1", "AsStridedBackward0": "AsStridedBackward1",
+}  # fmt: skip
+# In-place forms that PyTorch records without a derivative: an error arrives with the gradient.
+NOT_IMPLEMENTED = frozenset({
+    "floor_divide", "floor_divide.Scalar", "heaviside", "scatter.reduce", "scatter.value_reduce",
+})  # fmt: skip
+
+
+def node_name(row: Row, variant: object = None, number: bool = False, written: bool = False) -> str:
     """The name of a row's node.
 
     ``variant`` is the value of the row's expression in `VARIANTS`; ``number`` says that a Python number stood for a
-    tensor.
+    tensor; ``written`` that it is the in-place form.
 
     >>> from autograd_fb.aten.row import TABLE
     >>> node_name(TABLE["log1p"]), node_name(TABLE["clamp"]), node_name(TABLE["matmul"], (2, 2))
     ('Log1PBackward0', 'ClampBackward1', 'MmBackward0')
     """
+    if written and row.key in _WRITTEN:
+        return _WRITTEN[row.key]
+    if written and row.promotion is COMPARISON:
+        return "".join(part.title() for part in row.name.split("_")) + f"Backward{int(row.overload == 'Tensor')}"
     if number and row.key in _WITH_NUMBER:
         row = TABLE[_WITH_NUMBER[row.key]]
     if row.key in VARIANTS:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.autograd.node_names import RESHAPED
 from autograd_fb.autograd.saved import released
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
@@ -192,6 +193,18 @@ def renew_grad_fn(view: Tensor) -> None:
     view.signature |= REQUIRES_GRAD
 
 
+_reshaped: dict[type[Node], type[Node]] = {}
+
+
+def rename_reshaped(node: Node) -> None:
+    """Call a view op's node as PyTorch calls that of the in-place form."""
+    made = type(node)
+    if made.__name__ in RESHAPED:
+        if made not in _reshaped:
+            _reshaped[made] = type(RESHAPED[made.__name__], (made,), {"__slots__": ()})
+        node.__class__ = _reshaped[made]
+
+
 def zeros_laid_out_like(base: Tensor) -> Tensor:
     """Zeros with the strides of a tensor, so that a view of it has its like in them."""
     F = tensor_namespace()
@@ -229,6 +242,7 @@ def renew_tangents(view: Tensor) -> None:
 
 
 renew.grad_fn = renew_grad_fn
+renew.reshaped = rename_reshaped
 
 
 def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError:

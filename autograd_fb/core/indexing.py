@@ -165,6 +165,8 @@ def _plain_item(item: Any, is_tensor: Predicate, scalar_value: Callable[[Any], i
     """``item`` as an int, bool, slice, None, Ellipsis, tensor, array or list."""
     if item is None or item is Ellipsis or type(item) in (int, bool, slice, list):
         return item
+    if isinstance(item, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(item).__name__}'")
     if is_tensor(item):
         number = scalar_value(item) if scalar_value is not None and item.ndim == 0 else None
         return item if number is None else number

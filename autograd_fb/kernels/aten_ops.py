@@ -121,6 +121,10 @@ def _inplace(row: Row) -> None:
 def _composite_inplace(row: Row, self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     F = namespace.tensor_namespace()
     assert row.composite is not None
+    target = getattr(row.composite, "alias_of", None)
+    if target is not None:
+        same: Tensor = getattr(F, target + "_")(self, *args, **kwargs)
+        return same
     # A copy stands for what it was: the ops of the composition may save it, and self is about to change.
     original = F.clone(self) if state.grad_mode and self.requires_grad else self
     result = row.composite(F, original, *args, **kwargs)

@@ -266,7 +266,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(input, 0), 6)."""
-    return _activate("relu6", inplace, input)
+    return _activate("hardtanh", True, input, 0.0, 6.0) if inplace else _plain["relu6"].entry(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

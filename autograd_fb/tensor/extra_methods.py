@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
-from autograd_fb.core.geometry import contiguous_strides, storage_size
+from autograd_fb.core.geometry import storage_size
 from autograd_fb.core.keys import INFERENCE, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
 from autograd_fb.dispatch.inference import check_write
@@ -14,7 +14,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor_base import TensorBase, share
+from autograd_fb.tensor.tensor_base import TensorBase, renew, share
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -136,21 +136,17 @@ class ExtraMethods:
         """`resize_` to the shape of another tensor."""
         return self.resize_(*other.shape)
 
-    def set_(self, source: Any = None, *geometry: Any) -> Any:
-        """Take over the memory and shape of another tensor; without one, become empty."""
-        check_write(self)
-        if source is None:
-            source = call("new_empty", (self, [0]), {})
-        if geometry:
-            offset, size, *stride = geometry
-            steps = stride[0] if stride else contiguous_strides(tuple(size))
-            source = call("as_strided", (source, list(size), list(steps), offset), {})
-        if source.dtype is not self.dtype:
-            raise RuntimeError(
-                f"Could not set tensor of type {source.dtype!r} to a tensor of type {self.dtype!r}"
-            )
-        self.array = source.array
-        return self
+    def set_(self, *args: Any, **kwargs: Any) -> Any:
+        """Take over the memory, shape and strides of another tensor; without one, become empty.
+
+        ``set_(source)`` or ``set_(source, storage_offset, size, stride=None)``, where ``source`` is a tensor of the
+        same dtype and device or the `untyped_storage` of one. RuntimeError for other dtypes and devices.
+        """
+        if args and isinstance(args[0], UntypedStorage):
+            args = (args[0].elements(self), *args[1:])
+        if kwargs.get("stride", ()) is None:
+            del kwargs["stride"]
+        return call("set_", (self, *args), kwargs)
 
     def new(self, *args: Any, device: Any = None) -> Any:
         """A tensor of this dtype and device: of these sizes, or of these values."""
@@ -217,6 +213,8 @@ class ExtraMethods:
         check_write(self)
         view = call(name, (self, *args), kwargs)
         share(self).version += 1  # type: ignore[arg-type]
+        if view.node is not None and renew.reshaped is not None:
+            renew.reshaped(view.node)
         self.array, self.node = view.array, view.node if state.grad_mode else self.node
         return self
 
@@ -337,6 +335,16 @@ class UntypedStorage:
     @property
     def device(self) -> Any:
         return self._tensor.device
+
+    def elements(self, like: Any) -> Any:
+        """All of the memory as one row, for a tensor of the dtype that it was made with. RuntimeError for others."""
+        t: Any = self._tensor
+        if t.dtype is not like.dtype:
+            raise RuntimeError(
+                f"set_(): this storage holds elements of {t.dtype!r}, and a tensor of {like.dtype!r} cannot be put "
+                "over them; view the source tensor as that dtype first: x.set_(source.view(x.dtype), ...)"
+            )
+        return call("as_strided", (t.detach(), [self.nbytes() // t.dtype.itemsize], [1], 0), {})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UntypedStorage) and other.data_ptr() == self.data_ptr()

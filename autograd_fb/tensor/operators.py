@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from autograd_fb.core.dtype import ALL_DTYPES
+from autograd_fb.core.keys import FIRST_DTYPE_BIT
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.calls import call, plans
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _NUMBERS = (bool, int, float, complex)
-_matmul, _pow_number = plans("matmul"), plans("pow", "Tensor_Scalar")
+_matmul, _pow_number, _bitwise_not = plans("matmul"), plans("pow", "Tensor_Scalar"), plans("bitwise_not")
+_NOT_INVERTED = sum(1 << (FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
 
 
 def _operand(other: Any) -> bool:
@@ -78,6 +81,11 @@ class Operators:
 
     def __rrshift__(self, other: Any) -> Any:
         return call("bitwise_right_shift", (other, self), {}) if _operand(other) else NotImplemented
+
+    def __invert__(self) -> Any:
+        if self.signature & _NOT_INVERTED:
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        return _bitwise_not[self.signature & state.mask](self)
 
     def __pos__(self) -> Any:
         return call("positive", (self,), {})

@@ -123,9 +123,12 @@ def mark_no_grad(view: Tensor) -> None:
 
 
 class _Renew:
-    """Makes the new grad_fn of a view whose base changed its history; set by the autograd layer."""
+    """Set by the autograd layer: makes the new grad_fn of a view whose base changed its history; gives the node of a
+    view op the name it has when a tensor is reshaped in place.
+    """
 
     grad_fn: Any = None
+    reshaped: Any = None
 
 
 renew = _Renew()

@@ -114,8 +114,10 @@ def test_bounds_are_told_for_the_dimension_of_the_input() -> None:
 
 
 def test_unknown_items_and_bounds_are_refused() -> None:
-    with pytest.raises(IndexError, match=r"only integers, slices.*got str"):
+    with pytest.raises(TypeError, match="invalid data type 'str'"):
         parse_index("a", (3,))
+    with pytest.raises(IndexError, match=r"only integers, slices.*got object"):
+        parse_index(object(), (3,))
     with pytest.raises(TypeError, match="slice indices must be integers"):
         parse_index(slice("a", None), (3,))
 

@@ -85,6 +85,58 @@ def test_nodes_are_called_as_in_pytorch(name: str) -> None:
     assert set(found) == {name}
 
 
+WRITTEN: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "MulBackward0": lambda M, b, y: b.multiply_(y),
+    "SubBackward0": lambda M, b, y: b.subtract_(y, alpha=2),
+    "DivBackward2": lambda M, b, y: b.divide_(y, rounding_mode="floor"),
+    "AcosBackward0": lambda M, b, y: b.arccos_(),
+    "AtanhBackward1": lambda M, b, y: b.arctanh_(),
+    "ClampBackward1": lambda M, b, y: b.clip_(0.1, 0.4),
+    "EluBackward1": lambda M, b, y: M.nn.functional.elu(b, inplace=True),
+    "LeakyReluBackward1": lambda M, b, y: M.nn.functional.leaky_relu(b, inplace=True),
+    "ThresholdBackward1": lambda M, b, y: M.nn.functional.threshold(b, 0.1, 0.0, inplace=True),
+    "HardtanhBackward0": lambda M, b, y: M.nn.functional.relu6(b, inplace=True),
+    "FillBackward2": lambda M, b, y: b.fill_(1.0),
+    "FillBackward3": lambda M, b, y: b.fill_(y[0, 0]),
+    "SqueezeBackward3": lambda M, b, y: b.squeeze_(),
+    "TransposeBackward1": lambda M, b, y: b.transpose_(0, 1),
+    "TBackward1": lambda M, b, y: b.t_(),
+    "UnsqueezeBackward1": lambda M, b, y: b.unsqueeze_(0),
+    "EqBackward1": lambda M, b, y: b.eq_(y),
+    "GtBackward0": lambda M, b, y: b.gt_(0.3),
+    "torch::autograd::CopyBackwards": lambda M, b, y: b.copy_(y),
+    "torch::autograd::NotImplemented": lambda M, b, y: b.floor_divide_(2.0),
+    "torch::autograd::CopySlices": lambda M, b, y: b[:1].mul_(y[:1]),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_histories_of_in_place_ops_are_called_as_in_pytorch(name: str) -> None:
+    seen = []
+    for module in (torch, reference):
+        if module is None:
+            continue
+        x, y = (module.tensor([[0.3, 0.5], [0.7, 0.2]], requires_grad=True) for _ in range(2))
+        b = x.clone()
+        WRITTEN[name](module, b, y)
+        nodes = [None if n is None else n.name() for n, _ in b.grad_fn.next_functions]
+        seen.append((b.grad_fn.name(), type(b.grad_fn).__name__, nodes))
+    assert all(s == seen[0] for s in seen) and seen[0][0] == name
+
+
+def test_comparisons_in_place_have_zero_gradients() -> None:
+    for module in (torch, reference):
+        if module is None:
+            continue
+        x, y = (module.tensor([0.3, 0.5], requires_grad=True) for _ in range(2))
+        b = x.clone()
+        b.lt_(y)
+        b.sum().backward()
+        assert x.grad.tolist() == [0.0, 0.0] and y.grad.tolist() == [0.0, 0.0]
+        with pytest.raises(RuntimeError, match="derivative for aten::floor_divide_ is not implemented"):
+            x.clone().floor_divide_(2.0).sum().backward()
+
+
 def test_a_number_divided_by_a_tensor_is_its_reciprocal_times_the_number() -> None:
     x = torch.tensor([2.0], requires_grad=True)
     assert (1 / x).grad_fn.name() == "MulBackward0"

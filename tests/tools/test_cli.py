@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,14 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("aten::sin(Tensor self) -> Tensor\n")
     assert "self: torch.float32, shape (4, 5), keys Meta, ADInplaceOrView, AutogradMeta, requires grad" in out
     assert "1. AutogradMeta: taken (autograd kernel)" in out and "def sin_default(self)" in out
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly() -> None:
+    command = [sys.executable, "-m", "autograd_fb", "explain", "add"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
 
 
 def test_explain_options(capsys: pytest.CaptureFixture[str]) -> None:

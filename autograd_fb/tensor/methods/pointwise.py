@@ -1486,6 +1486,3 @@ class PointwiseMethods:
 
     def __abs__(self) -> Any:
         return _abs[self.signature & _state.mask](self)
-
-    def __invert__(self) -> Any:
-        return _bitwise_not[self.signature & _state.mask](self)
