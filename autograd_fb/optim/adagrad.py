@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.optim.optimizer import Params, RuleOptimizer, check_options
-from autograd_fb.optim.update import Rule, apply, count_step, zeros_for
+from autograd_fb.optim.update import Items, Number, Rule, zeros_for
 from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.tensor import Tensor
 
@@ -35,24 +36,25 @@ class Adagrad(RuleOptimizer):
             for p in group["params"]:
                 self.state[p] = {"step": tensor(0.0), "sum": zeros_for(p, group["initial_accumulator_value"])}
 
-    def update(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if not state:
-            state.update({"step": tensor(0.0), "sum": zeros_for(p, group["initial_accumulator_value"])})
-        apply(_rule(group, count_step(state)), p, grad, state["sum"])
+    def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
+        return self.by_step(params, {"sum": group["initial_accumulator_value"]})
 
+    def rule(self, group: dict[str, Any], step: float, number: Number) -> Rule:
+        maximize = group["maximize"]
+        decay = number(float(group["weight_decay"])) if group["weight_decay"] else None
+        eps, lr = number(float(group["eps"])), number(float(group["lr"]) / (1 + (step - 1) * group["lr_decay"]))
 
-def _rule(group: dict[str, Any], step: float) -> Rule:
-    eps, decay, maximize = group["eps"], group["weight_decay"], group["maximize"]
-    lr = float(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
+        def rule(xp: Any, g: Any, p: Any, total: Any) -> tuple[Any, ...]:
+            if maximize:
+                g = -g
+            if decay is not None:
+                g = g + p * decay
+            total += g * g
+            scale = xp.sqrt(total)
+            scale += eps
+            change = g / scale
+            change *= lr
+            p -= change
+            return p, total
 
-    def rule(xp: Any, p: Any, g: Any, total: Any) -> tuple[Any, ...]:
-        if maximize:
-            g = -g
-        if decay:
-            g = g + p * decay
-        total += g * g
-        p -= g / (xp.sqrt(total) + eps) * lr
-        return p, total
-
-    return rule
+        return rule

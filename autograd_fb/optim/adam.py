@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
 from autograd_fb.optim.optimizer import Params, RuleOptimizer, check_options
-from autograd_fb.optim.update import Rule, apply, count_step, zeros_for
-from autograd_fb.tensor.factory import tensor
+from autograd_fb.optim.update import Items, Number, Rule
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -33,16 +33,43 @@ class Adam(RuleOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def update(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if not state:
-            state["step"] = tensor(0.0)
-            state["exp_avg"], state["exp_avg_sq"] = zeros_for(p), zeros_for(p)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zeros_for(p)
-        rule = _rule(group, count_step(state))
-        means = [state["exp_avg"], state["exp_avg_sq"]]
-        apply(rule, p, grad, *means, *([state["max_exp_avg_sq"]] if group["amsgrad"] else []))
+    def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
+        names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
+        return self.by_step(params, dict.fromkeys(names, 0.0))
+
+    def rule(self, group: dict[str, Any], step: float, number: Number) -> Rule:
+        lr, weight_decay = float(group["lr"]), float(group["weight_decay"])
+        first, second = (float(beta) for beta in group["betas"])
+        decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
+        decay = number(1 - lr * weight_decay if decoupled else weight_decay) if weight_decay else None
+        kept, new, kept_squares, new_squares = map(number, (first, 1 - first, second, 1 - second))
+        # sqrt(square) * unbiased + eps, with the factor taken out: one pass over the arrays less
+        unbiased = 1 / sqrt(1 - second**step)
+        eps, size = number(float(group["eps"]) / unbiased), number(lr / (1 - first**step) / unbiased)
+
+        def rule(xp: Any, g: Any, p: Any, mean: Any, square: Any, largest: Any = None) -> tuple[Any, ...]:
+            if maximize:
+                g = -g
+            if decay is not None and decoupled:
+                p *= decay
+            elif decay is not None:
+                g = g + p * decay
+            mean *= kept
+            mean += g * new
+            squared = g * g
+            squared *= new_squares
+            square *= kept_squares
+            square += squared
+            if largest is not None:
+                largest = xp.maximum(largest, square)
+            scale = xp.sqrt(square if largest is None else largest)
+            scale += eps
+            change = mean / scale
+            change *= size
+            p -= change
+            return (p, mean, square) if largest is None else (p, mean, square, largest)
+
+        return rule
 
 
 class AdamW(Adam):
@@ -57,37 +84,3 @@ class AdamW(Adam):
             params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
             differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
         )  # fmt: skip
-
-
-def _rule(group: dict[str, Any], step: float) -> Rule:
-    lr, eps, decay = float(group["lr"]), group["eps"], group["weight_decay"]
-    beta1, beta2 = (float(beta) for beta in group["betas"])
-    decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
-    size = lr / (1 - beta1**step)
-    unbiased = 1 / sqrt(1 - beta2**step)
-
-    def rule(xp: Any, p: Any, g: Any, mean: Any, square: Any, largest: Any = None) -> tuple[Any, ...]:
-        if maximize:
-            g = -g
-        if decay and decoupled:
-            p *= 1 - lr * decay
-        elif decay:
-            g = g + p * decay
-        change = g - mean
-        change *= 1 - beta1
-        mean += change
-        squared = g * g
-        squared *= 1 - beta2
-        square *= beta2
-        square += squared
-        if largest is not None:
-            largest = xp.maximum(largest, square)
-        scale = xp.sqrt(square if largest is None else largest)
-        scale *= unbiased
-        scale += eps
-        change = mean / scale
-        change *= size
-        p -= change
-        return (p, mean, square) if largest is None else (p, mean, square, largest)
-
-    return rule

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from autograd_fb.autograd.grad_mode import enable_grad
 from autograd_fb.graph.node import Handle
 from autograd_fb.nn.parameter import forget_grad
+from autograd_fb.optim.update import Items, Number, Rule, count_step, update, zeros_for
+from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through
@@ -215,7 +218,7 @@ def check_options(**options: Any) -> None:
 
 
 class RuleOptimizer(Optimizer):
-    """An optimizer that updates each parameter by itself: subclasses define `update`."""
+    """An optimizer that updates each parameter by itself: subclasses define `prepare` and `rule`. See Note [Rules]."""
 
     def step(self, closure: Closure | None = None) -> Any:
         loss = None
@@ -228,13 +231,34 @@ class RuleOptimizer(Optimizer):
                     f"{type(self).__name__}(differentiable=True): steps are not recorded. Write the update with tensor "
                     "operations out of place where gradients must flow through it."
                 )
-            for p in group["params"]:
-                grad = p.grad
-                if grad is not None:
-                    self.update(p, grad.array, group)
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                for stage, items in self.prepare(group, params).items():
+                    update(partial(self.rule, group, stage), items)
         return loss
 
-    def update(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
+    def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
+        """Each parameter with the state tensors that its rule updates, by what rules differ in within the group: the
+        *stage*, which is the number of the step for Adam.
+        """
+        raise NotImplementedError
+
+    def by_step(self, params: Sequence[Tensor], fills: dict[str, float]) -> dict[Any, Items]:
+        """What `prepare` returns for rules that depend on the number of the step, which is counted here.
+
+        ``fills`` names the state tensors, with the value that each starts with.
+        """
+        items: dict[Any, Items] = {}
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = tensor(0.0)
+                state.update({name: zeros_for(p, value) for name, value in fills.items()})
+            items.setdefault(count_step(state), []).append((p, *[state[name] for name in fills]))
+        return items
+
+    def rule(self, group: dict[str, Any], stage: Any, number: Number) -> Rule:
+        """The rule for a group's options and a stage; its constants are made by ``number``."""
         raise NotImplementedError
 
 

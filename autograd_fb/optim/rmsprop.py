@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.optim.optimizer import Params, RuleOptimizer, check_options
-from autograd_fb.optim.update import Rule, apply, count_step, zeros_for
-from autograd_fb.tensor.factory import tensor
+from autograd_fb.optim.update import Items, Number, Rule
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -26,46 +26,46 @@ class RMSprop(RuleOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def update(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
+    def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
         names = [
             "square_avg",
             *(["momentum_buffer"] if group["momentum"] > 0 else []),
             *(["grad_avg"] if group["centered"] else []),
         ]
-        state = self.state[p]
-        if not state:
-            state["step"] = tensor(0.0)
-            state.update({name: zeros_for(p) for name in names})
-        count_step(state)
-        apply(_rule(group), p, grad, *(state[name] for name in names))
+        return self.by_step(params, dict.fromkeys(names, 0.0))
 
+    def rule(self, group: dict[str, Any], step: float, number: Number) -> Rule:
+        maximize, centered = group["maximize"], group["centered"]
+        decay = number(float(group["weight_decay"])) if group["weight_decay"] else None
+        momentum = number(float(group["momentum"])) if group["momentum"] > 0 else None
+        lr, eps, kept = (number(float(group[name])) for name in ("lr", "eps", "alpha"))
+        new = number(1 - float(group["alpha"]))
 
-def _rule(group: dict[str, Any]) -> Rule:
-    lr, eps, decay = float(group["lr"]), group["eps"], group["weight_decay"]
-    alpha, momentum = group["alpha"], group["momentum"]
-    maximize, centered = group["maximize"], group["centered"]
+        def rule(xp: Any, g: Any, p: Any, square: Any, *rest: Any) -> tuple[Any, ...]:
+            if maximize:
+                g = -g
+            if decay is not None:
+                g = g + p * decay
+            square *= kept
+            squared = g * g
+            squared *= new
+            square += squared
+            variance, mean = square, None
+            if centered:
+                mean = rest[-1]
+                mean += (g - mean) * new
+                variance = square - mean * mean
+            scale = xp.sqrt(variance)
+            scale += eps
+            step = g / scale
+            after = [square]
+            if momentum is not None:
+                buffer = rest[0]
+                buffer *= momentum
+                buffer += step
+                step = buffer
+                after.append(buffer)
+            p -= step * lr
+            return (p, *after, *([] if mean is None else [mean]))
 
-    def rule(xp: Any, p: Any, g: Any, square: Any, *rest: Any) -> tuple[Any, ...]:
-        if maximize:
-            g = -g
-        if decay:
-            g = g + p * decay
-        square *= alpha
-        square += g * g * (1 - alpha)
-        variance, mean = square, None
-        if centered:
-            mean = rest[-1]
-            mean += (g - mean) * (1 - alpha)
-            variance = square - mean * mean
-        step = g / (xp.sqrt(variance) + eps)
-        after = [square]
-        if momentum > 0:
-            buffer = rest[0]
-            buffer *= momentum
-            buffer += step
-            step = buffer
-            after.append(buffer)
-        p -= step * lr
-        return (p, *after, *([] if mean is None else [mean]))
-
-    return rule
+        return rule

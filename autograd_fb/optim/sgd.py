@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.optim.optimizer import Params, RuleOptimizer, check_options
-from autograd_fb.optim.update import Rule, apply, zeros_for
+from autograd_fb.optim.update import Items, Number, Rule, zeros_for
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -35,36 +36,38 @@ class SGD(RuleOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def update(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
+    def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
         if not group["momentum"]:
-            apply(_rule(group), p, grad)
-            return
-        state = self.state[p]
-        first = state.get("momentum_buffer") is None
-        if first:
-            state["momentum_buffer"] = zeros_for(p)
-        apply(_rule(group, first), p, grad, state["momentum_buffer"])
+            return {False: [(p,) for p in params]}
+        items: dict[Any, Items] = {}
+        for p in params:
+            state = self.state[p]
+            buffer = state.get("momentum_buffer")
+            first = buffer is None
+            if first:
+                buffer = state["momentum_buffer"] = zeros_for(p)
+            items.setdefault(first, []).append((p, buffer))
+        return items
 
+    def rule(self, group: dict[str, Any], first: bool, number: Number) -> Rule:
+        maximize, nesterov, damped = group["maximize"], group["nesterov"], group["dampening"] != 0
+        decay = number(float(group["weight_decay"])) if group["weight_decay"] else None
+        lr, momentum, rest = (number(float(v)) for v in (group["lr"], group["momentum"], 1 - group["dampening"]))
 
-def _rule(group: dict[str, Any], first: bool = False) -> Rule:
-    lr, decay, momentum = float(group["lr"]), float(group["weight_decay"]), group["momentum"]
-    damped = 1 - group["dampening"]
-    nesterov, maximize = group["nesterov"], group["maximize"]
+        def rule(xp: Any, g: Any, p: Any, buffer: Any = None) -> tuple[Any, ...]:
+            if maximize:
+                g = -g
+            if decay is not None:
+                g = g + p * decay
+            if buffer is None:
+                p -= g * lr
+                return (p,)
+            if first:  # the first gradient is taken undamped
+                buffer += g
+            else:
+                buffer *= momentum
+                buffer += g * rest if damped else g
+            p -= (g + buffer * momentum if nesterov else buffer) * lr
+            return p, buffer
 
-    def rule(xp: Any, p: Any, g: Any, buffer: Any = None) -> tuple[Any, ...]:
-        if maximize:
-            g = -g
-        if decay:
-            g = g + p * decay
-        if buffer is None:
-            p -= g * lr
-            return (p,)
-        if first:  # the first gradient is taken undamped
-            buffer += g
-        else:
-            buffer *= momentum
-            buffer += g if damped == 1 else g * damped
-        p -= (g + buffer * momentum if nesterov else buffer) * lr
-        return p, buffer
-
-    return rule
+        return rule

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +76,7 @@ def test_ten_steps_give_the_numbers_of_pytorch(name: str, options: dict[str, Any
 def test_blocks_change_nothing(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = run(autograd_fb, name, options)
     monkeypatch.setattr(update_module, "BLOCK", 2)
+    monkeypatch.setattr(update_module, "BLOCKED", 3)
     blocked, _ = run(autograd_fb, name, options)
     for a, b in zip(whole, blocked, strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
@@ -95,6 +95,39 @@ def test_loaded_states_go_on_where_they_were_saved(name: str, options: dict[str,
         fresh.step()
     for a, b in zip(params, straight, strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_parameters_of_all_kinds_in_one_group(name: str, options: dict[str, Any], monkeypatch: Any) -> None:
+    """Dtypes, views, parameters without a gradient and ones large enough for blocks, against each by itself."""
+    monkeypatch.setattr(update_module, "BLOCK", 4)
+    monkeypatch.setattr(update_module, "BLOCKED", 8)
+    rng = np.random.default_rng(1)
+
+    def params() -> list[Any]:
+        whole = autograd_fb.ones(6, dtype=autograd_fb.float64)
+        made = [
+            autograd_fb.ones(2, 3),
+            autograd_fb.ones(2, dtype=autograd_fb.float64),
+            whole[1::2],
+            autograd_fb.ones(5),
+            autograd_fb.ones(3, dtype=autograd_fb.complex64),
+            autograd_fb.ones(4, 5, dtype=autograd_fb.float64).t(),
+            autograd_fb.ones(5, 4),
+        ]
+        return [p.detach().requires_grad_() for p in made]
+
+    together, alone = params(), params()
+    optimizers = [getattr(optim, name)(together, **options), *(getattr(optim, name)([p], **options) for p in alone)]
+    for _ in range(3):
+        for i, (p, q) in enumerate(zip(together, alone, strict=True)):
+            grad = autograd_fb.from_numpy(rng.standard_normal(p.shape)).to(p.dtype)
+            p.grad, q.grad = (None, None) if i == 3 else (grad, grad.clone())
+        for optimizer in optimizers:
+            optimizer.step()
+    for i, (p, q) in enumerate(zip(together, alone, strict=True)):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+        assert bool((p == 1).all()) == (i == 3)
 
 
 def test_a_step_counts_as_a_write() -> None:
@@ -218,23 +251,22 @@ def test_rules_work_on_values_that_cannot_be_written_to(name: str, options: dict
         sqrt = staticmethod(math.sqrt)
         maximum = staticmethod(max)
 
-    seen: list[Any] = []
-
-    def record(rule: Any, p: Any, grad: Any, *state: Any) -> None:
-        seen.append((rule, p.item(), float(grad), [s.item() for s in state]))
-        apply(rule, p, grad, *state)
-
-    module = sys.modules[getattr(optim, name).update.__module__]
-    apply = module.apply
     p = autograd_fb.tensor(2.0, requires_grad=True, dtype=autograd_fb.float64)
     optimizer = getattr(optim, name)([p], **options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "apply", record)
-        for _ in range(2):
-            p.grad = autograd_fb.tensor(0.5, dtype=autograd_fb.float64)
-            optimizer.step()
-    rule, value, grad, state = seen[-1]
-    assert rule(Floats, value, grad, *state)[0] == pytest.approx(p.item(), rel=1e-12)
+    seen: list[Any] = []
+    make = optimizer.rule
+
+    def record(group: Any, stage: Any, number: Any) -> Any:
+        values = [v.item() for k, v in optimizer.state[p].items() if k != "step"]
+        seen.append((make(group, stage, float), p.item(), values))
+        return make(group, stage, number)
+
+    optimizer.rule = record
+    for _ in range(2):
+        p.grad = autograd_fb.tensor(0.5, dtype=autograd_fb.float64)
+        optimizer.step()
+    rule, value, state = seen[-1]
+    assert rule(Floats, 0.5, value, *state)[0] == pytest.approx(p.item(), rel=1e-12)
     assert value != p.item()
 
 
