@@ -1,10 +1,7 @@
 """Derivatives against differences: `gradcheck` for first, `gradgradcheck` for second derivatives.
 
-Note [Jacobians]
-    Column by column: the analytical one from backward with a gradient that is 1 in one element of an output, the
-    numerical one
-    from central differences in one element of an input. A complex output is checked as two real ones. For a complex
-    input both are ``d/dx + i d/dy``, which is what backward gives for a real output.
+The tables that are compared come from `jacobians`. A function with complex outputs is checked as two with real ones; in
+forward mode a function of complex inputs as two of real ones.
 """
 
 from __future__ import annotations
@@ -13,238 +10,196 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from autograd_fb.autograd import forward_ad
-from autograd_fb.autograd.grad_mode import enable_grad, no_grad
+from autograd_fb.autograd import gradcheck_extras as extras
+from autograd_fb.autograd import jacobians
+from autograd_fb.autograd.grad_mode import enable_grad
+from autograd_fb.autograd.jacobians import Directions, Func, as_tuple, close, differentiable, is_continuous
+from autograd_fb.autograd.jacobians import GradcheckError as GradcheckError
 from autograd_fb.autograd.variable import Variable as Variable
+from autograd_fb.core.generator import Generator
 from autograd_fb.tensor.backward import grad
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.tensor import Tensor
 
-Table = list[list[complex]]  # one row per element of the input, one column per element of the output
 
+class Options(NamedTuple):
+    """What `gradcheck` was asked for, of what its parts need."""
 
-class GradcheckError(RuntimeError):
-    """Raised by `gradcheck` and `gradgradcheck`."""
-
-
-class Tolerance(NamedTuple):
     eps: float
     atol: float
     rtol: float
     nondet: float
+    same_dtype: bool
+    fast: bool
 
 
-def _tuple(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, (tuple, list)):
-        return tuple(value)
-    return (value,)
+class Part(NamedTuple):
+    """A function of which all outputs (inputs, in forward mode) are real: the one given, or a part of it."""
+
+    func: Func
+    inputs: tuple[Any, ...]
+    words: str
 
 
-def _differentiable(values: Any) -> list[Tensor]:
-    return [t for t in _tuple(values) if isinstance(t, Tensor) and t.requires_grad]
+def _outputs(func: Func, inputs: Sequence[Any]) -> list[Tensor]:
+    return [t for t in as_tuple(func(*inputs)) if is_continuous(t)]
 
 
-def _elements(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """All indices of a shape, in row-major order."""
-    out: list[tuple[int, ...]] = [()]
-    for size in shape:
-        out = [(*index, i) for index in out for i in range(size)]
-    return out
+def _mismatch(part: Part, a: Tensor, n: Tensor, output: int, input: int, mode: str, end: str) -> GradcheckError:
+    return GradcheckError(
+        f"{part.words}Jacobian {mode}mismatch for output {output} with respect to input {input},\n"
+        f"numerical:{n}\nanalytical:{a}\n{end}"
+    )
 
 
-def _flat(t: Tensor) -> list[Any]:
-    values: list[Any] = t.detach().reshape(-1).tolist()
-    return values
+def _directions(tensors: Sequence[Tensor], options: Options, generator: Generator) -> list[Directions]:
+    if options.fast:
+        return [jacobians.random_direction(t, generator) for t in tensors]
+    return [jacobians.every_direction(t) for t in tensors]
 
 
-def _outputs(func: Callable[..., Any], inputs: tuple[Any, ...]) -> list[Tensor]:
-    with no_grad():
-        return [t for t in _tuple(func(*inputs)) if isinstance(t, Tensor)]
+# --- backward
 
 
-def _difference(
-    func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, index: tuple[int, ...], step: Any
-) -> list[list[Any]]:
-    """Central differences of all outputs over a step in one element of an input."""
-    data = x.data
-    old = data[index].item()
-    ends = []
-    try:
-        for value in (old + step, old - step):
-            data[index] = value
-            if data.array is not x.array:  # a library that does not write into its arrays
-                x.data = data
-            ends.append([_flat(t) for t in _outputs(func, inputs)])
-    finally:
-        data[index] = old
-        x.data = data
-    width = 2 * abs(step)
-    return [[(a - b) / width for a, b in zip(high, low, strict=True)] for high, low in zip(*ends, strict=True)]
+def _real_outputs(func: Func, inputs: tuple[Any, ...]) -> list[Part]:
+    """The parts to be checked in backward mode: imaginary and real part of complex outputs."""
+    if not any(t.dtype.is_complex for t in _outputs(func, inputs)):
+        return [Part(func, inputs, "")]
+
+    def taken(name: str) -> Func:
+        def part(*args: Any) -> tuple[Any, ...]:
+            outputs = as_tuple(func(*args))
+            return tuple(
+                call(name, (t,), {}) if isinstance(t, Tensor) and t.dtype.is_complex else t for t in outputs
+            )
+
+        return part
+
+    words = "While considering the {} part of complex outputs only, "
+    return [Part(taken("imag"), inputs, words.format("imaginary")), Part(taken("real"), inputs, words.format("real"))]
 
 
-def _numerical(
-    func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, eps: float, part: Callable[[Any], float]
-) -> list[Table]:
-    """Per output the table of differences with respect to an input."""
-    tables: list[Table] = [[] for _ in _outputs(func, inputs)]
-    for index in _elements(x.shape):
-        along = _difference(func, inputs, x, index, eps)
-        across = _difference(func, inputs, x, index, eps * 1j) if x.dtype.is_complex else None
-        for i, table in enumerate(tables):
-            row: list[complex] = [part(v) for v in along[i]]
-            if across is not None:
-                row = [a + 1j * part(b) for a, b in zip(row, across[i], strict=True)]
-            table.append(row)
-    return tables
-
-
-def _analytical(output: Tensor, inputs: list[Tensor], weight: complex, nondet: float) -> list[Table]:
-    """Per input the table of what backward gives for each element of an output."""
-    columns: list[list[list[Any]]] = [[] for _ in inputs]
-    for index in _elements(output.shape):
-        start = call("zeros_like", (output.detach(),), {})
-        start[index] = weight
-        runs = []
-        for _ in range(2):
-            found = grad(output, inputs, start, retain_graph=True, allow_unused=True)
-            runs.append([[0.0] * x.numel() if g is None else _flat(g) for g, x in zip(found, inputs, strict=True)])
-        for first, second in zip(*runs, strict=True):
-            if any(abs(a - b) > nondet for a, b in zip(first, second, strict=True)):
-                raise GradcheckError(
-                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
-                    "gives different "
-                    "values, although analytical gradient matches numerical gradient."
-                    f"The tolerance for nondeterminism was {nondet}."
-                )
-        for column, values in zip(columns, runs[0], strict=True):
-            column.append(values)
-    return [_transposed(column, x.numel()) for column, x in zip(columns, inputs, strict=True)]
-
-
-def _transposed(columns: list[list[Any]], rows: int) -> Table:
-    return [list(row) for row in zip(*columns, strict=True)] or [[] for _ in range(rows)]
-
-
-def _close(a: Table, n: Table, tolerance: Tolerance) -> bool:
-    pairs = ((u, v) for row_a, row_n in zip(a, n, strict=True) for u, v in zip(row_a, row_n, strict=True))
-    return all(u == v or abs(u - v) <= tolerance.atol + tolerance.rtol * abs(v) for u, v in pairs)
-
-
-def _compare(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Tolerance) -> None:
+def _compare_backward(part: Part, options: Options, generator: Generator) -> None:
     """Raises for the first output and input whose two tables differ."""
-    wanted = _differentiable(inputs)
-    outputs = [t for t in _tuple(func(*inputs)) if isinstance(t, Tensor)]
-    is_complex = any(t.dtype.is_complex for t in outputs)
-    parts: list[tuple[str, Callable[[Any], float], complex]] = [("", lambda v: v.real, 1.0)]
-    if is_complex:
-        prefix = "While considering the {} part of complex outputs only, "
-        parts = [(prefix.format("real"), lambda v: v.real, 1.0), (prefix.format("imaginary"), lambda v: v.imag, 1j)]
-    for words, part, weight in parts:
-        numerical = [_numerical(func, inputs, x, tolerance.eps, part) for x in wanted]
-        for i, output in enumerate(outputs):
-            if weight == 1j and not output.dtype.is_complex:
-                continue
-            if not output.requires_grad:
-                if output.dtype.is_floating_point and any(v for tables in numerical for row in tables[i] for v in row):
-                    raise GradcheckError("Numerical gradient for function expected to be zero")
-                continue
-            analytical = _analytical(output, wanted, weight, tolerance.nondet)
-            for j in range(len(wanted)):
-                if not _close(analytical[j], numerical[j][i], tolerance):
-                    raise GradcheckError(
-                        f"{words}Jacobian mismatch for output {i} with respect to input "
-                        f"{j},\nnumerical:{numerical[j][i]}\n"
-                        f"analytical:{analytical[j]}\n"
-                    )
+    wanted = differentiable(part.inputs)
+    outputs = _outputs(part.func, part.inputs)
+    along = _directions(wanted, options, generator)
+    tables = [
+        jacobians.numerical(part.func, part.inputs, x, u, options.eps) for x, u in zip(wanted, along, strict=True)
+    ]
+    if not any(o.requires_grad for o in outputs):
+        allowed = options.nondet if options.fast else 0.0
+        if any(bool((n.abs() > allowed).any()) for of_input in tables for n in of_input):
+            raise GradcheckError("Numerical gradient for function expected to be zero")
+        return
+    for i, output in enumerate(outputs):
+        if not output.requires_grad:
+            continue
+        (v,) = _directions([output.detach()], options, generator)
+        found = jacobians.analytical(output, wanted, v.real, along, options.nondet, options.same_dtype)
+        for j, (a, u) in enumerate(zip(found, along, strict=True)):
+            n = tables[j][i] @ v.real.t().to(tables[j][i].dtype) if options.fast else tables[j][i]
+            scale = u.weight * v.weight if options.fast else 1.0
+            if not close(a, n, options.rtol, options.atol * scale):
+                end = _in_full(part, options, i, j) if options.fast else jacobians.worst(a, n, wanted[j], output)
+                a, n = (a.reshape(()), n.reshape(())) if options.fast else (a, n)
+                raise _mismatch(part, a, n, i, j, "", end)
 
 
-def _pushed(func: Callable[..., Any], inputs: tuple[Any, ...], x: Tensor, weight: complex) -> list[list[list[Any]]]:
-    """Per element of an input the tangents of all outputs for ``weight`` in that element, by forward mode."""
-    rows = []
-    for index in _elements(x.shape):
-        direction = call("zeros_like", (x.detach(),), {})
-        direction[index] = weight
-        with forward_ad.dual_level():
-            dual = forward_ad.make_dual(x, direction)
-            outputs = [t for t in _tuple(func(*(dual if a is x else a for a in inputs))) if isinstance(t, Tensor)]
-            tangents = [forward_ad.unpack_dual(t).tangent for t in outputs]
-            rows.append([[0.0] * t.numel() if v is None else _flat(v) for t, v in zip(outputs, tangents, strict=True)])
-    return rows
+def _in_full(part: Part, options: Options, output: int, input: int, forward: bool = False) -> str:
+    """What slow mode has to say about a difference that fast mode found."""
+    wanted = differentiable(part.inputs)
+    x, out = wanted[input], _outputs(part.func, part.inputs)[output]
+    units = jacobians.every_direction(x)
+    n = jacobians.numerical(part.func, part.inputs, x, units, options.eps)[output]
+    if forward:
+        a = jacobians.pushed(part.func, part.inputs, x, units, False)[output]
+    else:
+        (a,) = jacobians.analytical(
+            out, [x], jacobians.every_direction(out.detach()).real, [units], float("inf"), False
+        )
+    text = (
+        "\nThese are numbers along a random direction (fast mode). The whole Jacobians, as in slow mode, are:\n\n"
+        f"Numerical:\n{n}\nAnalytical:\n{a}\n\n"
+        f"The max per-element difference (slow mode) is: {(a - n).abs().max().item()}.\n"
+        + jacobians.worst(a, n, x, out)
+    )
+    if close(a, n, options.rtol, options.atol):
+        text += (
+            "Fast gradcheck failed but element-wise differences are small. This means that the test might've passed in "
+            "slow_mode: call gradcheck with fast_mode=False."
+        )
+    return text
 
 
-def _compare_forward(func: Callable[..., Any], inputs: tuple[Any, ...], tolerance: Tolerance) -> None:
+# --- forward mode
+
+
+def _real_inputs(func: Func, inputs: tuple[Any, ...]) -> list[Part]:
+    """The parts to be checked in forward mode: the function of the imaginary and of the real part of complex inputs."""
+    places = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.dtype.is_complex]
+    if not places:
+        return [Part(func, inputs, "")]
+
+    def of(name: str, whole: Callable[[Any, Any], Any]) -> Part:
+        def part(*args: Any) -> Any:
+            return func(*(whole(a, inputs[i]) if i in places else a for i, a in enumerate(args)))
+
+        real = [
+            call(name, (x.detach(),), {}).clone().requires_grad_(x.requires_grad) if i in places else x
+            for i, x in enumerate(inputs)
+        ]
+        word = "imaginary" if name == "imag" else name
+        return Part(part, tuple(real), f"While considering the {word} part of complex inputs only, ")
+
+    return [of("imag", lambda y, z: z.real + y * 1j), of("real", lambda x, z: x + z.imag * 1j)]
+
+
+def _compare_forward(part: Part, options: Options, generator: Generator) -> None:
     """Raises for the first output and input whose forward-mode Jacobian differs from the numerical one."""
-    is_complex = any(t.dtype.is_complex for t in _outputs(func, inputs))
-    parts: list[Callable[[Any], float]] = [lambda v: v.real, lambda v: v.imag]
-    for j, x in enumerate(_differentiable(inputs)):
-        along = _pushed(func, inputs, x, 1.0)
-        across = _pushed(func, inputs, x, 1j) if x.dtype.is_complex else None
-        for part in parts if is_complex else parts[:1]:
-            for i, numerical in enumerate(_numerical(func, inputs, x, tolerance.eps, part)):
-                found: Table = [[part(v) for v in row[i]] for row in along]
-                if across is not None:
-                    pairs = zip(found, across, strict=True)
-                    found = [[a + 1j * part(b) for a, b in zip(row, other[i], strict=True)] for row, other in pairs]
-                if not _close(found, numerical, tolerance):
-                    raise GradcheckError(
-                        f"Jacobian computed with forward mode mismatch for output {i} with respect to input {j},\n"
-                        f"numerical:{numerical}\nanalytical:{found}\n"
-                    )
+    wanted = differentiable(part.inputs)
+    mode = "computed with forward mode "
+    for j, (x, u) in enumerate(zip(wanted, _directions(wanted, options, generator), strict=True)):
+        expected = jacobians.numerical(part.func, part.inputs, x, u, options.eps)
+        found = jacobians.pushed(part.func, part.inputs, x, u, options.same_dtype)
+        for i, (a, n) in enumerate(zip(found, expected, strict=True)):
+            if not close(a, n, options.rtol, options.atol * (u.weight if options.fast else 1.0)):
+                if options.fast:
+                    end = _in_full(part, options, i, j, forward=True)
+                else:
+                    end = jacobians.worst(a, n, x, _outputs(part.func, part.inputs)[i])
+                raise _mismatch(part, a, n, i, j, mode, end)
+
+
+# --- the whole
 
 
 def _check_inputs(inputs: tuple[Any, ...]) -> None:
-    if not _differentiable(inputs):
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor) or not x.requires_grad:
+            continue
+        if x.dtype.name not in ("float64", "complex128"):
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check "
+                "will likely fail if all the inputs are not of double precision floating point or complex. ",
+                stacklevel=4,
+            )
+        if x.numel() and any(step <= 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True)):
+            raise RuntimeError(
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are "
+                "non-overlapping to be able to compute the numerical gradients correctly. You should call .contiguous "
+                "on the input before passing it to gradcheck."
+            )
+    if not differentiable(inputs):
         raise ValueError(
             "gradcheck expects at least one input tensor to require gradient, but none of them have "
             "requires_grad=True."
         )
-    for i, x in enumerate(inputs):
-        if isinstance(x, Tensor) and x.requires_grad and x.dtype.name not in ("float64", "complex128"):
-            warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check "
-                f"will likely fail if "
-                "all the inputs are not of double precision floating point or complex. ",
-                stacklevel=3,
-            )
 
 
-def _check_shapes_and_types(func: Callable[..., Any], inputs: tuple[Any, ...], check_dtypes: bool) -> None:
-    """What backward gives has the shape, device and (asked for) dtype of the inputs; missing gradients do no harm."""
-    wanted = _differentiable(inputs)
-    outputs = _differentiable(func(*inputs))
-    if not outputs:
-        return
-    starts = [call("zeros_like", (o.detach(),), {}) for o in outputs]
-    for g, x in zip(grad(outputs, wanted, starts, retain_graph=True, allow_unused=True), wanted, strict=True):
-        if g is None:
-            continue
-        if check_dtypes and g.dtype is not x.dtype:
-            raise GradcheckError("grad is incorrect type")
-        if g.shape != x.shape:
-            raise GradcheckError("grad is incorrect size")
-        if g.device != x.device:
-            raise GradcheckError("grad is incorrect device")
-        if any(_flat(g)):
-            raise GradcheckError("backward not multiplied by grad_output")
-
-
-def _check_undefined(func: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
-    """Undefined gradients of outputs count as zeros."""
-    from autograd_fb.autograd.undefined import UndefinedGrad  # lazy: only here
-
-    wanted = _differentiable(inputs)
-    outputs = _differentiable(func(*inputs))
-    if not outputs:
-        return
-    message = "Expected backward function to handle undefined output grads, as it handles zeros"
-    undefined = [UndefinedGrad()(o) for o in outputs]
-    starts = [call("zeros_like", (o.detach(),), {}) for o in outputs]
-    try:
-        found = grad(undefined, wanted, starts, allow_unused=True)
-    except RuntimeError as error:
-        raise GradcheckError(f"{message}: {error}") from error
-    if any(any(_flat(g)) for g in found if g is not None):
-        raise GradcheckError(message)
+def _require(wanted: bool, option: str, needs: bool, name: str) -> None:
+    if wanted and not needs:
+        raise AssertionError(f"Setting {option}=True requires {name} to be True")
 
 
 def gradcheck(
@@ -263,31 +218,51 @@ def gradcheck(
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
     fast_mode: bool = False,
-    masked: bool | None = None,
+    masked: bool = False,
 ) -> bool:
     """Whether backward of ``func(*inputs)`` agrees with differences, for inputs of double precision that require grad.
 
-    True, or GradcheckError with both tables (False without ``raise_exception``). Complex inputs and outputs are checked
-    as pairs of real ones. ``check_forward_ad`` checks forward mode as well. ``fast_mode`` and the batched checks change
-    nothing.
+    True, or GradcheckError with both Jacobians and the place where they differ most (False without
+    ``raise_exception``). Jacobians have a row per element of the input and a column per element of the output.
+
+    ``check_forward_ad`` checks forward mode as well (``check_backward_ad=False``: alone); ``fast_mode`` compares along
+    one random direction, which costs as much for a million elements as for one, and shows the Jacobians only when it
+    fails. ``nondet_tol``: by how much two runs of one backward may differ. ``check_undefined_grad``: missing gradients
+    of outputs and missing tangents of inputs count as zeros. ``check_batched_grad``, ``check_batched_forward_grad``:
+    gradients (tangents) of several rows at once are those of the rows. ``masked`` lets zero gradients be nearly zero.
+    ValueError where no input requires grad, RuntimeError for expanded inputs.
 
     >>> import autograd_fb as torch
     >>> x = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
-    >>> torch.autograd.gradcheck(torch.sin, (x,))
+    >>> torch.autograd.gradcheck(torch.sin, (x,), check_forward_ad=True)
     True
     """
-    given = _tuple(inputs)
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
+    _require(check_batched_grad, "check_batched_grad", check_backward_ad, "check_backward_ad")
+    _require(check_batched_forward_grad, "check_batched_forward_grad", check_forward_ad, "check_forward_ad")
+    options = Options(eps, atol, rtol, nondet_tol, check_grad_dtypes, fast_mode)
+    given = as_tuple(inputs)
     try:
         _check_inputs(given)
-        if check_backward_ad:
-            with enable_grad():
-                _check_shapes_and_types(func, given, check_grad_dtypes)
-                _compare(func, given, Tolerance(eps, atol, rtol, nondet_tol))
+        with enable_grad():
+            generator = Generator()
+            if check_backward_ad:
+                for part in _real_outputs(func, given):
+                    _compare_backward(part, options, generator)
+            if check_forward_ad:
+                for part in _real_inputs(func, given):
+                    _compare_forward(part, options, generator)
+                    if check_undefined_grad:
+                        extras.undefined_tangents(part.func, part.inputs)
+            if check_batched_forward_grad:
+                extras.batched_tangents(func, given)
+            if check_backward_ad:
+                if check_batched_grad:
+                    extras.batched_gradients(func, given)
+                extras.zero_gradients(func, given, masked)
                 if check_undefined_grad:
-                    _check_undefined(func, given)
-        if check_forward_ad:
-            with enable_grad():
-                _compare_forward(func, given, Tolerance(eps, atol, rtol, nondet_tol))
+                    extras.undefined_gradients(func, given)
     except GradcheckError:
         if raise_exception:
             raise
@@ -316,26 +291,32 @@ def gradgradcheck(
 ) -> bool:
     """Whether the second derivatives of ``func(*inputs)`` agree with differences of its backward. See `gradcheck`.
 
-    ``grad_outputs`` are the gradients the first backward starts with; random ones by default.
+    ``grad_outputs`` are the gradients the first backward starts with; random ones by default, laid out with gaps with
+    ``gen_non_contig_grad_outputs``. ``check_fwd_over_rev`` checks forward mode over backward,
+    ``check_rev_over_rev=False`` leaves backward over backward out.
     """
-    given = _tuple(inputs)
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
+    _require(check_undefined_grad, "check_undefined_grad", check_rev_over_rev, "check_rev_over_rev")
+    _require(check_batched_grad, "check_batched_grad", check_rev_over_rev, "check_rev_over_rev")
+    given = as_tuple(inputs)
     if grad_outputs is None:
-        outputs = _differentiable(func(*given))
-        starts = tuple(call("randn_like", (o.detach(),), {}).requires_grad_() for o in outputs)
+        starts = tuple(extras.random_start(o, gen_non_contig_grad_outputs) for o in differentiable(func(*given)))
     else:
-        starts = _tuple(grad_outputs)
+        starts = as_tuple(grad_outputs)
     count = len(starts)
 
     def first(*args: Any) -> tuple[Tensor, ...]:
         args, weights = (args[:-count], args[-count:]) if count else (args, ())
         with enable_grad():
             fresh = tuple(a if not isinstance(a, Tensor) or a.requires_grad else a.detach() for a in args)
-            outputs = _differentiable(func(*fresh))
-            found = grad(outputs, _differentiable(fresh), weights, create_graph=True, allow_unused=True)
+            outputs = differentiable(func(*fresh))
+            found = grad(outputs, differentiable(fresh), weights, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     return gradcheck(
         first, given + starts, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
-        check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
-        check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
+        check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes, fast_mode=fast_mode,
+        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev, masked=masked,
+        check_backward_ad=check_rev_over_rev,
     )  # fmt: skip

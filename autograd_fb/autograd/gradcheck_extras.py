@@ -1,0 +1,152 @@
+"""What `gradcheck` checks besides values: zero and undefined gradients, several rows at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from autograd_fb.autograd import forward_ad
+from autograd_fb.autograd.batched_tensor import batched, enter, strip
+from autograd_fb.autograd.jacobians import Func, GradcheckError, as_tuple, close, differentiable, flat, is_continuous
+from autograd_fb.autograd.undefined import UndefinedGrad
+from autograd_fb.core.dtype import float64
+from autograd_fb.tensor.backward import grad
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.tensor import Tensor
+
+_BATCHED = "gradcheck or gradgradcheck failed while testing batched gradient computation"
+_BATCHED_FORWARD = "gradcheck failed while testing batched gradient computation with forward-mode AD"
+
+
+def random_start(output: Tensor, with_gaps: bool) -> Tensor:
+    """A random gradient in (-1, 1) for an output, with gaps between its elements if asked for."""
+    dtype = output.dtype if is_continuous(output) else float64
+    shape = [*output.shape, 2] if with_gaps else list(output.shape)
+    start: Tensor = call("empty", (shape,), {"dtype": dtype, "device": output.device})
+    call("uniform_", (start, -1.0, 1.0), {}) if not dtype.is_complex else call("normal_", (start,), {})
+    return (start[..., 0] if with_gaps else start).detach().requires_grad_()
+
+
+def zero_gradients(func: Func, inputs: Sequence[Any], masked: bool) -> None:
+    """Gradients of zero give zero, in the shape, dtype and device of the inputs."""
+    wanted, outputs = differentiable(inputs), differentiable(func(*inputs))
+    if not outputs:
+        return
+    starts = [call("zeros_like", (o.detach(),), {}) for o in outputs]
+    for g, x in zip(grad(outputs, wanted, starts, retain_graph=True, allow_unused=True), wanted, strict=True):
+        if g is None:
+            continue
+        values = flat(g)
+        if not (close(values, values * 0, 1e-5, 1e-8) if masked else bool((values == 0).all())):
+            raise GradcheckError("backward not multiplied by grad_output")
+        if g.dtype is not x.dtype:
+            raise GradcheckError("grad is incorrect type")
+        if g.device != x.device:
+            raise GradcheckError("grad is incorrect device")
+        if g.shape != x.shape:
+            raise GradcheckError("grad is incorrect size")
+
+
+def undefined_gradients(func: Func, inputs: Sequence[Any]) -> None:
+    """Undefined gradients of all outputs, and of one output at a time, count as zeros."""
+    count = len(differentiable(func(*inputs)))
+    for missing in [None, *range(count)] if count > 1 else [None] * count:
+        outputs = differentiable(func(*inputs))
+        undefined = [UndefinedGrad()(o) if missing in (None, i) else o for i, o in enumerate(outputs)]
+        starts = [call("zeros_like", (o.detach(),), {}) for o in outputs]
+        try:
+            found = grad(undefined, differentiable(inputs), starts, allow_unused=True)
+        except RuntimeError as error:
+            raise GradcheckError(f"Expected backward function to handle undefined output grads: {error}") from error
+        if any(bool((flat(g) != 0).any()) for g in found if g is not None):
+            raise GradcheckError(
+                "Expected all input grads to be undefined or zero when all output grads are undefined or zero"
+            )
+
+
+def undefined_tangents(func: Func, inputs: Sequence[Any]) -> None:
+    """An input without a tangent counts as one whose tangent is zero."""
+    wanted = differentiable(inputs)
+    if not wanted:
+        return
+    tangents = {id(x): call("rand_like", (x.detach(),), {}) for x in wanted}
+    for x in wanted:
+        found = []
+        for own in (call("zeros_like", (x.detach(),), {}), None):
+            with forward_ad.dual_level():
+                duals = {
+                    id(y): forward_ad.make_dual(y, tangents[id(y)]) for y in wanted if y is not x
+                }
+                duals[id(x)] = x if own is None else forward_ad.make_dual(x, own)
+                outputs = as_tuple(func(*(duals.get(id(a), a) for a in inputs)))
+                found.append([forward_ad.unpack_dual(t).tangent for t in outputs if is_continuous(t)])
+        for i, (zero, none) in enumerate(zip(*found, strict=True)):
+            if zero is not None and none is not None and not close(flat(zero), flat(none), 1e-5, 1e-8):
+                raise GradcheckError(
+                    f"Mismatch in tangent values for output with index: {i} when input: {x} has an undefined tangent "
+                    f"value.  Got: {zero} but expected: {none}"
+                )
+
+
+def _differ(words: str, output: int, input: int, got: Any, expected: Any) -> GradcheckError:
+    return GradcheckError(
+        f"For output {output} and input {input}:\n\n{words}.\n\nGot:\n{got}\n\nExpected:\n{expected}"
+    )
+
+
+def _stacked(rows: Sequence[Tensor]) -> Tensor:
+    out: Tensor = call("stack", (list(rows),), {})
+    return out
+
+
+def batched_gradients(func: Func, inputs: Sequence[Any]) -> None:
+    """Two gradients at once give what they give one after the other, for each output."""
+    wanted = differentiable(inputs)
+    for i, output in enumerate(differentiable(func(*inputs))):
+        starts = [random_start(output, False).detach() for _ in range(2)]
+        rows = [
+            grad(output, wanted, g, retain_graph=True, allow_unused=True, materialize_grads=True) for g in starts
+        ]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")
+            try:
+                found = grad(
+                    output, wanted, _stacked(starts), retain_graph=True, allow_unused=True, is_grads_batched=True,
+                    materialize_grads=True,
+                )  # fmt: skip
+            except RuntimeError as error:
+                raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{_BATCHED}.") from error
+        for j, (got, one, two) in enumerate(zip(found, *rows, strict=True)):
+            assert got is not None and one is not None and two is not None
+            expected = _stacked([one, two])
+            got = call("expand", (got, list(expected.shape)), {})
+            if not close(flat(got), flat(expected), 1e-5, 1e-8):
+                raise _differ(_BATCHED, i, j, got, expected)
+
+
+def batched_tangents(func: Func, inputs: Sequence[Any]) -> None:
+    """Two tangents at once give what they give one after the other, for each input."""
+
+    def push(x: Tensor, tangent: Tensor) -> list[Tensor]:
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x.detach(), tangent)
+            given = (dual if a is x else a.detach() if isinstance(a, Tensor) else a for a in inputs)
+            parts = [forward_ad.unpack_dual(t) for t in as_tuple(func(*given)) if is_continuous(t)]
+            return [call("zeros_like", (p.primal,), {}) if p.tangent is None else p.tangent for p in parts]
+
+    for j, x in enumerate(differentiable(inputs)):
+        tangents = [call("randn_like", (x.detach(),), {}) for _ in range(2)]
+        expected = [_stacked(rows) for rows in zip(*(push(x, t) for t in tangents), strict=True)]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")
+            try:
+                with enter(2, "error") as level:
+                    pushed = push(x, batched(_stacked(tangents), 0, level.number))
+                    found = [strip(t, level.number, 2) for t in pushed]
+            except RuntimeError as error:
+                words = f"While computing batched gradients, got: {error}\n\n{_BATCHED_FORWARD}."
+                raise GradcheckError(words) from error
+        for i, (got, wanted) in enumerate(zip(found, expected, strict=True)):
+            if not close(flat(got), flat(wanted), 1e-5, 1e-8):
+                raise _differ(_BATCHED_FORWARD, i, j, got, wanted)
