@@ -38,6 +38,10 @@ VARIABLE = "AUTOGRAD_FB_BACKENDS"
 OWN: tuple[tuple[str, str], ...] = (
     ("cpu", "autograd_fb_backends.cpu_numpy:make_backend"),
     ("meta", "autograd_fb_backends.meta:make_backend"),
+    ("cpu.torch", "autograd_fb_backends.torch_devices:make_cpu"),
+    ("xpu", "autograd_fb_backends.torch_devices:make_xpu"),
+    ("mps", "autograd_fb_backends.torch_devices:make_mps"),
+    ("hpu", "autograd_fb_backends.torch_devices:make_hpu"),
 )
 _preferred: list[str] = [part.strip() for part in os.environ.get(VARIABLE, "").split(",") if part.strip()]
 _warned: set[str] = set()

@@ -68,6 +68,14 @@ class Backend:
     def device_index(self, array: Array) -> int:
         return 0
 
+    def serves(self, array: Array) -> bool:
+        """Whether an array of its types is on one of its devices; asked where backends share an array type."""
+        return True
+
+    def adopt(self, array: Array) -> Array:
+        """What becomes of an array that a user brings: itself, or the same memory without the library's own history."""
+        return array
+
     def to_device(self, array: Array, index: int) -> Array:
         return array
 

@@ -100,6 +100,7 @@ class _InferenceSignatures(_Signatures):
 BY_DEVICE: dict[str, Binding] = {}  # who makes new arrays
 BY_KEY: dict[str, Binding] = {}  # who serves those there are; both keep their last entry when a simulation ends
 BY_TYPE: dict[type, Binding] = {}
+SHARED: dict[type, list[Binding]] = {}  # array types of several devices' backends, which are not in BY_TYPE
 CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 
 
@@ -127,14 +128,32 @@ def install(binding: Binding) -> None:
     before = BY_KEY.get(binding.key.name)
     BY_KEY[binding.key.name] = binding
     for kind in backend.array_types:
-        BY_TYPE[kind] = binding
+        _share(kind, binding)
     if before is not binding:
         for tell in CHANGED:
             tell()
 
 
+def _share(kind: type, binding: Binding) -> None:
+    """Put a binding in charge of an array type, beside those of other devices whose arrays are of this type too."""
+    others = SHARED.pop(kind, None) or ([BY_TYPE[kind]] if kind in BY_TYPE else [])
+    others = [b for b in others if b.backend.device_type != binding.backend.device_type]
+    if others:
+        SHARED[kind] = [binding, *others]
+        BY_TYPE.pop(kind, None)
+    else:
+        BY_TYPE[kind] = binding
+
+
 def unregister(backend: Backend) -> None:
     """Take a backend out again."""
+    for kind, bindings in list(SHARED.items()):
+        rest = [b for b in bindings if b.backend is not backend]
+        if len(rest) == 1:
+            del SHARED[kind]
+            BY_TYPE[kind] = rest[0]
+        else:
+            SHARED[kind] = rest
     tables: tuple[dict[Any, Binding], ...] = (BY_DEVICE, BY_KEY, BY_TYPE)
     for table in tables:
         for name in [n for n, b in table.items() if b.backend is backend]:
@@ -148,6 +167,17 @@ def allow_tf32(allowed: bool) -> None:
     config.switches.allow_tf32 = allowed
     for binding in BY_DEVICE.values():
         binding.backend.tf32_changed(allowed)
+
+
+def host() -> Backend:
+    """NumPy's backend: values pass through it on their way to and from Python, whatever library serves the CPU."""
+    global _host
+    if _host is None:
+        _host = discovery.make(discovery.Candidate(*discovery.OWN[0], "autograd_fb"))
+    return _host
+
+
+_host: Backend | None = None
 
 
 def accelerator() -> str | None:
@@ -196,6 +226,9 @@ def binding_of(array: Array) -> Binding | None:
     """The binding in charge of an array's type; None for what is no array of any loaded backend."""
     binding = BY_TYPE.get(type(array))
     if binding is None:
+        for kind, several in list(SHARED.items()):
+            if isinstance(array, kind):
+                return next((b for b in several if b.backend.serves(array)), None)
         for kind, candidate in list(BY_TYPE.items()):
             if isinstance(array, kind):
                 return candidate

@@ -39,8 +39,8 @@ def unregister(backend: Backend) -> None:
 def use(entry: str) -> Backend:
     """Let one of several backends of a device type serve it from now on: ``use("xpu.dpnp")``.
 
-    The name is that of the entry point. Tensors that the other one made stay what they are. LookupError for an unknown
-    name, RuntimeError where that backend is not available.
+    The name is that of the entry point. LookupError for an unknown name, RuntimeError where that backend is not
+    available, or where the one in charge has made tensors of another array type.
 
     >>> use("cpu").name
     'numpy'
@@ -56,6 +56,13 @@ def use(entry: str) -> Backend:
         reason = str(why)
     if reason:
         raise RuntimeError(f"the backend {candidate} cannot be used here: {reason}")
+    before = registry.BY_DEVICE.get(backend.device_type)
+    if before is not None and before.signatures and set(before.array_types) != set(backend.array_types):
+        raise RuntimeError(
+            f"use({entry!r}): '{before.backend.name}' has made tensors on '{backend.device_type}' already, and arrays "
+            "of two libraries cannot meet on one device. Call it before the first tensor is made, or start Python "
+            f"with {discovery.VARIABLE}={entry}."
+        )
     discovery.prefer(entry)
     registry.put_in_charge(backend)
     return backend

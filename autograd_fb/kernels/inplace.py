@@ -13,7 +13,7 @@ from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
 from autograd_fb.core.keys import INFERENCE
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.kernels.describe import Call, native_dtype, quiet_kernel
+from autograd_fb.kernels.describe import Call, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
 from autograd_fb.tensor.tensor import Tensor, share
@@ -145,8 +145,9 @@ def write(t: Tensor, result: Any) -> None:
 def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., None]:
     """The function that runs a row in place on its first argument; raises before it writes."""
     raw = RawCall(row, op, binding)
-    if row.inplace_kernel is not None:
-        mutate = binding.backend.quiet(partial(row.inplace_kernel, binding.xp))
+    writing = overrides(binding).get(f"{row.name}_.{row.overload}".rstrip("."), row.inplace_kernel)
+    if writing is not None:
+        mutate = binding.backend.quiet(partial(writing, binding.xp))
 
         def run_mutating(self: Tensor, *rest: Any) -> None:
             if row.key not in OVERLAP_ALLOWED:

@@ -50,7 +50,8 @@ class InplaceWriter(Writer):
         self.lines.append(f"def {self.name}({', '.join(names)}):")
         tests = [f"{target}.base is not None"]
         if self.of_inference:  # its views know no base: see `check_overlap`
-            tests.append(f"0 in {target}.array.strides")
+            strides = "array.strides" if hasattr(self.binding.array_type, "strides") else "stride()"
+            tests.append(f"0 in {target}.{strides}")
         scaled = "alpha" in names and self.dtype is not None and ALL_DTYPES[self.dtype].is_floating_point
         for a, n in zip(self.call.arguments(), names, strict=True):
             if n == "alpha" and scaled:  # x.add_(g, alpha=-lr) is every hand-written optimizer's step

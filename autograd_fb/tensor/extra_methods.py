@@ -80,7 +80,8 @@ class ExtraMethods:
             interface = getattr(self.array, protocol, None)
             if interface is not None:
                 return int(interface["data"][0]) if self.numel() else 0
-        return 0
+        own = getattr(self.array, "data_ptr", None)
+        return int(own()) if callable(own) else 0
 
     const_data_ptr = data_ptr
 

@@ -27,7 +27,7 @@ from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.interop import from_numpy
 from autograd_fb.tensor.tensor import Tensor
-from autograd_fb.tensor.tensor_base import wrap
+from autograd_fb.tensor.tensor_base import wrap, wrap_host
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
@@ -201,9 +201,9 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     if offset + count * size > len(view):
         raise ValueError(f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be "
                          f"greater than actual buffer length ({len(view)} bytes)")  # fmt: skip
-    backend = registry.load("cpu").backend
+    backend = registry.host()
     raw = backend.from_numpy(backend.as_array(view[offset : offset + count * size]), copy=False)
-    return wrap(raw.view(backend.native_dtype(dtype))).requires_grad_(requires_grad)
+    return wrap_host(raw.view(backend.native_dtype(dtype))).requires_grad_(requires_grad)
 
 
 # --- sets of values
@@ -365,11 +365,11 @@ ByteTensor, BoolTensor = _typed("ByteTensor", dtypes.uint8), _typed("BoolTensor"
 
 
 def _stream(seed: int) -> Any:
-    return registry.load("cpu").backend.random_stream(seed)
+    return registry.host().random_stream(seed)
 
 
 def _to_tensor(state: bytes) -> Tensor:
-    return from_numpy(registry.load("cpu").backend.as_array(memoryview(bytearray(state))))
+    return from_numpy(registry.host().as_array(memoryview(bytearray(state))))
 
 
 def _to_bytes(state: Any) -> bytes:

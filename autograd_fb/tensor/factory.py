@@ -18,7 +18,7 @@ from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.tensor import Tensor, _constructor, check_mode
-from autograd_fb.tensor.tensor_base import make, wrap
+from autograd_fb.tensor.tensor_base import make, wrap, wrap_host
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
@@ -123,7 +123,7 @@ def _check_level(data: Any, sizes: list[int], dim: int, wanted: DType) -> None:
 
 def host_array(data: Any, dtype: DType | None) -> Any:
     """Python data, a NumPy scalar or an array-like as a NumPy array of our dtype (a new one)."""
-    backend = registry.load("cpu").backend
+    backend = registry.host()
     if hasattr(data, "dtype") or hasattr(data, "__array_interface__"):
         array = backend.from_numpy(backend.as_array(data), copy=True)
         check_native(array)
@@ -170,7 +170,7 @@ def _fits(array: Any, dtype: DType) -> bool:
 def place(array: Any, device: Device) -> Tensor:
     """A NumPy array as a tensor on a device."""
     if device.type == "cpu":
-        return wrap(array, registry.load("cpu"))
+        return wrap_host(array)
     binding = registry.load(device.type)
     return wrap(binding.backend.from_numpy(array, device.index or 0, copy=True), binding)
 
@@ -199,8 +199,8 @@ def tensor(
         out = to(data.detach(), dtype=dtype, device=where, copy=True)
         return out.requires_grad_(requires_grad)
     binding = registry.binding_of(data)
-    if binding is not None and binding.backend.device_type != "cpu" and where is None:
-        out = wrap(binding.xp.asarray(data, copy=True), binding)
+    if binding is not None and binding.backend is not registry.host() and where is None:
+        out = wrap(binding.xp.asarray(binding.backend.adopt(data), copy=True), binding)
         out = out if dtype is None else to(out, dtype=dtype)
     else:
         out = place(host_array(data, dtype), where or current_default_device())
@@ -221,10 +221,11 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         return to(data, dtype=kind, device=where)
     binding = registry.binding_of(data)
-    if binding is not None:
-        if binding.backend.device_type == "cpu":
+    on_host = isinstance(data, registry.host().array_types)
+    if binding is not None or on_host:
+        if on_host:
             check_native(data)
-        out = wrap(data, binding)
+        out = wrap_host(data) if binding is None else wrap(binding.backend.adopt(data), binding)
         if dtype is not None or device is not None:
             out = to(out, dtype=kind, device=where)
         return out

@@ -218,7 +218,7 @@ def _converter(t: Any) -> Any:
 
 def as_index(value: Any, beside: Any) -> Any:
     """A list or array index as a tensor on the device of what it indexes."""
-    numpy = registry.load("cpu").backend.as_array
+    numpy = registry.host().as_array
     array = numpy(value)
     if array.dtype.kind == "f" and array.size == 0:
         array = array.astype("int64")

@@ -8,7 +8,7 @@ from autograd_fb.backend import registry
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.levels import levels, tangents_of
 from autograd_fb.tensor.printing import edge_positions, tensor_str
-from autograd_fb.tensor.tensor_base import wrap
+from autograd_fb.tensor.tensor_base import wrap_host
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -96,12 +96,13 @@ class Interop:
 
         def edge_items(n: int) -> Any:
             assert numpy is not None
-            values = self.array
+            values, xp = self.array, self.binding.xp
+            place = backend.native_device(backend.device_index(values))
             for axis, size in enumerate(self.array.shape):
-                if size > 2 * n:
-                    key = [slice(None)] * axis + [list(edge_positions(size, n))]
-                    values = numpy(values)[tuple(key)]
-            return _floats(numpy(values) if values is self.array else values).tolist()
+                if size > 2 * n:  # only what is shown leaves the device
+                    ends = xp.asarray(list(edge_positions(size, n)), dtype=xp.int64, device=place)
+                    values = xp.take(values, ends, axis=axis)
+            return _floats(numpy(values)).tolist()
 
         return tensor_str(
             tuple(self.array.shape),
@@ -124,11 +125,10 @@ def _floats(values: Any) -> Any:
 
 def from_numpy(array: Any) -> Tensor:
     """A CPU tensor over the very memory of a NumPy array. TypeError for anything else."""
-    binding = registry.load("cpu")
-    if not isinstance(array, binding.array_types):
+    if not isinstance(array, registry.host().array_types):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     check_native(array)
-    return wrap(array, binding)
+    return wrap_host(array)
 
 
 def check_native(array: Any) -> None:

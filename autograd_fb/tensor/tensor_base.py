@@ -58,6 +58,12 @@ def wrap(array: Any, binding: Binding | None = None) -> Tensor:
     return make(array, new_signatures(b)[array.dtype])
 
 
+def wrap_host(array: Any) -> Tensor:
+    """A CPU tensor over a NumPy array: over its memory, if the library that serves the CPU can share it."""
+    binding = registry.load("cpu")
+    return wrap(binding.backend.from_numpy(array, copy=False), binding)
+
+
 def new_signatures(binding: Binding) -> dict[Any, int]:
     """The signatures of tensors made now, by native dtype."""
     return binding.inference_signatures if state.inference_mode else binding.signatures
