@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from autograd_fb.aten.row import PLAIN
-from autograd_fb.autograd.rules import RowNode
+from autograd_fb.aten.row import PLAIN, Row
+from autograd_fb.autograd.rules import ShownNode
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.engine import watching
-from autograd_fb.graph.node import Output
+from autograd_fb.graph.node import Output, class_of, kept_by, targets_of
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor import Tensor
@@ -46,18 +46,22 @@ def many_at_once(roots: Sequence[Any], rows: int) -> bool:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node.hooks is not None:
+        if node.kind is None and node.hooks is not None:
             return False
         if isinstance(node, AccumulateGrad):
             size += prod(node.array.shape)
-        elif isinstance(node, RowNode) and (node.rules.row.promotion is not PLAIN or node.rules.row.name in _ALIKE):
-            size += sum(_elements(saved) for saved in node.saved)
-            stack.extend(node.edges)
+        elif issubclass(kind := class_of(node), ShownNode) and _goes_with_others(kind.rules.row):
+            size += sum(_elements(saved) for saved in kept_by(node))
+            stack.extend(targets_of(node))
         else:
             return False
         if size * rows > _LIMIT:
             return False
     return True
+
+
+def _goes_with_others(row: Row) -> bool:
+    return row.promotion is not PLAIN or row.name in _ALIKE
 
 
 def _elements(saved: Any) -> int:

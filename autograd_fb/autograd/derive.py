@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.node_names import VARIANTS, node_name
-from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
+from autograd_fb.autograd.rules import NodeWriter, RowNode, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import functional_plan
 from autograd_fb.autograd.views import note_creation
@@ -24,7 +24,7 @@ from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
-from autograd_fb.graph.node import Node, Output, next_sequence
+from autograd_fb.graph.node import Kind, Node, Output, next_sequence
 from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
 from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.return_types import result_kind
@@ -32,7 +32,8 @@ from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
 
 _RULES: dict[int, Rules] = {}
-_NODES: dict[tuple[Any, ...], type[Node]] = {}
+_NODES: dict[tuple[Any, ...], type[RowNode]] = {}
+_KINDS: dict[tuple[Any, ...], Kind] = {}
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
 COMPLEX_BITS = (
     sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
@@ -46,30 +47,38 @@ def rules_of(row: Row) -> Rules:
     return found
 
 
-def node_class(
-    row: Row, w: Writer, numbers: frozenset[str], variant: Any = None, lone: str | None = None
-) -> type[Node]:
+def node_class(row: Row, w: Writer, numbers: frozenset[str], variant: Any = None) -> type[RowNode]:
+    """The class of a row's nodes in their general form."""
     complex_ = bool(w.signature & COMPLEX_BITS)
     narrow = narrow_dtype(w.binding, w.signature)
-    key = (id(row), id(w.binding), complex_, numbers, variant, lone, narrow)
+    key = (id(row), id(w.binding), complex_, numbers, variant, narrow)
     found = _NODES.get(key)
     if found is None:
         name = node_name(row, variant, bool(numbers))
-        writer = NodeWriter(rules_of(row), name, w.binding, complex_, numbers, lone, narrow)
+        writer = NodeWriter(rules_of(row), name, w.binding, complex_, numbers, narrow)
         found = _NODES[key] = writer.build()
     return found
 
 
-class NodeVariants(dict[Any, type[Node]]):
-    """The classes of a row whose nodes have several names, by what decides the name."""
+def kind_of(shown: Any, lone: str | None = None, notes_shape: bool = False) -> Kind:
+    """What bare nodes of a class have in common: see Note [Bare nodes]."""
+    key = (shown, lone, notes_shape)
+    found = _KINDS.get(key)
+    if found is None:
+        found = _KINDS[key] = shown.writer.build_kind(shown, lone, notes_shape)
+    return found
+
+
+class Kinds(dict[Any, Kind]):
+    """The kinds of a row whose nodes have several names, by what decides the name."""
 
     __slots__ = ("_make",)
 
-    def __init__(self, make: Callable[[Any], type[Node]]):
+    def __init__(self, make: Callable[[Any], Kind]):
         super().__init__()
         self._make = make
 
-    def __missing__(self, variant: Any) -> type[Node]:
+    def __missing__(self, variant: Any) -> Kind:
         self[variant] = self._make(variant)
         return self[variant]
 
@@ -108,8 +117,8 @@ class TapedWriter(Writer):
         returns = op._schema.returns
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
-            Node=node_class(self.row, self, numbers), ResultRef=ResultRef, Storage=Storage, versions_of=versions_of,
-            next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, outside=outside, last=[None],
+            Node=node_class(self.row, self, numbers), RowNode=RowNode, ResultRef=ResultRef, Storage=Storage,
+            versions_of=versions_of, next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, outside=outside, last=[None],
             Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
@@ -171,38 +180,49 @@ class TapedWriter(Writer):
         """Whether only arguments without a derivative may be what requires grad."""
         return len(self.rules.differentiable) < len(self.call.tensors) + len(self.call.lists) or bool(self.call.lists)
 
-    def saved(self) -> str:
+    def saved(self, lone: str | None = None) -> str:
+        """What a node saves, in the order of the rules; for one with a lone edge what is not needed is None."""
+        writer: NodeWriter = self.scope["Node"].writer
+        present = self.rules.saved if lone is None else writer.present(lone)
+        kept = writer.lone_kept(lone)
+        if kept is not None:
+            return self._saved_value(kept)
         parts = []
         for n in self.rules.saved:
+            if n not in present:
+                parts.append("None")
+                continue
             kind, name = self.rules.kind(n), python_name(n)
-            condition = self.wanted(n) if kind in ("tensor", "result") and name not in self.numbers else ""
-            if kind == "list":
-                parts.append(f"tuple({name} or ())")
-            elif kind == "result":
-                index = self.rules.returns.index(n) if n in self.rules.returns else 0
-                parts.append(self.result_ref() if self.single else f"ResultRef(ts[{index}], {index})")
-            elif kind == "results":
-                parts.append("[ResultRef(x, i) for i, x in enumerate(ts)]")
-            elif kind == "attribute":
-                parts.append(self._attribute(n))
-            else:
-                parts.append(name)
+            parts.append(self._saved_value(n))
+            condition = lone is None and kind in ("tensor", "result") and name not in self.numbers and self.wanted(n)
             if condition:
                 parts[-1] = f"{parts[-1]} if {condition} else None"
         return "(" + ", ".join(parts) + ("," if len(parts) == 1 else "") + ")"
 
-    def result_ref(self) -> str:
-        """`ResultRef(t)`, written out for a fresh result: relu, exp and softmax make one at every call."""
-        if self.row.is_view:
-            return "ResultRef(t)"
-        if "ref = new(ResultRef)" not in "".join(self.lines):
-            self.add(
-                "ref = new(ResultRef)",
-                "ref.array = r; ref.nr = 0; ref.signature = t.signature",
-                "ref.storage = t.storage = storage = new(Storage)",
-                "storage.version = storage.rebased = 0",
-            )
-        return "ref"
+    def _saved_value(self, n: str) -> str:
+        kind, name = self.rules.kind(n), python_name(n)
+        if kind == "list":
+            return f"tuple({name} or ())"
+        if kind == "result":
+            index = self.rules.returns.index(n) if n in self.rules.returns else 0
+            if not self.single:
+                return f"ResultRef(ts[{index}], {index})"
+            return "ResultRef(t)" if self.row.is_view else "FRESH"
+        if kind == "results":
+            return "[ResultRef(x, i) for i, x in enumerate(ts)]"
+        return self._attribute(n) if kind == "attribute" else name
+
+    def keep(self, lone: str | None = None) -> list[str]:
+        """The lines that give a node what it saves; a fresh result's `ResultRef`, which relu, exp and softmax make at
+        every call, is written out."""
+        text = self.saved(lone)
+        if "FRESH" not in text:
+            return [f"node.kept = {text}"]
+        return [
+            "ref = t.storage = new(ResultRef)",
+            "ref.array = r; ref.nr = ref.version = ref.rebased = 0; ref.signature = t.signature; ref.shared = None",
+            f"node.kept = {text.replace('FRESH', 'ref')}",
+        ]
 
     def _attribute(self, n: str) -> str:
         base, _, what = n.rpartition("_")
@@ -247,60 +267,116 @@ class TapedWriter(Writer):
             return f"None if {same + ' and ' if same else ''}{same_dtype} else {everything}"
         return f"None if {same} else {everything}" if same else "None"
 
-    def node_text(self) -> str:
-        """The node's class: one, or the one named by what the call is like."""
-        if self.row.key not in VARIANTS:
-            return self.lone_text()
-        self.scope["NODES"] = NodeVariants(lambda variant: node_class(self.row, self, self.numbers, variant))
-        return f"NODES[{VARIANTS[self.row.key][0]}]"
-
-    def lone_text(self) -> str:
-        """The node's class by which edges there are: see Note [Lone edges]."""
-        able = [n for n in self.rules.differentiable if python_name(n) not in self.numbers]
-        if self.call.lists or not self.single or not 1 <= len(able) <= 2:
-            return "Node"
-        for n in able:
-            self.scope[f"Lone_{n}"] = node_class(self.row, self, self.numbers, None, n)
-        if len(able) == 1:
-            return f"Lone_{able[0]}"
-        first, second = (f"e{self.rules.differentiable.index(n)}" for n in able)
-        return f"Lone_{able[0]} if {second} is None else Lone_{able[1]} if {first} is None else Node"
-
     def node(self) -> None:
-        """The node, after the results exist."""
-        saved = self.rules.saved
-        stored = [n for n in saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
+        """The node, after the results exist: bare where it has one result and no list, see Note [Bare nodes]."""
+        if not self.single or self.call.lists or (self.row.is_view and "result" in self.rules.saved):
+            self.add("node = new(Node)", f"node.targets = {self.edge_tuple}", "node.kind = node.edge = node.hooks = None")
+            self.general()
+        else:
+            self.add("node = RowNode()")
+            able = [n for n in self.rules.differentiable if python_name(n) not in self.numbers]
+            edges = {n: f"e{self.rules.differentiable.index(n)}" for n in able}
+            if len(able) == 1:
+                self.lone(able[0], "")
+            elif len(able) == 2 and self.row.key not in VARIANTS:
+                for n, other, word in ((*able, "if"), (*able[::-1], "elif")):
+                    self.add(f"{word} {edges[other]} is None:")
+                    self.lone(n, "    ")
+                self.add("else:")
+                self.several("    ")
+            else:
+                self.several("")
         self.add(
-            f"node = new({self.node_text()})",
-            f"node.edges = {self.edge_tuple}",
-            f"node.shapes = {self.shapes()}",
-            "node.hooks = node.task = None",
+            "node.task = None",
             "f = frame(2)",
             "c = f.f_code",
             "if c is not last[0]: f = outside(f, last); c = f.f_code",
             "node.code = c; node.lasti = f.f_lasti; node.sequence = next_sequence()",
         )
-        if not saved:
-            self.add("node.saved = ()")
-            return
-        self.add(f"node.saved = {self.saved()}")
-        if all(self.rules.kind(n) in ("value", "attribute") for n in saved):
-            return  # nothing that has versions
-        if self.of_inference:
+
+    def kind_text(self, lone: str | None = None, notes_shape: bool = False) -> str:
+        """The kind of the node: one, or the one named by what the call is like."""
+        if self.row.key not in VARIANTS:
+            name = "KIND" if lone is None else f"LONE_{lone}"
+            self.scope[name] = kind_of(self.scope["Node"], lone, notes_shape)
+            return name
+        self.scope["KINDS"] = Kinds(
+            lambda variant: kind_of(node_class(self.row, self, self.numbers, variant), lone, notes_shape)
+        )
+        return f"KINDS[{VARIANTS[self.row.key][0]}]"
+
+    def lone(self, n: str, indent: str) -> None:
+        """A node whose only edge leads to the argument `n`: see Note [Lone edges]."""
+        edge = f"e{self.rules.differentiable.index(n)}"
+        shape = self.lone_shape(n)
+        lines = [f"node.kind = {self.kind_text(n, shape is not None)}; node.edge = {edge}"]
+        if shape is not None:
+            lines.append(f"node.shapes = {shape}")
+        writer: NodeWriter = self.scope["Node"].writer
+        lines += self.keep(n)
+        stored = [m for m in writer.present(n) if m in self.stored()]
+        kept = writer.lone_kept(n)
+        if kept in stored:
+            storage = f"{python_name(kept)}.storage"
+            lines.append(f"node.versions = 0 if {storage} is None else {storage}.version")
+        elif stored:
+            lines.append(f"node.versions = {self.versions_or_none(stored)}")
+        self.check_saved(lines, stored, kept is not None)
+        self.add(*(indent + line for line in lines))
+
+    def lone_shape(self, n: str) -> str | None:
+        """What `fit` needs to know of the lone edge's argument; None where it cannot have been broadcast or cast."""
+        if not self.pointwise:
+            return None
+        cast = self.casts()
+        if not cast and sum(t not in self.numbers for t in self.call.tensors) == 1:
+            return None
+        a = ("o" if cast else "a") + str(self.call.tensors.index(python_name(n)))
+        same = f"{a}.shape == r.shape" + (f" and {a}.dtype == r.dtype" if cast else "")
+        return f"None if {same} else ({a}.shape, {a}.dtype)"
+
+    def several(self, indent: str) -> None:
+        """A bare node with all its edges."""
+        lines = [
+            f"node.kind = {self.kind_text()}; node.edge = None; node.targets = {self.edge_tuple}",
+            f"node.shapes = {self.shapes()}",
+            *self.keep(),
+        ]
+        stored = self.stored()
+        if stored:
+            lines.append(f"node.versions = {self.versions_or_none(stored)}")
+        self.check_saved(lines, stored)
+        self.add(*(indent + line for line in lines))
+
+    def general(self) -> None:
+        """A node in its general form."""
+        self.add(f"node.shapes = {self.shapes()}", *self.keep())
+        lists = [n for n in self.rules.saved if self.rules.kind(n) in ("list", "results")]
+        stored = self.stored()
+        lines: list[str] = []
+        self.check_saved(lines, stored + lists)
+        self.add(*lines)
+        text = "versions_of(node.kept)" if lists else self.versions_or_none(stored) if stored else "None"
+        self.add(f"node.versions = {text}")
+
+    def stored(self) -> list[str]:
+        """The arguments that are saved."""
+        return [n for n in self.rules.saved if self.rules.kind(n) == "tensor" and python_name(n) not in self.numbers]
+
+    def check_saved(self, lines: list[str], stored: list[str], alone: bool = False) -> None:
+        if self.of_inference and stored:
             self.scope["check_saved"] = check_saved
-            self.add("check_saved(node.saved)")
+            lines.append("check_saved((node.kept,))" if alone else "check_saved(node.kept)")
+
+    def versions_or_none(self, stored: list[str]) -> str:
+        """The versions of what is saved; None where no argument has been viewed or modified so far."""
         tests = [
             f"({n} is None or {n}.storage is None)" if n in self.call.optional else f"{n}.storage is None"
             for n in map(python_name, stored)
         ]
-        tests += ["False" for n in saved if self.rules.kind(n) == "list"]
-        self.add(f"node.versions = None if {' and '.join(tests) or 'True'} else {self.versions(stored)}")
+        return f"None if {' and '.join(tests)} else {self.versions(stored)}"
 
     def versions(self, stored: list[str]) -> str:
-        """The versions of what is saved, entry by entry: written out where the saved tensors are few, which is nearly
-        always."""
-        if any(self.rules.kind(n) in ("list", "results") for n in self.rules.saved) or not self.single:
-            return "versions_of(node.saved)"
         parts = []
         for n in self.rules.saved:
             name = python_name(n)

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from autograd_fb.autograd.rules import RowNode
+from autograd_fb.autograd.rules import ShownNode
 from autograd_fb.autograd.saved import ResultRef
 from autograd_fb.autograd.views import gradient_edge
 from autograd_fb.core.geometry import broadcast_shapes
-from autograd_fb.graph.node import RELEASED, Node, Output, forward_name
+from autograd_fb.graph.node import RELEASED, Node, forward_name, shown_edge
 from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor import Tensor
 
@@ -52,7 +52,7 @@ class Picture:
         for node in self.nodes:
             if isinstance(node, AccumulateGrad):
                 known[node] = tuple(node.array.shape)
-            elif isinstance(node, RowNode) and node.saved is not RELEASED:
+            elif isinstance(node, ShownNode) and node.saved is not RELEASED:
                 for other, shape in _remembered(node):
                     known.setdefault(other, shape)
         for node in reversed(self.nodes):
@@ -60,15 +60,14 @@ class Picture:
                 known.setdefault(other, shape)
         for node in self.nodes:
             inputs = self.inputs(node)
-            if node not in known and isinstance(node, RowNode) and node.writer.pointwise and inputs:
+            if node not in known and isinstance(node, ShownNode) and node.writer.pointwise and inputs:
                 if all(i in known for i in inputs):
                     known[node] = tuple(broadcast_shapes(*(known[i] for i in inputs)))
         return known
 
 
 def _node(edge: Any) -> Node:
-    node: Node = edge.node if type(edge) is Output else edge
-    return node
+    return shown_edge(edge)[0]
 
 
 def _inputs_first(roots: Sequence[Node]) -> Iterator[Node]:
@@ -84,7 +83,7 @@ def _inputs_first(roots: Sequence[Node]) -> Iterator[Node]:
             stack += [(_node(e), False) for e in reversed(node.edges) if e is not None]
 
 
-def _remembered(node: RowNode) -> Iterator[tuple[Node, Shape]]:
+def _remembered(node: ShownNode) -> Iterator[tuple[Node, Shape]]:
     """The shapes of its result and of its inputs that a node kept for its backward."""
     rules = node.rules
     for name, value in zip(rules.saved, node.saved or (), strict=False):
@@ -103,7 +102,7 @@ def _remembered(node: RowNode) -> Iterator[tuple[Node, Shape]]:
 
 def _of_inputs(node: Node, shape: Shape | None) -> Iterator[tuple[Node, Shape]]:
     """The shapes of a pointwise step's inputs: its own, or as noted because something was broadcast."""
-    if not isinstance(node, RowNode) or not node.writer.pointwise:
+    if not isinstance(node, ShownNode) or not node.writer.pointwise:
         return
     for name, edge in zip(node.rules.differentiable, node.edges, strict=False):
         noted = (shape, None) if node.shapes is None else node.shapes[node.rules.tensors.index(name)]

@@ -46,7 +46,7 @@ from autograd_fb.core.keys import (
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView, state
 from autograd_fb.dispatch.variable_fallback import set_autograd_hook
-from autograd_fb.graph.node import Handle, Node, Output, edge_of
+from autograd_fb.graph.node import Handle, Node, Output, PlainNode, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.tensor import Tensor, make_view
 
@@ -226,7 +226,7 @@ def _speak(lost: Lost, carried: bool = False) -> None:
     warnings.warn_explicit(lost.text(carried), UserWarning, filename, int(line), registry=_registry)
 
 
-class WarnNotImplemented(Node):
+class WarnNotImplemented(PlainNode):
     """The history of an output whose gradient is lost: warns or raises, and gives undefined gradients."""
 
     __slots__ = ("count", "lost")
@@ -246,7 +246,7 @@ class WarnNotImplemented(Node):
     apply_tensors = apply_raw
 
 
-class NotImplementedNode(Node):
+class NotImplementedNode(PlainNode):
     """The history made by `autograd_not_implemented_fallback`: backward raises."""
 
     __slots__ = ("op",)
@@ -386,7 +386,7 @@ def _hook(t: Tensor, lost: Lost) -> None:
     """`Tensor.register_hook` without the handle, which nobody will ask for."""
     node, nr = (t.node.node, t.node.nr) if type(t.node) is Output else (t.node, 0)
     assert isinstance(node, Node)
-    hooks = node.hooks or node.hook_table()
+    hooks = node.hook_table()
     table = hooks.tensor.get(nr)
     if table is None:
         table = hooks.tensor[nr] = OrderedDict()

@@ -16,7 +16,7 @@ from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import RELEASED, Node, edge_of
+from autograd_fb.graph.node import RELEASED, Node, PlainNode, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import of_batched
@@ -65,7 +65,7 @@ def _tensors(values: tuple[Any, ...], complaint: str) -> tuple[Tensor, ...]:
     return values
 
 
-class FunctionNode(Node, FunctionCtx):
+class FunctionNode(PlainNode, FunctionCtx):
     """The graph node of a Function's call; it is the ``ctx`` its methods get."""
 
     takes_undefined = True
@@ -449,7 +449,7 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-class _OnceNode(Node):
+class _OnceNode(PlainNode):
     """Stands behind the results of a `once_differentiable` backward."""
 
     __slots__ = ()

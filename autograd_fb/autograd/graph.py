@@ -16,7 +16,7 @@ from autograd_fb.autograd.views import gradient_edge
 from autograd_fb.graph.engine import running
 from autograd_fb.graph.node import Handle as Handle
 from autograd_fb.graph.node import Node as Node
-from autograd_fb.graph.node import Output
+from autograd_fb.graph.node import Output, shown_edge
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.backward import GradientEdge as GradientEdge
 from autograd_fb.tensor.tensor import Tensor
@@ -46,11 +46,9 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    node = gradient_edge(tensor)
-    if type(node) is Output:
-        return GradientEdge(node.node, node.nr, tensor)
-    assert isinstance(node, Node)
-    return GradientEdge(node, 0, tensor)
+    edge = gradient_edge(tensor)
+    assert edge is not None
+    return GradientEdge(*shown_edge(edge), tensor)
 
 
 def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:

@@ -17,7 +17,7 @@ from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
-from autograd_fb.graph.node import Node
+from autograd_fb.graph.node import Node, PlainNode
 from autograd_fb.kernels.inplace import bump, inplace_compute
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, stale
@@ -31,7 +31,7 @@ from autograd_fb.tensor.tensor import Tensor, make
 _RESULT_COPIED = {"div.Tensor", "div.Tensor_mode", "erfinv", "ldexp.Tensor"}
 
 
-class NoFormula(Node):
+class NoFormula(PlainNode):
     """The history of a tensor modified by an op without a derivative: says so when a gradient arrives."""
 
     __slots__ = ("op",)
@@ -213,7 +213,8 @@ class RecordedInplace:
             node = NoFormula((target.node, *(e for e in edges[1:] if e is not None)))
             node.op = self.op._schema.name
         else:
-            node = self._node_type(named)(edges)
+            node = self._node_type(named)()
+            node.set_up(edges)
             node.saved = _saved(self.rules, named, original, target, wanted)
             node.versions = versions_of(node.saved, written=target.storage)
             node.shapes = shapes

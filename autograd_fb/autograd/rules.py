@@ -19,7 +19,7 @@ from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.schema import FunctionSchema
 from autograd_fb.dispatch.arguments import python_name
-from autograd_fb.graph.node import RELEASED, Node
+from autograd_fb.graph.node import RELEASED, BareNode, Kind
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import compile_plan
 from autograd_fb.kernels.rounding import rounder
@@ -114,13 +114,12 @@ class Rules:
 
 
 class NodeWriter:
-    """Writes the node class of a row: `apply_raw` and `apply_tensors`; for nodes with a lone edge also `apply_lone`.
+    """Writes what nodes of a row run: the two applies of their class, and those of `Kind` for bare nodes.
 
     Note [Lone edges]
         Most nodes send a gradient to one argument only: unary ops, and binary ones with a constant. When the plan is
-        written, or at the call, it is known which. Such a node's class asks nothing about edges, unpacks only what
-        that gradient needs and returns it bare; the engine hands it on without a loop. It is a third of the time of a
-        node.
+        written, or at the call, it is known which. What such a node runs (``lone`` names the argument) asks nothing
+        about edges, unpacks only what that gradient needs and returns it bare; the engine hands it on without a loop.
     """
 
     def __init__(
@@ -130,10 +129,11 @@ class NodeWriter:
         binding: Binding,
         complex_: bool,
         numbers: frozenset[str],
-        lone: str | None = None,
         narrow: DType | None = None,
     ):
-        self.rules, self.name, self.numbers, self.lone = rules, name, numbers, lone
+        self.rules, self.name, self.numbers = rules, name, numbers
+        self.lone: str | None = None
+        self.bare = False  # written for bare nodes, see Note [Bare nodes]
         self.complex = complex_
         self.binding = binding
         self.scope: dict[str, Any] = {
@@ -145,45 +145,84 @@ class NodeWriter:
         if narrow is not None:
             self.scope["round_"] = rounder(binding, narrow)
         self.strong = False  # see Note [Strong zeros]
+        self._written: dict[bool, Callable[..., Any]] = {}
 
     def tensor_names(self) -> list[str]:
         """Saved tensors that are versioned, in the order they stand in `saved`."""
         return [n for n in self.rules.saved if self.rules.is_tensor(n) and n not in self.numbers]
 
-    def body(self, raw: bool, bare: bool = False) -> list[str]:
-        """The lines of `apply_raw`, `apply_tensors` or (``bare``) `apply_lone`."""
+    def keeps(self) -> bool:
+        """Whether a backward leaves something to release; shapes and numbers are not: a second backward is fine."""
+        return any(self.rules.kind(n) not in ("value", "attribute") for n in self.rules.saved)
+
+    def present(self, lone: str) -> list[str]:
+        """What nodes with this lone edge keep: what its gradient needs, and numbers and shapes, which cost nothing."""
+        wanted = {p for names, rule, _ in self.rules.groups if lone in names for p in parameters(rule)}
+        return [n for n in self.rules.saved if n in wanted or self.rules.kind(n) in ("value", "attribute")]
+
+    def lone_kept(self, lone: str | None) -> str | None:
+        """The one value that bare nodes with this lone edge keep, without a tuple; None where there are others."""
+        present = [] if lone is None else self.present(lone)
+        if len(present) != 1 or self.rules.kind(present[0]) in ("list", "results") or self._may_be_missing(present[0]):
+            return None
+        return present[0]
+
+    def versioned(self) -> bool:
+        """Whether bare nodes note versions: where they keep arguments, rather than only results, which are new."""
+        names = self.rules.saved if self.lone is None else self.present(self.lone)
+        return any(self.rules.kind(n) in ("list", "tensor") and n not in self.numbers for n in names)
+
+    def fitted(self) -> int:
+        """Which of the arguments that may be broadcast the lone edge belongs to; -1 where none can be."""
+        if not self.pointwise or self.lone not in self.rules.tensors:
+            return -1
+        return self.rules.tensors.index(self.lone)
+
+    def body(self, raw: bool) -> list[str]:
+        """The lines of `apply_raw` or `apply_tensors`."""
         rules = self.rules
         grad = "grads" if len(rules.returns) > 1 or rules.schema.returns[0].is_tensor_list else "grad"
-        name = "apply_lone" if bare else f"apply_{'raw' if raw else 'tensors'}"
-        lines = [f"def {name}(node_, {grad}):"]
+        lines = [f"def apply_{'raw' if raw else 'tensors'}(node_, {grad}{', keep_' if self.bare else ''}):"]
         groups = [g for g in rules.groups if self.lone is None or self.lone in g[0]]
         wanted = {p for _, rule, _ in groups for p in parameters(rule)}
         saved = [n for n in rules.saved if n in wanted]
         if saved:
-            if any(rules.kind(n) not in ("value", "attribute") for n in rules.saved):
-                lines.append("    if node_.saved is RELEASED: released(node_)")
-            lines.append(f"    {', '.join(f's_{n}' for n in rules.saved)}, = node_.saved")
+            lines += self._load()
             lines += [line for n in self.tensor_names() if n in saved for line in self._check(n)]
             lines += [f"    {python_name(n)} = {self._unpack(n, raw)}" for n in saved]
         if self.lone is None:
-            lines.append("    edges_ = node_.edges")
+            lines.append("    edges_ = node_.targets")
         for i, (names, rule, slope) in enumerate(rules.groups):
             if self.lone is None or self.lone in names:
                 lines += self._group(i, names, rule, slope, raw, grad)
-        if bare:
+        if self.bare and self.keeps():
+            lines.append("    if not keep_: node_.kept = RELEASED")
+        if self.lone is not None:
             lines.append(f"    return g_{self.lone}")
         elif rules.lists and any(n in rules.lists for n in rules.differentiable):
             results = (("*g_" if n in rules.lists else "g_") + n for n in rules.differentiable)
             lines.append(f"    return ({', '.join(results)},)")
         else:
-            results = ("None" if self.lone not in (None, n) else "g_" + n for n in rules.differentiable)
-            lines.append(f"    return ({', '.join(results)},)")
+            lines.append(f"    return ({', '.join('g_' + n for n in rules.differentiable)},)")
         return lines
+
+    def _load(self) -> list[str]:
+        """What was saved into ``s_name``, unless it was released."""
+        lone = self.lone_kept(self.lone) if self.bare else None
+        if lone is not None:
+            released = [f"    if s_{lone} is RELEASED: released(node_)"] if self.keeps() else []
+            return [f"    s_{lone} = node_.kept", *released]
+        released = ["    if node_.kept is RELEASED: released(node_)"] if self.keeps() else []
+        return [*released, f"    {', '.join(f's_{n}' for n in self.rules.saved)}, = node_.kept"]
 
     def _check(self, n: str) -> list[str]:
         """The version check of a saved tensor."""
-        known = f"(0 if node_.versions is None else node_.versions[{self.rules.saved.index(n)}])"
-        changed = f"s_{n}.storage is not None and s_{n}.storage.version != {known}"
+        fresh = self.bare and self.rules.kind(n) == "result"
+        if self.bare and self.lone_kept(self.lone) == n:
+            known = "node_.versions"
+        else:
+            known = f"(0 if node_.versions is None else node_.versions[{self.rules.saved.index(n)}])"
+        changed = f"s_{n}.version" if fresh else f"s_{n}.storage is not None and s_{n}.storage.version != {known}"
         missing = "" if self.lone is not None and not self._may_be_missing(n) else f"s_{n} is not None and "
         return [f"    if {missing}{changed}: check_versions(node_)"]
 
@@ -198,7 +237,7 @@ class NodeWriter:
         if name in self.numbers or kind == "value":
             return s
         if kind == "attribute":
-            return s if raw or not name.endswith("_dtype") else f"node_.binding.dtype({s})"
+            return s if raw or not name.endswith("_dtype") else f"binding_.dtype({s})"
         if kind == "list":
             return f"[None if t is None else t.array for t in {s}]" if raw else s
         if kind == "results":
@@ -273,44 +312,61 @@ class NodeWriter:
         if self.pointwise:
             indent = "        " if self.lone is None else "    "
             for n in names:
-                if n in self.rules.tensors:
+                if n in self.rules.tensors and self._may_need_fitting(n):
                     k = self.rules.tensors.index(n)
-                    call = f"fit(g_{n}, node_.shapes[{k}], FR)" if raw else f"fit_tensor(g_{n}, node_.shapes[{k}])"
+                    target = "node_.shapes" if self.bare and self.lone is not None else f"node_.shapes[{k}]"
+                    call = f"fit(g_{n}, {target}, FR)" if raw else f"fit_tensor(g_{n}, {target})"
                     lines.append(f"{indent}if node_.shapes is not None: g_{n} = {call}")
         return lines
+
+    def _may_need_fitting(self, n: str) -> bool:
+        return not (self.bare and self.lone is not None) or self.notes_shape
+
+    notes_shape = True  # whether bare nodes with a lone edge note the shape and dtype of its argument
 
     def with_strong_zeros(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """`apply_raw` and `apply_tensors` as they are while strong zeros are on."""
         self.strong = True
-        scope = dict(self.scope, strong=strong)
         try:
-            raw = compile_plan("apply_raw", self.body(True), scope)
-            return raw, compile_plan("apply_tensors", self.body(False), scope)
+            return self._compiled(True, strong=strong), self._compiled(False, strong=strong)
         finally:
             self.strong = False
 
-    def build(self) -> type[Node]:
-        scope = self.scope
-        scope["FR"], scope["FT"] = raw_namespace(self.binding), tensor_namespace()
-        raw = compile_plan("apply_raw", self.body(True), scope)
-        scope2 = dict(scope)
-        tensors = compile_plan("apply_tensors", self.body(False), scope2)
+    def _compiled(self, raw: bool, **more: Any) -> Callable[..., Any]:
+        scope = dict(self.scope, FR=raw_namespace(self.binding), FT=tensor_namespace(), binding_=self.binding, **more)
+        self.scope["FR"], self.scope["FT"] = scope["FR"], scope["FT"]
+        lines = self.body(raw)  # puts the rules into the scope
+        return compile_plan(f"apply_{'raw' if raw else 'tensors'}", lines, {**self.scope, **scope})
+
+    def written(self, raw: bool) -> Callable[..., Any]:
+        """`apply_raw` or `apply_tensors` of the class, written when first asked for: bare nodes have others."""
+        found = self._written.get(raw)
+        if found is None:
+            found = self._written[raw] = self._compiled(raw)
+        return found
+
+    def build(self) -> type[RowNode]:
+        """The class of these nodes."""
         outputs = 1 if len(self.rules.returns) == 1 and not self.rules.schema.returns[0].is_tensor_list else -1
         members = {
-            "__slots__": (),
-            "apply_raw": raw,
-            "apply_tensors": tensors,
-            "num_outputs": outputs,
-            "writer": self,
-            "rules": self.rules,
-            "binding": self.binding,
-        }
-        if self.lone is not None and outputs == 1:
-            members["apply_lone"] = compile_plan("apply_lone", self.body(True, bare=True), dict(scope))
-            members["lone"] = self.rules.differentiable.index(self.lone)
-        if all(self.rules.kind(n) in ("value", "attribute") for n in self.rules.saved):
-            members["keeps"] = False  # shapes and numbers: a second backward is fine
-        return type(self.name, (RowNode,), members)
+            "__slots__": (), "num_outputs": outputs, "writer": self, "rules": self.rules, "binding": self.binding,
+            "keeps": self.keeps(),
+        }  # fmt: skip
+        return type(self.name, (ShownNode,), members)
+
+    def build_kind(self, shown: type[RowNode], lone: str | None, notes_shape: bool) -> Kind:
+        """What bare nodes of this class have in common, with a lone edge to the argument ``lone`` or with several."""
+        self.lone, self.bare, self.notes_shape = lone, True, notes_shape
+        rules, kept = self.rules, self.lone_kept(self.lone)
+        try:
+            return Kind(
+                self._compiled(True), self._compiled(False), shown, versioned=self.versioned(), keeps=self.keeps(),
+                place=-1 if lone is None else rules.differentiable.index(lone), count=len(rules.differentiable),
+                kept=-1 if kept is None else rules.saved.index(kept), saved=len(rules.saved),
+                fitted=self.fitted() if notes_shape else -1, width=len(rules.tensors),
+            )  # fmt: skip
+        finally:
+            self.lone, self.bare, self.notes_shape = None, False, True
 
 
 def _conj(which: str, scope: dict[str, Any]) -> Callable[[Any], Any]:
@@ -320,8 +376,15 @@ def _conj(which: str, scope: dict[str, Any]) -> Callable[[Any], Any]:
     return conj
 
 
-class RowNode(Node):
-    """A node made from a row's rules. ``count`` of outputs stands in ``shapes`` for ops that return several."""
+class RowNode(BareNode):
+    """A node made from a row's rules; those that plans make are bare."""
+
+    __slots__ = ()
+
+
+class ShownNode(RowNode):
+    """A node made from a row's rules, in its general form. Those of ops with several results note in ``shapes`` how
+    many."""
 
     __slots__ = ()
     rules: Rules
@@ -331,13 +394,19 @@ class RowNode(Node):
     def outputs(self) -> int:
         return self.num_outputs if self.num_outputs > 0 else int(self.shapes)
 
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        return self.writer.written(True)(self, grad)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        return self.writer.written(False)(self, grad)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_saved_"):
             wanted = name.removeprefix("_saved_")
             if wanted in self.rules.saved:
-                if self.saved is RELEASED:
+                if self.kept is RELEASED:
                     released(self)
-                value = self.saved[self.rules.saved.index(wanted)]
+                value = self.kept[self.rules.saved.index(wanted)]
                 return result_of(self, value) if isinstance(value, (ResultRef, Packed)) else value
         if name.startswith("_raw_saved_") and name.removeprefix("_raw_saved_") in self.rules.saved:
             return SavedTensor(self, self.rules.saved.index(name.removeprefix("_raw_saved_")))

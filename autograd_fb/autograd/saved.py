@@ -13,17 +13,26 @@ from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
 
 
-class ResultRef:
-    """A saved output of the op itself: the array and its version counter, not the tensor (which holds the node)."""
+class ResultRef(Storage):
+    """A saved output of the op itself: the array and its version counter, not the tensor (which holds the node).
 
-    __slots__ = ("array", "nr", "signature", "storage", "tangents")  # tangents: only set where the result has some
+    Of a result that is new it is the storage itself, one object for two; of others it names the storage there was.
+    """
+
+    __slots__ = ("array", "nr", "shared", "signature", "tangents")  # tangents: only set where the result has some
     tangents: Any
+    shared: Storage | None
 
     def __init__(self, tensor: Tensor, nr: int = 0):
         self.array, self.signature, self.nr = tensor.array, tensor.signature, nr
+        self.version = self.rebased = 0
+        self.shared = tensor.storage
         if tensor.storage is None:
-            tensor.storage = Storage()
-        self.storage = tensor.storage
+            tensor.storage = self
+
+    @property
+    def storage(self) -> Storage:
+        return self if self.shared is None else self.shared
 
 
 class Hooks(NamedTuple):
@@ -120,8 +129,8 @@ def versions_of(saved: tuple[Any, ...], written: Storage | None = None) -> tuple
 
 def check_versions(node: Node) -> None:
     """RuntimeError if a saved tensor was modified in place since."""
-    versions = node.versions
-    for i, t in enumerate(node.saved):
+    saved, versions = node.saved, node.versions  # in this order: what was saved shows the node
+    for i, t in enumerate(saved):
         storage = getattr(t, "storage", None)
         if storage is None:
             continue

@@ -163,7 +163,7 @@ def _packed_class(kind: type[Node]) -> type[Node]:
         return kind
     found = _classes.get(kind)
     if found is None:
-        members: dict[str, Any] = {"__slots__": (), "packed": True, "lone": -1, "__module__": kind.__module__}
+        members: dict[str, Any] = {"__slots__": (), "packed": True, "__module__": kind.__module__}
         members |= {name: unpacking(getattr(kind, name)) for name in ("apply_raw", "apply_tensors")}
         found = _classes[kind] = type(kind.__name__, (kind,), members)
     return found

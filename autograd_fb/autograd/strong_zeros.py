@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.autograd import watching
-from autograd_fb.autograd.rules import RowNode
+from autograd_fb.autograd.rules import ShownNode
 from autograd_fb.autograd.saved_hooks import unpacking
 from autograd_fb.graph.node import Node
 
@@ -26,11 +26,11 @@ def _variant(kind: type[Node]) -> type[Node]:
     found = _variants.get(kind)
     if found is None:
         found = kind
-        if issubclass(kind, RowNode) and kind.writer.pointwise:
+        if issubclass(kind, ShownNode) and kind.writer.pointwise:
             raw, tensors = kind.writer.with_strong_zeros()
             if hasattr(kind, "packed"):
                 raw, tensors = unpacking(raw), unpacking(tensors)
-            members: dict[str, Any] = {"__slots__": (), "lone": -1, "__module__": kind.__module__}
+            members: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__}
             found = type(kind.__name__, (kind,), members | {"apply_raw": raw, "apply_tensors": tensors})
         _variants[kind] = found
     return found

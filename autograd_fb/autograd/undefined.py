@@ -6,11 +6,11 @@ from typing import Any
 
 from autograd_fb.core.keys import REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import Node
+from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.tensor import Tensor, make
 
 
-class UndefinedGradBackward(Node):
+class UndefinedGradBackward(PlainNode):
     __slots__ = ()
     takes_undefined = True
 

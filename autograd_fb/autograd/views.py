@@ -17,7 +17,7 @@ from autograd_fb.autograd.saved import released
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.graph.node import Node, Output, edge_of, forward_name
+from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
@@ -57,7 +57,7 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
     return marked
 
 
-class StridedNode(Node):
+class StridedNode(PlainNode):
     """Common to the two nodes below: an array in the base's geometry, and a view's part of it."""
 
     __slots__ = ("base_geometry", "binding", "view_geometry")

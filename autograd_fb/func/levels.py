@@ -20,7 +20,7 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
 from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
-from autograd_fb.graph.node import Node, Output
+from autograd_fb.graph.node import Node, Output, targets_of
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad as _grad
 from autograd_fb.tensor.levels import give, tangents_of
@@ -85,7 +85,7 @@ def leaves_of(roots: Sequence[Any]) -> Iterator[AccumulateGrad]:
         if isinstance(node, AccumulateGrad):
             yield node
         elif isinstance(node, Node):
-            stack.extend(e for e in node.edges or () if e is not None)
+            stack.extend(e for e in targets_of(node) if e is not None)
 
 
 def reaches_outside(roots: Sequence[Any], owner: Transform | None = None) -> bool:

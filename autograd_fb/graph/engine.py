@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import RELEASED, Hooks, Node, Output
+from autograd_fb.graph.node import Hooks, Node, Output, targets_of
 
 
 class Values(Protocol):
@@ -95,7 +95,8 @@ def _discover(roots: Sequence[Node], task: Task) -> None:
             _claim(root, task)
     push = claimed.append
     for node in claimed:  # grows as it is walked
-        for e in node.edges:
+        e = node.edge
+        for e in node.targets if e is None else (e,):
             if e is None:
                 continue
             n = e.node if type(e) is Output else e
@@ -143,13 +144,13 @@ def _needed(captures: dict[tuple[Node, int], int], claimed: Sequence[Node]) -> s
     stack = [node for node, _ in captures]
     needed = set(stack)
     for node in claimed:
-        if not (node.edges or node in needed):
+        if node.edge is None and not (node.targets or node in needed):
             break
     else:
         return None
     parents: dict[Node, list[Node]] = {}
     for node in claimed:
-        for e in node.edges:
+        for e in targets_of(node):
             if e is not None:
                 parents.setdefault(e.node if type(e) is Output else e, []).append(node)
     while stack:
@@ -285,27 +286,20 @@ def _loop(
     record: bool,
 ) -> None:
     ready = _ready(starts)
-    captured_nodes = {node for node, _ in captures} if captures else ()
+    captured = frozenset(node for node, _ in captures)
     keep, add = task.keep_graph, values.add
-    plain = not (record or watching.watch is not None)
+    watched = watching.watch is not None
     results: Any
     while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
         node = ready.pop()
         grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
             continue  # nothing wanted lies behind it
-        if node.hooks is not None or (captures and node in captured_nodes):
-            results = _run_with_hooks(node, grad, values, captures, found, needed, record)
-            if results is None:
-                continue
-        elif grad is None and not node.takes_undefined:
-            results = (None,) * len(node.edges)
-        elif plain:
-            if node.lone >= 0:  # Note [Lone edges]: the loop below for one edge
-                g = node.apply_lone(grad)
-                if node.keeps and not keep:
-                    node.saved = RELEASED
-                n = node.edges[node.lone]
+        kind = node.kind
+        if kind is not None and grad is not None and not (watched or node in captured):  # Note [Bare nodes]
+            n = node.edge
+            if n is not None:  # Note [Lone edges]: the loop below for one edge
+                g = kind.tensors(node, grad, keep) if record else kind.raw(node, grad, keep)
                 if n.pending != 1 or ready:
                     _hand_on(n, g, values, ready)
                 else:
@@ -314,18 +308,26 @@ def _loop(
                     ready.append(n)
                 g = None
                 continue
-            results = node.apply_raw(grad)
+            results = kind.tensors(node, grad, keep) if record else kind.raw(node, grad, keep)
         else:
-            results = _step(node, grad, record)
-        if not keep and node.keeps:
-            node.release()
-        for n, g in zip(node.edges, results):  # a leaf has neither edges nor results
+            node.show()
+            if node.hooks is not None or node in captured:
+                results = _run_with_hooks(node, grad, values, captures, found, needed, record)
+                if results is None:
+                    continue
+            elif grad is None and not node.takes_undefined:
+                results = (None,) * len(node.targets)
+            else:
+                results = _step(node, grad, record)
+            if not keep and node.keeps:
+                node.release()
+        for n, g in zip(node.targets, results):  # a leaf has neither edges nor results
             if n is None:
                 continue
-            if type(n) is Output or n.num_outputs != 1:
+            if type(n) is Output:
                 if g is not None:
                     _put(n, g, values)
-                n = n.node if type(n) is Output else n
+                n = n.node
             elif g is not None:
                 n.buffer = g if n.buffer is None else add(n.buffer, g)
             if n.pending != 1:
@@ -456,7 +458,8 @@ def _run_with_hooks(
         behind
         the tensor has to run as well: then it is the gradient that arrived.
     """
-    if not node.edges and node.hooks is None and node.num_outputs == 1 and (node, 0) in captures:
+    node.show()
+    if not node.targets and node.hooks is None and node.num_outputs == 1 and (node, 0) in captures:
         found[captures[node, 0]] = grad  # a leaf, as nearly all that gradients are asked for
         return None
     step = _Step(node, grad, values, record)

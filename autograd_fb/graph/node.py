@@ -22,27 +22,62 @@ _BACKWARD = re.compile(r"Backward\d*$")
 RELEASED: Any = ("released",)  # stands in `saved` after a backward without retain_graph
 
 
+class Kind:
+    """What bare nodes of one kind share: see Note [Bare nodes].
+
+    ``raw`` and ``tensors`` take (node, gradient, whether the graph is kept) and return one gradient per edge; bare, for
+    a node with a lone edge. ``shown`` is the class such a node has once it is looked at; ``place`` of ``count`` is that
+    of the lone edge, ``kept`` of ``saved`` that of the lone saved value and ``fitted`` of ``tensors`` that of the lone
+    edge's argument among those that may have been broadcast (-1 where there is no lone one, or nothing is noted);
+    ``noted`` says that ``shapes`` holds something else.
+    """
+
+    __slots__ = ("count", "fitted", "kept", "keeps", "noted", "place", "raw", "saved", "shown", "tensors", "versioned", "width")
+
+    raw: Any
+    tensors: Any
+    shown: Any
+
+    def __init__(
+        self, raw: Any, tensors: Any, shown: Any, *, place: int = -1, count: int = 0, kept: int = -1, saved: int = 0,
+        fitted: int = -1, width: int = 0, noted: bool = False, versioned: bool = False, keeps: bool = False,
+    ):  # fmt: skip
+        self.raw, self.tensors, self.shown = raw, tensors, shown
+        self.place, self.count, self.kept, self.saved = place, count, kept, saved
+        self.fitted, self.width, self.noted = fitted, width, noted
+        self.versioned, self.keeps = versioned, keeps
+
+
 class Node:
     """One step of the backward graph.
 
-    Slots that describe the step: ``edges``, ``saved`` (what the rules need), ``versions`` (of the saved tensors; None
-    while all are unmodified), ``shapes`` (of broadcast arguments; None when nothing was broadcast), ``code`` and
-    ``lasti`` (where
-    it was made), ``sequence`` (later steps have larger ones). Slots of the engine: ``task``, ``pending``, ``buffer``.
+    What describes the step: ``edges``, ``saved`` (what the rules need), ``versions`` (of the saved tensors; None while
+    all are unmodified), ``shapes`` (of broadcast arguments; None when nothing was broadcast), ``code`` and ``lasti``
+    (where it was made), ``sequence`` (later steps have larger ones). Slots of the engine: ``task``, ``pending``,
+    ``buffer``. Slots of Note [Bare nodes]: ``kind``, ``edge``, ``targets`` (what ``edges`` gives), ``kept`` (``saved``).
+
+    Note [Bare nodes]
+        Nearly all nodes are made by plans of built-in ops, run once and never looked at. They are objects of one
+        class, which the interpreter's caches of attribute places need to be of use in the engine, and say by their
+        ``kind`` what they do. A node with one edge keeps it in ``edge``, without a tuple, and likewise a single saved
+        value in ``kept``. Whoever looks at a node (``grad_fn``, ``next_functions``, hooks, saved values) makes it
+        `show` itself first: it takes the class with its name, MulBackward0, and the general form, in which ``kind`` and
+        ``edge`` are None. All code but the engine and the plans meets nodes in that form only.
     """
 
     __slots__ = (
-        "buffer", "code", "edges", "hooks", "lasti", "pending", "saved", "sequence", "shapes", "task", "versions",
-        "__weakref__",
+        "buffer", "code", "edge", "hooks", "kept", "kind", "lasti", "pending", "sequence", "shapes", "targets", "task",
+        "versions", "__weakref__",
     )  # fmt: skip
 
     num_outputs: ClassVar[int] = 1
     takes_undefined: ClassVar[bool] = False  # whether apply runs although no gradient arrived
-    lone: ClassVar[int] = -1  # the place of the only edge, in classes whose `apply_lone` answers for it alone
     keeps: ClassVar[bool] = True  # whether a run that does not keep the graph has something to release
 
-    edges: tuple[Any, ...]
-    saved: Any
+    kind: Kind | None
+    edge: Any
+    targets: tuple[Any, ...]
+    kept: Any
     versions: Any
     shapes: Any
     hooks: Hooks | None
@@ -53,19 +88,40 @@ class Node:
     pending: int
     buffer: Any
 
-    def __init__(self, edges: tuple[Any, ...] = ()):
-        self.edges = edges
-        self.saved = self.versions = self.shapes = self.hooks = self.task = self.buffer = self.code = None
+    def set_up(self, edges: tuple[Any, ...] = ()) -> None:
+        """Fill a new node in its general form."""
+        self.targets = edges
+        self.kind = self.edge = None
+        self.kept = self.versions = self.shapes = self.hooks = self.task = self.buffer = self.code = None
         self.lasti, self.pending, self.sequence = -1, 0, next_sequence()
+
+    def show(self) -> None:
+        """Take the general form: see Note [Bare nodes]."""
+
+    @property
+    def edges(self) -> tuple[Any, ...]:
+        if self.kind is not None:
+            self.show()
+        return self.targets
+
+    @edges.setter
+    def edges(self, value: tuple[Any, ...]) -> None:
+        self.targets = value
+
+    @property
+    def saved(self) -> Any:
+        if self.kind is not None:
+            self.show()
+        return self.kept
+
+    @saved.setter
+    def saved(self, value: Any) -> None:
+        self.kept = value
 
     # --- what subclasses give
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         """Gradients of the arguments, as arrays, one per edge."""
-        raise NotImplementedError(self.name())
-
-    def apply_lone(self, grad: Any) -> Any:
-        """What `apply_raw` returns for the edge `lone`, bare."""
         raise NotImplementedError(self.name())
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
@@ -74,8 +130,8 @@ class Node:
 
     def release(self) -> None:
         """Drop what was saved."""
-        if self.saved:
-            self.saved = RELEASED
+        if self.kept:
+            self.kept = RELEASED
 
     def outputs(self) -> int:
         return self.num_outputs
@@ -88,7 +144,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """Per argument: the node that made it, and which of that node's outputs it is."""
-        return tuple((None, 0) if e is None else (e.node, e.nr) if type(e) is Output else (e, 0) for e in self.edges)
+        return tuple((None, 0) if e is None else shown_edge(e) for e in self.edges)
 
     @property
     def _sequence_nr(self) -> int:
@@ -111,6 +167,8 @@ class Node:
     # --- hooks
 
     def hook_table(self) -> Hooks:
+        self.show()
+        self.kind = None  # also for a leaf: what is bare has no hooks
         if self.hooks is None:
             self.hooks = Hooks()
         return self.hooks
@@ -126,6 +184,72 @@ class Node:
         return Handle.add(self.hook_table().pre, fn)
 
 
+class PlainNode(Node):
+    """A node that is made in its general form."""
+
+    __slots__ = ()
+
+    def __init__(self, edges: tuple[Any, ...] = ()):
+        self.set_up(edges)
+
+
+class BareNode(Node):
+    """A node that plans make bare: see Note [Bare nodes]. It has no ``__init__``, which makes making it cheap."""
+
+    __slots__ = ()
+
+    def name(self) -> str:
+        return type(self).__name__ if self.kind is None else str(self.kind.shown.__name__)
+
+    def show(self) -> None:
+        kind = self.kind
+        if kind is None:
+            return
+        if self.edge is not None:
+            self.targets = _one_of(kind.count, kind.place, self.edge, None)
+            if kind.fitted >= 0:
+                self.shapes = None if self.shapes is None else _one_of(kind.width, kind.fitted, self.shapes, None)
+            elif not kind.noted:
+                self.shapes = None
+        if kind.kept >= 0:
+            self.versions = _one_of(kind.saved, kind.kept, self.versions, 0) if kind.versioned else None
+            if self.kept is not RELEASED:
+                self.kept = _one_of(kind.saved, kind.kept, self.kept, None)
+        elif not kind.versioned:
+            self.versions = None
+        self.hooks = self.edge = self.kind = None
+        self.__class__ = kind.shown
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
+        self.show()
+        return self.apply_raw(grad)
+
+    def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
+        self.show()
+        return self.apply_tensors(grad)
+
+
+def _one_of(size: int, place: int, value: Any, rest: Any) -> tuple[Any, ...]:
+    return (rest,) * place + (value,) + (rest,) * (size - place - 1)
+
+
+def targets_of(node: Node) -> tuple[Any, ...]:
+    """The edges of a node that lead somewhere or nowhere, without showing it."""
+    return node.targets if node.edge is None else (node.edge,)
+
+
+def kept_by(node: Node) -> tuple[Any, ...]:
+    """The values a node saved, without showing it; nothing where they were released."""
+    if node.kept is RELEASED or node.kept is None:
+        return ()
+    return (node.kept,) if node.kind is not None and node.kind.kept >= 0 else tuple(node.kept)
+
+
+def class_of(node: Node) -> type[Node]:
+    """The class a node has once it is looked at."""
+    return type(node) if node.kind is None else node.kind.shown
+
+
 class Output:
     """One output of a node that has several; stands where a node stands for those that have one."""
 
@@ -136,6 +260,14 @@ class Output:
 
     def __init__(self, node: Node, nr: int):
         self.node, self.nr = node, nr
+
+
+def shown_edge(edge: Node | Output) -> tuple[Node, int]:
+    """The node an edge leads to, ready to be looked at, and which of its outputs it is."""
+    node, nr = (edge.node, edge.nr) if type(edge) is Output else (edge, 0)
+    assert isinstance(node, Node)
+    node.show()
+    return node, nr
 
 
 def edge_of(node: Node, nr: int) -> Node | Output:

@@ -16,7 +16,7 @@ from typing import Any
 from autograd_fb.core.keys import BATCHED, REQUIRES_GRAD
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
-from autograd_fb.graph.node import Node, Output, edge_of
+from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
@@ -380,7 +380,7 @@ def _batched(
     return found
 
 
-def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:
+def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ...]:
     """Add an array to a leaf's gradient. See Note [Who owns a gradient]."""
     meta, leaf = node.meta, node.leaf()
     array = node.array if leaf is None else leaf.array
@@ -415,7 +415,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any) -> tuple[Any, ...]:
     return ()
 
 
-def accumulate_tensors(node: AccumulateGrad, grad: Tensor) -> tuple[Any, ...]:
+def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[Any, ...]:
     """Add a tensor to a leaf's gradient, keeping its history."""
     meta = node.meta
     if meta.grad is None:
@@ -435,24 +435,25 @@ def _after(node: AccumulateGrad) -> None:
         fn(node.variable)
 
 
-class _Unshared(Node):
+class _Unshared(PlainNode):
     """Stands where a leaf stands, to count the references to a gradient that only the engine holds."""
 
     __slots__ = ("count",)
     count: int
 
-    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        return _count(self, grad)
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = Kind(_count, None, _Unshared)
 
 
-class _Source(Node):
+class _Source(PlainNode):
     __slots__ = ()
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         return (object(),)
 
 
-def _count(node: _Unshared, grad: Any) -> tuple[Any, ...]:
+def _count(node: _Unshared, grad: Any, keep: bool) -> tuple[Any, ...]:
     node.count = sys.getrefcount(grad)
     return ()
 

@@ -13,7 +13,7 @@ from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.core.size import Size
-from autograd_fb.graph.node import Node
+from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
@@ -246,7 +246,7 @@ def asarray(
     return out.requires_grad_() if requires_grad and not out.requires_grad else out
 
 
-class ToCopyBackward0(Node):
+class ToCopyBackward0(PlainNode):
     """Backward of a move between devices or dtypes: the gradient moved back."""
 
     __slots__ = ()

@@ -22,7 +22,7 @@ from autograd_fb.core.keys import (
     inference_signature,
 )
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import Node, next_sequence
+from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.levels import give, levels, tangents_of
@@ -134,42 +134,52 @@ def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
 
 
 _names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0"}
-_classes: dict[str, type[BasicIndexNode]] = {}
 
 
-class BasicIndexNode(Node):
+class BasicIndexNode(BareNode):
     """Backward of a basic index: the gradient put into zeros of the argument's shape. Named after its last step."""
 
     __slots__ = ()
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        shape, key = self.shapes
-        binding = BY_TYPE.get(type(grad)) or tensor_base._binding(grad)
-        xp = binding.xp
-        out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
-        if not binding.backend.traits.aliasing and hasattr(out, "at"):
-            return (out.at[key].set(grad),)
-        out[key] = grad
-        return (out,)
+        return (_put_back(self, grad, True),)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        shape, key = self.shapes
-        out = call("new_zeros", (grad, list(shape)), {})
-        out[key] = grad
-        return (out,)
+        return (_put_back_tensor(self, grad, True),)
+
+
+def _put_back(node: BasicIndexNode, grad: Any, keep: bool) -> Any:
+    shape, key = node.shapes
+    binding = BY_TYPE.get(type(grad)) or tensor_base._binding(grad)
+    xp = binding.xp
+    out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
+    if not binding.backend.traits.aliasing and hasattr(out, "at"):
+        return out.at[key].set(grad)
+    out[key] = grad
+    return out
+
+
+def _put_back_tensor(node: BasicIndexNode, grad: Any, keep: bool) -> Any:
+    shape, key = node.shapes
+    out = call("new_zeros", (grad, list(shape)), {})
+    out[key] = grad
+    return out
+
+
+def _kind(name: str) -> Kind:
+    shown = type(name, (BasicIndexNode,), {"__slots__": (), "keeps": False})
+    return Kind(_put_back, _put_back_tensor, shown, place=0, count=1, noted=True)
+
+
+_kinds = {last: _kind(name) for last, name in _names.items()}
+_alias_kind = _kind("AliasBackward0")
 
 
 def index_node(t: Any, key: Any) -> BasicIndexNode:
+    node = BasicIndexNode()
     last = key[-1] if type(key) is tuple and key else key
-    name = _names.get(type(last), "AliasBackward0")
-    kind = _classes.get(name)
-    if kind is None:
-        kind = _classes[name] = type(name, (BasicIndexNode,), {"__slots__": ()})
-    node: BasicIndexNode = _new(kind)
-    node.edges = (t.node,)
-    node.shapes = (t.array.shape, key)
-    node.saved = ()
-    node.versions = node.hooks = node.task = None
+    node.kind, node.edge = _kinds.get(type(last), _alias_kind), t.node
+    node.shapes, node.kept, node.task = (t.array.shape, key), (), None
     node.sequence = next_sequence()
     node.code, node.lasti = calling_place(2)
     return node

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.keys import HAS_TANGENT
-from autograd_fb.graph.node import Node
+from autograd_fb.graph.node import Kind, PlainNode
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -42,7 +41,7 @@ class AutogradMeta:
         self.tangents: Any = None     # of forward mode: see tensor/levels.py
 
 
-class AccumulateGrad(Node):
+class AccumulateGrad(PlainNode):
     """The end of a graph: adds what arrives to a leaf's ``grad``.
 
     It holds the leaf's meta and array, but the leaf itself weakly: a leaf owns its accumulator, and a cycle would keep
@@ -54,6 +53,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, tensor: Tensor):
         super().__init__()
+        self.kind = accumulate
         self.sequence = 1 << 62  # accumulates as soon as it can: memory is freed early, as in PyTorch
         if tensor.meta is None:
             tensor.meta = AutogradMeta()
@@ -76,17 +76,10 @@ class AccumulateGrad(Node):
         return "torch::autograd::AccumulateGrad"
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        return accumulate.raw(self, grad)
+        return accumulate.raw(self, grad, False)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        return accumulate.tensors(self, grad)
+        return accumulate.tensors(self, grad, False)
 
 
-class _Accumulate:
-    """How gradients are added to a leaf; set by `tensor.backward`, which needs Tensor."""
-
-    raw: Callable[[AccumulateGrad, Any], tuple[Any, ...]]
-    tensors: Callable[[AccumulateGrad, Any], tuple[Any, ...]]
-
-
-accumulate = _Accumulate()
+accumulate = Kind(None, None, AccumulateGrad)  # how gradients are added to leaves; `tensor.backward` fills it in

@@ -13,7 +13,7 @@ from autograd_fb.core.geometry import contiguous_strides, is_contiguous, normali
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import Handle, Node, Output
+from autograd_fb.graph.node import Handle, Node, Output, shown_edge
 from autograd_fb.tensor.conversions import Conversions
 from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.indexing import Indexing
@@ -214,7 +214,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         node = self.node
         if node is None or type(node) is AccumulateGrad:
             return None
-        return node.node if type(node) is Output else node
+        return shown_edge(node)[0]
 
     @property
     def output_nr(self) -> int:

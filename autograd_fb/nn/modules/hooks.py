@@ -9,7 +9,7 @@ from typing import Any
 
 from autograd_fb.core.keys import IS_VIEW
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import Handle, Node, Output
+from autograd_fb.graph.node import Handle, Output, PlainNode
 from autograd_fb.tensor.tensor import Tensor, make, share
 
 INTERNAL_FRAMES = True  # calls only pass through
@@ -19,7 +19,7 @@ _TABLES = (
 )  # fmt: skip
 
 
-class ModuleBackwardHook(Node):
+class ModuleBackwardHook(PlainNode):
     """Stands at the border of a module with backward hooks: node hooks see its gradients together."""
 
     __slots__ = ("count",)
