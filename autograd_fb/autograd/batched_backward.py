@@ -46,7 +46,7 @@ def many_at_once(roots: Sequence[Any], rows: int) -> bool:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node.kind is None and node.hooks is not None:
+        if (node.kind is None or node.kind.raw is None) and node.hooks is not None:
             return False
         if isinstance(node, AccumulateGrad):
             size += prod(node.array.shape)

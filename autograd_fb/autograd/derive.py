@@ -118,8 +118,8 @@ class TapedWriter(Writer):
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
             Node=node_class(self.row, self, numbers), RowNode=RowNode, ResultRef=ResultRef, Storage=Storage,
-            versions_of=versions_of, next_sequence=next_sequence, frame=sys._getframe, finish=finish_many, outside=outside, last=[None],
-            Guard=AutoDispatchBelowADInplaceOrView,
+            versions_of=versions_of, next_sequence=next_sequence, frame=sys._getframe, finish=finish_many,
+            outside=outside, last=[None], Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
     def head(self) -> None:
@@ -270,7 +270,8 @@ class TapedWriter(Writer):
     def node(self) -> None:
         """The node, after the results exist: bare where it has one result and no list, see Note [Bare nodes]."""
         if not self.single or self.call.lists or (self.row.is_view and "result" in self.rules.saved):
-            self.add("node = new(Node)", f"node.targets = {self.edge_tuple}", "node.kind = node.edge = node.hooks = None")
+            self.add("node = new(Node)", f"node.targets = {self.edge_tuple}")
+            self.add("node.kind = node.edge = node.hooks = None")
             self.general()
         else:
             self.add("node = RowNode()")

@@ -56,7 +56,7 @@ def qualified(made: type[Node]) -> type[Node]:
     return type(made.__name__, (made,), {"__slots__": (), "name": lambda self: "torch::autograd::CopyBackwards"})
 
 
-class Steps(Node):
+class Steps(PlainNode):
     """The history of a tensor that a comparison was written to: its result is constant almost everywhere."""
 
     __slots__ = ("binding",)
@@ -211,7 +211,7 @@ class RecordedInplace:
             node.shapes = (None, *(t.array.shape for t in others if isinstance(t, Tensor)))
         elif row.key in NOT_IMPLEMENTED or not self.rules.differentiable:
             node = NoFormula((target.node, *(e for e in edges[1:] if e is not None)))
-            node.op = self.op._schema.name
+            node.op = self.op._schema.name  # type: ignore[attr-defined]
         else:
             node = self._node_type(named)()
             node.set_up(edges)

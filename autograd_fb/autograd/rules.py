@@ -360,7 +360,7 @@ class NodeWriter:
         rules, kept = self.rules, self.lone_kept(self.lone)
         try:
             return Kind(
-                self._compiled(True), self._compiled(False), shown, versioned=self.versioned(), keeps=self.keeps(),
+                self._compiled(True), self._compiled(False), shown, versioned=self.versioned(),
                 place=-1 if lone is None else rules.differentiable.index(lone), count=len(rules.differentiable),
                 kept=-1 if kept is None else rules.saved.index(kept), saved=len(rules.saved),
                 fitted=self.fitted() if notes_shape else -1, width=len(rules.tensors),

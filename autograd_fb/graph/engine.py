@@ -95,8 +95,8 @@ def _discover(roots: Sequence[Node], task: Task) -> None:
             _claim(root, task)
     push = claimed.append
     for node in claimed:  # grows as it is walked
-        e = node.edge
-        for e in node.targets if e is None else (e,):
+        lone = node.edge
+        for e in node.targets if lone is None else (lone,):
             if e is None:
                 continue
             n = e.node if type(e) is Output else e
@@ -296,10 +296,11 @@ def _loop(
         if needed is not None and node not in needed:
             continue  # nothing wanted lies behind it
         kind = node.kind
-        if kind is not None and grad is not None and not (watched or node in captured):  # Note [Bare nodes]
+        step = None if kind is None else kind.tensors if record else kind.raw
+        if step is not None and grad is not None and not (watched or node in captured):  # Note [Bare nodes]
             n = node.edge
             if n is not None:  # Note [Lone edges]: the loop below for one edge
-                g = kind.tensors(node, grad, keep) if record else kind.raw(node, grad, keep)
+                g = step(node, grad, keep)
                 if n.pending != 1 or ready:
                     _hand_on(n, g, values, ready)
                 else:
@@ -308,15 +309,13 @@ def _loop(
                     ready.append(n)
                 g = None
                 continue
-            results = kind.tensors(node, grad, keep) if record else kind.raw(node, grad, keep)
+            results = step(node, grad, keep)
         else:
             node.show()
             if node.hooks is not None or node in captured:
                 results = _run_with_hooks(node, grad, values, captures, found, needed, record)
                 if results is None:
                     continue
-            elif grad is None and not node.takes_undefined:
-                results = (None,) * len(node.targets)
             else:
                 results = _step(node, grad, record)
             if not keep and node.keeps:
@@ -348,6 +347,8 @@ def _ready(starts: Sequence[Node]) -> list[Node]:
 
 def _step(node: Node, grad: Any, record: bool) -> Any:
     """The gradients of a node's arguments, by whoever is to run it."""
+    if grad is None and not node.takes_undefined:
+        return (None,) * len(node.targets)
     if watching.watch is not None:
         return watching.watch.step(node, grad, record)
     return node.apply_tensors(grad) if record else node.apply_raw(grad)

@@ -29,10 +29,13 @@ class Kind:
     a node with a lone edge. ``shown`` is the class such a node has once it is looked at; ``place`` of ``count`` is that
     of the lone edge, ``kept`` of ``saved`` that of the lone saved value and ``fitted`` of ``tensors`` that of the lone
     edge's argument among those that may have been broadcast (-1 where there is no lone one, or nothing is noted);
-    ``noted`` says that ``shapes`` holds something else.
+    ``noted`` says that ``shapes`` holds something else. Nodes with hooks are of the kind ``hooked``,
+    in which ``raw`` and ``tensors`` are None: they show themselves when they run.
     """
 
-    __slots__ = ("count", "fitted", "kept", "keeps", "noted", "place", "raw", "saved", "shown", "tensors", "versioned", "width")
+    __slots__ = (
+        "count", "fitted", "hooked", "kept", "noted", "place", "raw", "saved", "shown", "tensors", "versioned", "width",
+    )  # fmt: skip
 
     raw: Any
     tensors: Any
@@ -40,12 +43,16 @@ class Kind:
 
     def __init__(
         self, raw: Any, tensors: Any, shown: Any, *, place: int = -1, count: int = 0, kept: int = -1, saved: int = 0,
-        fitted: int = -1, width: int = 0, noted: bool = False, versioned: bool = False, keeps: bool = False,
+        fitted: int = -1, width: int = 0, noted: bool = False, versioned: bool = False,
     ):  # fmt: skip
         self.raw, self.tensors, self.shown = raw, tensors, shown
         self.place, self.count, self.kept, self.saved = place, count, kept, saved
         self.fitted, self.width, self.noted = fitted, width, noted
-        self.versioned, self.keeps = versioned, keeps
+        self.versioned = versioned
+        self.hooked = raw and Kind(
+            None, None, shown, place=place, count=count, kept=kept, saved=saved, fitted=fitted, width=width,
+            noted=noted, versioned=versioned,
+        )  # fmt: skip
 
 
 class Node:
@@ -54,7 +61,7 @@ class Node:
     What describes the step: ``edges``, ``saved`` (what the rules need), ``versions`` (of the saved tensors; None while
     all are unmodified), ``shapes`` (of broadcast arguments; None when nothing was broadcast), ``code`` and ``lasti``
     (where it was made), ``sequence`` (later steps have larger ones). Slots of the engine: ``task``, ``pending``,
-    ``buffer``. Slots of Note [Bare nodes]: ``kind``, ``edge``, ``targets`` (what ``edges`` gives), ``kept`` (``saved``).
+    ``buffer``. Slots of Note [Bare nodes]: ``kind``, ``edge``, ``targets`` (that is, ``edges``), ``kept`` (``saved``).
 
     Note [Bare nodes]
         Nearly all nodes are made by plans of built-in ops, run once and never looked at. They are objects of one
@@ -167,8 +174,7 @@ class Node:
     # --- hooks
 
     def hook_table(self) -> Hooks:
-        self.show()
-        self.kind = None  # also for a leaf: what is bare has no hooks
+        self.kind = None  # also of a leaf
         if self.hooks is None:
             self.hooks = Hooks()
         return self.hooks
@@ -189,8 +195,7 @@ class PlainNode(Node):
 
     __slots__ = ()
 
-    def __init__(self, edges: tuple[Any, ...] = ()):
-        self.set_up(edges)
+    __init__ = Node.set_up
 
 
 class BareNode(Node):
@@ -201,10 +206,20 @@ class BareNode(Node):
     def name(self) -> str:
         return type(self).__name__ if self.kind is None else str(self.kind.shown.__name__)
 
+    def hook_table(self) -> Hooks:
+        kind = self.kind
+        if kind is not None and kind.raw is not None:
+            self.kind, self.hooks = kind.hooked, None
+        if self.hooks is None:
+            self.hooks = Hooks()
+        return self.hooks
+
     def show(self) -> None:
         kind = self.kind
         if kind is None:
             return
+        if kind.raw is not None:
+            self.hooks = None
         if self.edge is not None:
             self.targets = _one_of(kind.count, kind.place, self.edge, None)
             if kind.fitted >= 0:
@@ -217,7 +232,7 @@ class BareNode(Node):
                 self.kept = _one_of(kind.saved, kind.kept, self.kept, None)
         elif not kind.versioned:
             self.versions = None
-        self.hooks = self.edge = self.kind = None
+        self.edge = self.kind = None
         self.__class__ = kind.shown
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
