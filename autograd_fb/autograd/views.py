@@ -198,6 +198,7 @@ _reshaped: dict[type[Node], type[Node]] = {}
 
 def rename_reshaped(node: Node) -> None:
     """Call a view op's node as PyTorch calls that of the in-place form."""
+    node.show()
     made = type(node)
     if made.__name__ in RESHAPED:
         if made not in _reshaped:
