@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
-from autograd_fb.core.dtype import as_dtype, get_default_dtype
+from autograd_fb.core.dtype import as_dtype, get_default_dtype, int64
 from autograd_fb.core.layout import order_of
 from autograd_fb.core.promotion import scalar_dtype
 
@@ -358,6 +358,8 @@ def _vander(F: Any, x: Any, N: int | None = None, increasing: bool = False) -> A
     columns = x.shape[0] if N is None else N
     if columns < 0:
         raise RuntimeError("N must be non-negative.")
+    if str(x.dtype).rpartition(".")[2] in ("bool", "uint8", "int8", "int16", "int32"):
+        x = F._to_copy(x, dtype=int64)  # like the products of integers that it is made of
     powers = [F.ones_like(x)] if columns else []
     for _ in range(columns - 1):
         powers.append(powers[-1] * x)

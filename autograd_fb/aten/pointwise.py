@@ -61,7 +61,12 @@ def _sub_forward(F: Any, self_t: Any, other_t: Any, alpha: Any) -> Any:
 
 
 def _div_backward(F: Any, grad: Any, other: Any) -> Any:
-    return grad / (other.conjugate() if is_number(other) else conj(F, other))
+    if is_number(other):
+        return grad / other.conjugate()
+    try:
+        return grad / conj(F, other)
+    except TypeError:  # the standard divides by no integers
+        return F.div(grad, other)
 
 
 def _div_forward(F: Any, self_t: Any, other_t: Any, other: Any, result: Any) -> Any:

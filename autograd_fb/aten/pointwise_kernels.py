@@ -364,9 +364,13 @@ def clamp(xp: Any, self: Any, min: Any = None, max: Any = None) -> Any:
         raise NotImplementedError("clamp is not supported for complex types")
     for limit in (min, max):
         self = lifted(xp, self, limit)
-    if min is not None:
-        self = xp.maximum(self, min)
-    return self if max is None else xp.minimum(self, max)
+    try:
+        if min is not None:
+            self = xp.maximum(self, min)
+        return self if max is None else xp.minimum(self, max)
+    except OverflowError:
+        name = str(self.dtype).rpartition(".")[2]
+        raise RuntimeError(f"value cannot be converted to type {name}_t without overflow") from None
 
 
 def clamp_min(xp: Any, self: Any, min: Any) -> Any:

@@ -14,7 +14,7 @@ from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
 from autograd_fb.core.dtype import bool_
-from autograd_fb.core.generator import Generator, default_generator
+from autograd_fb.core.generator import Generator, default_generator, to_host
 
 Array = Any
 
@@ -39,12 +39,6 @@ def dtype_name(xp: Any, dtype: Any) -> str:
         if dtype == getattr(xp, name, None):
             return name
     return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
-
-
-def to_host(array: Array) -> Any:
-    """The values of an array of whatever library in host memory (draws by probability need them)."""
-    own = getattr(array, "get", None)  # CuPy refuses implicit transfers
-    return stream_of(None).host(own() if callable(own) else array)
 
 
 def _put(xp: Any, host: Any, dtype: Any, device: Any) -> Array:

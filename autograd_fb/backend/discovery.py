@@ -238,6 +238,13 @@ def library(candidate: Candidate) -> str:
     return names[0] if names else ""
 
 
+def library_of(backend: Backend) -> str:
+    """The import name of the library that a loaded backend computes with; "" for one of its own."""
+    parts = str(getattr(backend.xp, "__name__", "")).split(".")
+    name = parts[1] if parts[0] == "array_api_compat" and len(parts) > 1 else parts[0]
+    return "" if name in _NO_LIBRARIES else name
+
+
 def missing_libraries(candidate: Candidate) -> list[str]:
     """The libraries a backend needs that are not installed."""
     names = dict.fromkeys([library(candidate), *imported(candidate)])

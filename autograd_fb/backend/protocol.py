@@ -43,6 +43,7 @@ class Backend:
     xp: Any  # namespace of the Array API standard
     array_types: tuple[type, ...]  # for the type(array) -> backend dict
     traits: Traits
+    gaps: Mapping[str, str] = {}  # what `testing.backend_suite` finds missing and is known: "check:operator" -> reason
 
     def is_available(self) -> bool:
         """Whether arrays can be made here. Never raises and never initialises a device."""

@@ -14,6 +14,7 @@ from autograd_fb.backend.protocol import Array, Backend
 from autograd_fb.core import config
 from autograd_fb.core.device import Device, set_accelerator_query, set_device_finder
 from autograd_fb.core.dtype import ALL_DTYPES, DType
+from autograd_fb.core.generator import set_host_reader
 from autograd_fb.core.keys import DispatchKey, inference_signature, key_of_device, tensor_signature
 
 own_module = discovery.own_module
@@ -160,6 +161,14 @@ def unregister(backend: Backend) -> None:
             del table[name]
     for tell in CHANGED:
         tell()
+
+
+def _to_host(array: Array) -> Any:
+    binding = binding_of(array)
+    return load("cpu").backend.as_array(array if binding is None else binding.backend.to_numpy(array))
+
+
+set_host_reader(_to_host)
 
 
 def allow_tf32(allowed: bool) -> None:

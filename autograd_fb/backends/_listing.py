@@ -101,7 +101,7 @@ def _found(candidate: Candidate, backend: Backend | None) -> BackendInfo:
 def _registered(backend: Backend) -> BackendInfo:
     """A backend that somebody registered by hand, or a simulated one."""
     candidate = Candidate(backend.device_type, type(backend).__module__, "registered by hand")
-    reason, library = discovery.ask(candidate, backend), discovery.library(candidate)
+    reason, library = discovery.ask(candidate, backend), discovery.library_of(backend)
     version = discovery.version(library) if library else ""
     kind = backend.device_type
     return BackendInfo(

@@ -11,7 +11,7 @@ from typing import Any
 
 from autograd_fb.core.device import Device
 
-__all__ = ["DEFAULT_SEED", "Generator", "default_generator", "set_stream_maker"]
+__all__ = ["DEFAULT_SEED", "Generator", "default_generator", "set_host_reader", "set_stream_maker", "to_host"]
 
 DEFAULT_SEED = 67280421310721  # PyTorch's: what an unseeded generator starts from
 
@@ -22,9 +22,20 @@ class _Makers:
     stream: Callable[[int], Any]
     to_tensor: Callable[[bytes], Any]
     to_bytes: Callable[[Any], bytes]
+    to_host: Callable[[Any], Any]
 
 
 _makers = _Makers()
+
+
+def set_host_reader(to_host: Callable[[Any], Any]) -> None:
+    """Say how the values of any library's array come to the host, which draws by probabilities."""
+    _makers.to_host = to_host
+
+
+def to_host(array: Any) -> Any:
+    """The values of an array of whatever library in host memory."""
+    return _makers.to_host(array)
 
 
 def set_stream_maker(

@@ -187,9 +187,12 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
 def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any]:
     """The function that runs a row and puts the result into ``out``, resized if need be."""
     raw = RawCall(row, op, binding)
+    place = next((i for i, n in enumerate(raw.call.names) if raw.call.kinds[n] == "Device"), None)
 
     def run(*args: Any) -> Tensor:
         *rest, out = args
+        if place is not None and rest[place] is None:
+            rest[place] = out.device
         result = raw.run(raw.prepare(rest))
         if not isinstance(result, binding.array_types):
             result = binding.backend.as_array(result)

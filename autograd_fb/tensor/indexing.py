@@ -95,7 +95,10 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         r = array[key]
     except (IndexError, ValueError, TypeError):
         _parse(t, key)
-        raise
+        if array.ndim < 2:
+            raise
+        key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)  # what the standard asks for short keys
+        r = array[key]
     if r.__class__ is not array.__class__:
         r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
     storage = t.storage

@@ -1,4 +1,4 @@
-"""The command line: ``python -m autograd_fb explain sin --device meta``, ``demo``, ``--version``."""
+"""The command line: ``python -m autograd_fb explain sin --device meta``, ``doctor``, ``backend check``, ``demo``."""
 
 from __future__ import annotations
 
@@ -39,11 +39,32 @@ def main(argv: Sequence[str] | None = None, version: str = "") -> int:
         return demo(arguments[1:])
     options = _parser(version).parse_args(arguments)
     try:
-        print(explain_by_name(options))
+        return int(options.run(options) or 0)
     except UsageError as error:
-        print(f"python -m autograd_fb explain: {error}", file=sys.stderr)
+        print(f"python -m autograd_fb {options.command}: {error}", file=sys.stderr)
         return 2
-    return 0
+
+
+def _explain(options: argparse.Namespace) -> None:
+    print(explain_by_name(options))
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    print(importlib.import_module("autograd_fb.tools.doctor").report(options.version_text))
+
+
+def _check_backend(options: argparse.Namespace) -> int:
+    """Run the contract on each backend named; 1 if one of them fails, 2 if one is not found or not available."""
+    suite = importlib.import_module("autograd_fb.testing.backend_suite")
+    worst = 0
+    for name in options.names:
+        try:
+            report = suite.check_backend(name, full=options.full, ops=options.op, checks=options.only)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise UsageError(str(error)) from error
+        print(report)
+        worst = max(worst, 0 if report.ok else 1)
+    return worst
 
 
 def demo(arguments: list[str]) -> int:
@@ -55,7 +76,23 @@ def demo(arguments: list[str]) -> int:
 def _parser(version: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m autograd_fb", description="Automatic differentiation over arrays.")
     parser.add_argument("--version", action="version", version=f"autograd_fb {version}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.set_defaults(version_text=version)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
+    _explain_options(commands)
+    doctor = commands.add_parser("doctor", help="show the machine, the array libraries and the backends")
+    doctor.set_defaults(run=_doctor)
+    backend = commands.add_parser("backend", help="`backend check NAME` runs the contract of backends on one")
+    check = backend.add_subparsers(required=True, metavar="check").add_parser("check", help="run the contract")
+    check.add_argument("names", nargs="+", metavar="NAME", help="a name of `doctor`, a device type, or a module")
+    check.add_argument("--full", action="store_true", help="all dtypes and samples, not one dtype of each kind")
+    check.add_argument("--op", nargs="+", metavar="OP", help="these operators alone, as sin or add.Tensor")
+    check.add_argument("--only", nargs="+", metavar="CHECK", help="these checks alone, as forward or devices")
+    check.set_defaults(run=_check_backend)
+    commands.add_parser("demo", help="examples that run in seconds; `demo --help` lists them", add_help=False)
+    return parser
+
+
+def _explain_options(commands: Any) -> None:
     command = commands.add_parser("explain", help="show which kernel a call goes to, and why, without making the call")
     command.add_argument("op", help="an operator: sin, aten::add.Tensor, mylib::op")
     command.add_argument("--device", default="cpu", help="device of the tensor arguments (default: cpu)")
@@ -69,8 +106,7 @@ def _parser(version: str) -> argparse.ArgumentParser:
     )
     command.add_argument("--requires-grad", action="store_true", help="the tensor arguments require grad")
     command.add_argument("--no-grad", action="store_true", help="explain the call under no_grad")
-    commands.add_parser("demo", help="examples that run in seconds; `demo --help` lists them", add_help=False)
-    return parser
+    command.set_defaults(run=_explain)
 
 
 def explain_by_name(options: argparse.Namespace) -> Explanation:

@@ -11,6 +11,14 @@ from autograd_fb.backend.protocol import Array, Backend, Geometry, Traits
 from autograd_fb.core.dtype import DType, float32
 from autograd_fb_backends.numpy_quiet import is_silent, quiet
 
+NEEDS = ()
+_OVERFLOWS = "PyTorch overflows in float16"
+GAPS = {  # found against PyTorch where it is installed
+    "forward:linalg_matrix_exp@float16": _OVERFLOWS,
+    "forward:matrix_exp@float16": _OVERFLOWS,
+    "forward:native_batch_norm@float16": "the statistics of float16 are float32 here",
+}
+
 
 def _namespace() -> Any:
     """NumPy itself, which conforms to the standard from 2.1 on; array-api-compat's wrapper for 2.0.
@@ -40,6 +48,7 @@ class NumpyBackend(Backend):
     device_type = "cpu"
     xp = _namespace()
     array_types = (np.ndarray,)
+    gaps: Mapping[str, str] = GAPS
     traits = Traits(scalar_results=True, dtypes=frozenset([*_NATIVE, "bfloat16"]))
 
     def is_available(self) -> bool:
@@ -105,6 +114,11 @@ class NumpyBackend(Backend):
         from autograd_fb_backends import numpy_inline  # lazy: with the kernels
 
         return numpy_inline.inline(dtype.name)
+
+    def facts(self) -> Mapping[str, str]:
+        from autograd_fb_backends import numpy_facts  # lazy: for `doctor` only
+
+        return numpy_facts.facts()
 
     def random_stream(self, seed: int) -> Any:
         from autograd_fb_backends.numpy_random import RandomStream

@@ -65,10 +65,6 @@ class RandomStream:
     # --- values from other libraries
 
     @staticmethod
-    def host(array: Any) -> Array:
-        return np.asarray(array)
-
-    @staticmethod
     def host_broadcast(array: Array, shape: Sequence[int]) -> Array:
         return np.broadcast_to(array, tuple(shape))
 

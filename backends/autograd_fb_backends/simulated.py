@@ -157,11 +157,12 @@ class SimulatedBackend(NumpyBackend):
         self.name = f"simulated {device_type}"
         self.device_type = device_type
         self.count = count
+        self.gaps = {}  # against NumPy itself there are none
         self.kinds = tuple(array_class(device_type, i) for i in range(count))
         self.array_types: tuple[type, ...] = self.kinds  # type: ignore[assignment]
         self.xp = Namespace(NumpyBackend.xp, self.kinds[0])
         have = NumpyBackend.traits.dtypes
-        self.traits = Traits(scalar_results=True, dtypes=have if dtypes is None else frozenset(dtypes))
+        self.traits = Traits(dtypes=have if dtypes is None else frozenset(dtypes))
         self.transfers = self.synchronisations = 0
 
     def device_count(self) -> int:

@@ -77,36 +77,9 @@ def calls(timer: timeit.Timer, seconds: float) -> int:
 
 def blas() -> str:
     """The BLAS that NumPy has loaded, with the kernel it chose where that can be found out."""
-    try:
-        from threadpoolctl import threadpool_info  # type: ignore[import-not-found, unused-ignore]  # lazy: optional
-    except ImportError:
-        import numpy as np  # lazy: after the framework
+    from autograd_fb_backends.numpy_facts import blas as loaded  # lazy: after the framework
 
-        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return f"{found.get('name')} {found.get('version')}" + _openblas_kernel()
-    infos = [i for i in threadpool_info() if i.get("user_api") == "blas"]
-    return ", ".join(
-        f"{i['internal_api']} {i['version']} ({i.get('architecture', '?')}, {i['num_threads']} threads)" for i in infos
-    )
-
-
-def _openblas_kernel() -> str:
-    """The kernel that OpenBLAS chose for this CPU, asked of the loaded library; empty when it cannot be asked."""
-    import ctypes  # lazy: only for this question
-
-    try:
-        with open("/proc/self/maps") as maps:
-            paths = {line.split()[-1] for line in maps if "openblas" in line}
-    except OSError:
-        return ""
-    for path in paths:
-        library = ctypes.CDLL(path)
-        for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename"):
-            ask = getattr(library, name, None)
-            if ask is not None:
-                ask.restype = ctypes.c_char_p
-                return f", kernel {ask().decode()}"
-    return ""
+    return loaded()
 
 
 def serve(name: str, threads: int) -> None:

@@ -91,3 +91,22 @@ def test_usage_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_as_a_module(fresh_python: Callable[..., Any]) -> None:
     code = "import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('autograd_fb', run_name='__main__')"
     assert fresh_python(code).stdout == f"autograd_fb {torch.__version__}\n"
+
+
+def test_backend_check(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--op", "sin", "--only", "forward", "host")
+    status, out, err = run(capsys, "backend", "check", "meta", "simulated cuda", *chosen)
+    assert (status, err) == (0, "")
+    assert "meta (no library) on meta: 100.0 % of the contract, ok" in out and "on cuda:1: 100.0 %" in out
+    status, out, err = run(capsys, "backend", "check", "nowhere")
+    assert status == 2 and err.startswith("python -m autograd_fb backend: no backend is called 'nowhere'")
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "doctor")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("autograd_fb") and "1.2.3" in lines[0]
+    for start in ("Python", "machine", "numpy: version", "numpy: BLAS", "libraries", "environment"):
+        assert any(line.startswith(start) for line in lines), start
+    assert "processors" in out and "array_api_compat" in out and "AutogradCPU" in out and "thread" in out

@@ -13,9 +13,21 @@ from autograd_fb_backends.meta.array import DEFAULT_DEVICE, MetaArray
 from autograd_fb_backends.meta.checks import Memory
 from autograd_fb_backends.meta.creation import as_strided
 
+NEEDS = ()
+_VALUES = "the result's shape, or the result itself, depends on values"
+GAPS = {
+    **{f"*:{name}": _VALUES for name in (
+        "repeat_interleave.Tensor", "repeat_interleave.self_Tensor", "masked_select", "nonzero", "nonzero_numpy",
+        "argwhere", "where", "one_hot", "bincount", "histc", "_unique2", "unique_consecutive",
+    )},
+    "forward:allclose": _VALUES,
+}  # fmt: skip
+
 
 class MetaBackend(Backend):
     """Device type ``meta``: shapes, strides and dtypes only."""
+
+    gaps = GAPS
 
     name = "meta"
     device_type = "meta"
