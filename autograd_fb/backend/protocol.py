@@ -129,7 +129,10 @@ class Backend:
         return fn
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
+        """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``).
+
+        One named after a composite row serves where rules call that over raw arrays, unless it answers NotImplemented.
+        """
         return {}
 
     def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import DispatchKeySet
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.registry import OpOverloadPacket, find, ops
-from autograd_fb.kernels.describe import kernel_of, native_dtype
+from autograd_fb.kernels.describe import kernel_of, native_dtype, overrides
 from autograd_fb.kernels.promote import promote
 from autograd_fb.tensor.tensor import Tensor, wrap
 
@@ -53,7 +53,9 @@ class RawNamespace:
         if user is not None:
             return user
         if row.composite is not None:
-            return partial(row.composite, self)
+            own = overrides(self._binding).get(row.key)
+            composite = partial(row.composite, self)
+            return composite if own is None else _or_composite(partial(own, self._binding.xp), composite)
         kernel = kernel_of(row, self._binding)
         names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
         if row.promotion is PLAIN:
@@ -100,6 +102,16 @@ class RawNamespace:
         if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(native, "complex floating"):
             g = xp.real(g)
         return g if g.dtype == native else xp.astype(g, native)
+
+
+def _or_composite(kernel: Callable[..., Any], composite: Callable[..., Any]) -> Callable[..., Any]:
+    """A backend's own kernel for all of a composite; the composite where that answers NotImplemented."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = kernel(*args, **kwargs)
+        return composite(*args, **kwargs) if result is NotImplemented else result
+
+    return call
 
 
 def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
