@@ -21,6 +21,7 @@ Array = Any
 _BLAS = "fdFD"  # dtype characters that BLAS takes: float32, float64, complex64, complex128
 _REAL = "fd"
 _sum: Any = np.add.reduce  # np.sum costs twice as much for small arrays
+_max: Any = np.maximum.reduce
 
 
 def shared(key: str) -> Callable[..., Any]:
@@ -284,7 +285,7 @@ def _column(width: int, dtype: Any) -> Array:
 def _row_max(x: Array) -> Array:
     """The largest number of each row, or its NaN, as a column."""
     if x.shape[0] < 8:
-        return np.maximum.reduce(x, 1, None, None, True)
+        return _max(x, 1, None, None, True)
     places = x.argmax(1)
     places += np.arange(0, x.size, x.shape[1])
     return x.reshape(-1).take(places)[:, None]
@@ -303,7 +304,7 @@ def _softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Arr
         np.exp(out, out=out)
         out /= _row_sum(out)
         return out if rows is self else out.reshape(self.shape)
-    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    out = self - _max(self, axis=dim, keepdims=True)
     np.exp(out, out=out)
     out /= _sum(out, axis=dim, keepdims=True)
     return out
@@ -318,7 +319,7 @@ def _log_softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) ->
         total = _row_sum(np.exp(out))
         out -= np.log(total, out=total)
         return out if rows is self else out.reshape(self.shape)
-    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    out = self - _max(self, axis=dim, keepdims=True)
     out -= np.log(_sum(np.exp(out), axis=dim, keepdims=True))
     return out
 
