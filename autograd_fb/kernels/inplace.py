@@ -13,6 +13,7 @@ from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
 from autograd_fb.core.keys import INFERENCE
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.cpu_fallback import falls_back, is_lacking
 from autograd_fb.kernels.describe import Call, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
@@ -159,6 +160,10 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
                 shapes = [tuple(a.shape) for a in prepared if hasattr(a, "shape")]
                 check_written(self, broadcast_shapes(*shapes), op._schema.name)
                 raise
+            except (NotImplementedError, AttributeError) as error:
+                if not (falls_back(binding) and is_lacking(error, binding)):
+                    raise
+                write(self, raw.run(prepared))
 
         return run_mutating
     direct = raw.named and row.promotion is not COMPARISON and binding.backend.traits.strided

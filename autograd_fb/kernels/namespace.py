@@ -10,6 +10,7 @@ from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import DispatchKeySet
+from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.registry import OpOverloadPacket, find, ops
 from autograd_fb.kernels.describe import kernel_of, native_dtype, overrides
@@ -268,3 +269,6 @@ def forget() -> None:
         for name in list(namespace.__dict__):
             if name != "_binding":  # other threads are using it
                 namespace.__dict__.pop(name, None)
+
+
+fallbacks.CHANGED.append(forget)  # what a device lacks may run on the CPU now

@@ -23,6 +23,7 @@ from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_d
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import in_inference_mode
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.cpu_fallback import falls_back
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
 from autograd_fb.kernels.promote import (
@@ -242,7 +243,8 @@ class Writer:
     @property
     def plain(self) -> str | None:
         """The standard function that the kernel is while every other argument has its default."""
-        return self.row.plain if self.row.key not in overrides(self.binding) else None
+        own = self.row.key in overrides(self.binding) or falls_back(self.binding)
+        return None if own else self.row.plain
 
     def fix_scalar(self, r: str = "r") -> None:
         if self.binding.backend.traits.scalar_results:
