@@ -51,7 +51,7 @@ def own_kernel(row: Row, binding: Binding) -> Callable[..., Any]:
         kernel: Callable[..., Any] = getattr(binding.xp, row.kernel)
         return kernel
     assert row.kernel is not None
-    return partial(row.kernel, binding.xp)
+    return binding.backend.compiled(partial(row.kernel, binding.xp), row.family != "random")
 
 
 def quiet_kernel(row: Row, binding: Binding, direct: bool = False) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from autograd_fb.core.keys import (
     AUTOGRAD,
     AUTOGRAD_OTHER,
     BATCHED,
+    FUNCTIONALIZE,
     GRAD_MODE,
     HAS_TANGENT,
     INFERENCE,
@@ -26,6 +27,7 @@ from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.levels import give, levels, tangents_of
+from autograd_fb.tensor.memory import View, join, root_view, view_of
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
@@ -35,7 +37,7 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 _new = object.__new__
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
-_UNUSUAL = HAS_TANGENT | INFERENCE
+_UNUSUAL = HAS_TANGENT | INFERENCE | FUNCTIONALIZE
 
 
 class Indexing:
@@ -91,15 +93,20 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     else:
         refresh(t)
     array = t.array
+    place = None
     try:
-        r = array[key]
+        if t.signature & FUNCTIONALIZE:  # see Note [Functionalize]
+            place = _part(view_of(t), key)
+            r = place.of(array)
+        else:
+            r = array[key]
     except (IndexError, ValueError, TypeError):
         _parse(t, key)
-        if array.ndim < 2:
+        if array.ndim < 2 or place is not None:
             raise
         key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)  # what the standard asks for short keys
         r = array[key]
-    if r.__class__ is not array.__class__:
+    if r.__class__ is not array.__class__ and place is None:
         r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
     storage = t.storage
     if storage is None:
@@ -121,15 +128,33 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         if base.node is not None:
             mark_no_grad(view)
     if view.signature & _UNUSUAL:
-        _carry(t, view, key, grad_mode)
+        if place is not None:
+            join(t, view, place)
+        if view.signature & (HAS_TANGENT | INFERENCE):
+            _carry(t, view, key, grad_mode)
     return view
+
+
+def _part(of: View, key: Any) -> View:
+    """The place that a basic index of a tensor at the place ``of`` has in its memory."""
+    name: Any = ("[]", *(_hashed(k) for k in (key if type(key) is tuple else (key,))))
+    found = of.children.get(name)
+    if found is None:
+        found = of.part(name, parse_index(key, of.shape).steps)
+    return found
+
+
+def _hashed(item: Any) -> Any:
+    return (item.start, item.stop, item.step) if type(item) is slice else item
 
 
 def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
     """Give a view the same view of every tangent; that of an inference tensor is told from no other such tensor."""
     if view.signature & INFERENCE:
         view.signature = inference_signature(view.signature)
-        view.storage = view.base = view.meta = None
+        view.base = view.meta = None
+        if not view.signature & FUNCTIONALIZE:
+            view.storage = None
     view.signature &= ~HAS_TANGENT
     if levels.enabled:
         for level, tangent in (tangents_of(t) or {}).items():
@@ -155,9 +180,10 @@ def _put_back(node: BasicIndexNode, grad: Any, keep: bool) -> Any:
     shape, key = node.shapes
     binding = BY_TYPE.get(type(grad)) or tensor_base._binding(grad)
     xp = binding.xp
+    if binding.functional:
+        zeros = binding.quietly(xp.zeros, shape, dtype=grad.dtype, device=getattr(grad, "device", None))
+        return _part(root_view(binding, tuple(shape), grad.dtype), key).write(zeros, grad)
     out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
-    if not binding.backend.traits.aliasing and hasattr(out, "at"):
-        return out.at[key].set(grad)
     out[key] = grad
     return out
 
