@@ -195,8 +195,8 @@ _host: Backend | None = None
 
 
 def accelerator() -> str | None:
-    """The device type that stands for "the accelerator": the first one in use that is neither the CPU nor meta."""
-    return next((name for name in BY_DEVICE if name not in ("cpu", "meta")), None)
+    """The device type that stands for "the accelerator": the first one in use that PyTorch would count as one."""
+    return next((name for name in BY_DEVICE if name not in ("cpu", "meta", "xla", "lazy")), None)
 
 
 set_accelerator_query(accelerator)
