@@ -418,7 +418,7 @@ def taped(
         if w.row.is_view:
             w.view("s" if static is None else sig)
         else:
-            w.fresh(signature="s" if static is None else sig)
+            w.fresh(signature="s" if static is None else sig, node="None" if free else "")
         if free:
             w.add(f"if {' or '.join(free)}: " + ("return t" if static is None else f"t.signature = {static}; return t"))
         if static is None:

@@ -286,7 +286,7 @@ class Writer:
     def _fresh(name: str, array: str, signature: str, node: str) -> list[str]:
         return [
             f"    {name} = new(Tensor)",
-            f"    {name}.array = {array}; {name}.signature = {signature}; {name}.node = {node}",
+            f"    {name}.array = {array}; {name}.signature = {signature}" + (node and f"; {name}.node = {node}"),
             f"    {name}.meta = {name}.storage = {name}.base = None",
         ]
 

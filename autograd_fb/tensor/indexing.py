@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
-from autograd_fb.core.callsite import calling_place
+from autograd_fb.core.callsite import outside
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
 from autograd_fb.core.keys import (
     AD_INPLACE_OR_VIEW,
@@ -22,7 +23,7 @@ from autograd_fb.core.keys import (
     REQUIRES_GRAD,
     inference_signature,
 )
-from autograd_fb.dispatch.state import state
+from autograd_fb.dispatch.state import ALL, state
 from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
@@ -32,9 +33,10 @@ from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
-_INFERENCE_MODE = ~(AUTOGRAD | AUTOGRAD_OTHER | GRAD_MODE | NORMAL_MODE)  # the mask where the mode is all there is
+_INFERENCE_MODE = ALL & ~(AUTOGRAD | AUTOGRAD_OTHER | GRAD_MODE | NORMAL_MODE)  # the mask where only the mode is on
 INTERNAL_FRAMES = True  # see Note [Internal frames]
-_new = object.__new__
+_new, _frame = object.__new__, sys._getframe
+_last: list[Any] = [None]  # the code the last recorded index was called from, see Note [Internal frames]
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
 _UNUSUAL = HAS_TANGENT | INFERENCE | FUNCTIONALIZE
@@ -121,7 +123,17 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         view.meta = AutogradMeta(storage.rebased, creation)
     if grad_mode and t.node is not None:
         view.signature = t.signature | _VIEW_WITH_GRAD
-        view.node = index_node(t, key)
+        node: Any = BasicIndexNode()  # written out as in plans
+        view.node = node
+        last = key.__class__ if key.__class__ is not tuple or not key else key[-1].__class__
+        node.kind, node.edge = _kinds[last], t.node
+        node.shapes, node.kept, node.task = (array.shape, key), (), None
+        frame: Any = _frame(2)
+        code = frame.f_code
+        if code is not _last[0]:
+            frame = outside(frame, _last)
+            code = frame.f_code
+        node.code, node.lasti, node.sequence = code, frame.f_lasti, next_sequence()
     else:
         view.signature = t.signature & _NO_GRAD | IS_VIEW
         view.node = None
@@ -161,9 +173,6 @@ def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
             give(view, level, basic(tangent, key, grad_mode))
 
 
-_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0"}
-
-
 class BasicIndexNode(BareNode):
     """Backward of a basic index: the gradient put into zeros of the argument's shape. Named after its last step."""
 
@@ -200,18 +209,16 @@ def _kind(name: str) -> Kind:
     return Kind(_put_back, _put_back_tensor, shown, place=0, count=1, noted=True)
 
 
-_kinds = {last: _kind(name) for last, name in _names.items()}
-_alias_kind = _kind("AliasBackward0")
+class _Kinds(dict[type, Kind]):
+    """The kinds of the nodes by what the last step of an index is."""
+
+    def __missing__(self, last: type) -> Kind:
+        self[last] = self[tuple]
+        return self[last]
 
 
-def index_node(t: Any, key: Any) -> BasicIndexNode:
-    node = BasicIndexNode()
-    last = key[-1] if type(key) is tuple and key else key
-    node.kind, node.edge = _kinds.get(type(last), _alias_kind), t.node
-    node.shapes, node.kept, node.task = (t.array.shape, key), (), None
-    node.sequence = next_sequence()
-    node.code, node.lasti = calling_place(2)
-    return node
+_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0", tuple: "AliasBackward0"}
+_kinds = _Kinds({last: _kind(name) for last, name in _names.items()})
 
 
 def _is_tensor(value: Any) -> bool:
