@@ -277,21 +277,17 @@ def _run(
 
 
 def _loop(
-    task: Task,
-    starts: Sequence[Node],
-    values: Values,
-    captures: dict[tuple[Node, int], int],
-    found: list[Any],
-    needed: set[Node] | None,
-    record: bool,
-) -> None:
+    task: Task, starts: Sequence[Node], values: Values, captures: dict[tuple[Node, int], int], found: list[Any],
+    needed: set[Node] | None, record: bool,
+) -> None:  # fmt: skip
+    """Run the nodes in order of their making, the last first, as PyTorch does: hooks see the same order."""
     ready = _ready(starts)
     captured = frozenset(node for node, _ in captures)
     keep, add = task.keep_graph, values.add
     watched = watching.watch is not None
     results: Any
     node: Node | None = None
-    while node is not None or ready:  # in order of their making, the last first, as PyTorch: hooks see the same order
+    while node is not None or ready:
         if node is None:
             node = ready.pop()
             grad, node.buffer = node.buffer, None
