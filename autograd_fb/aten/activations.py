@@ -223,6 +223,34 @@ def _conj(F: Any, value: Any) -> Any:
     return F.conj_physical(value) if is_complex(value) else value
 
 
+def _sigmoid_backward(xp: Any, grad_output: Any, output: Any) -> Any:
+    slope = (1.0 - output) * output
+    return grad_output * (xp.conj(slope) if is_complex(slope) else slope)
+
+
+def _tanh_backward(xp: Any, grad_output: Any, output: Any) -> Any:
+    slope = 1.0 - output * output
+    return grad_output * (xp.conj(slope) if is_complex(slope) else slope)
+
+
+def _sum_of(first: Any, second: Any) -> Any:
+    return second if first is None else first if second is None else first + second
+
+
+def _sigmoid_backward_jvp(F: Any, grad_output: Any, output: Any, grad_output_t: Any, output_t: Any) -> Any:
+    return _sum_of(
+        None if grad_output_t is None else F.sigmoid_backward(grad_output_t, output),
+        None if output_t is None else grad_output * _conj(F, (1.0 - 2.0 * output) * output_t),
+    )
+
+
+def _tanh_backward_jvp(F: Any, grad_output: Any, output: Any, grad_output_t: Any, output_t: Any) -> Any:
+    return _sum_of(
+        None if grad_output_t is None else F.tanh_backward(grad_output_t, output),
+        None if output_t is None else grad_output * _conj(F, -2.0 * output * output_t),
+    )
+
+
 def _prelu_kernel_backward(F: Any, grad_output: Any, self: Any, weight: Any) -> tuple[Any, Any]:
     positive = self > 0
     return F.where(positive, grad_output, weight * grad_output), F.where(positive, 0, self * grad_output)
@@ -237,7 +265,8 @@ row("relu(Tensor self) -> Tensor", POINTWISE, kernel=_relu,
 row("relu6(Tensor self) -> Tensor", method=False, function=False, inplace=True, out=False,
     composite=lambda F, self: F.hardtanh(self, 0, 6))
 row("sigmoid(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_sigmoid,
-    slope={"self": lambda F, result: result * (1.0 - result)})
+    backward={"self": lambda F, grad, result: F.sigmoid_backward(grad, result)},
+    forward=lambda F, self_t, result: self_t * (result * (1.0 - result)))
 row("log_sigmoid(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_log_sigmoid, method=False, function=False,
     inplace=False,
     slope={"self": lambda F, self: F.sigmoid(-self)})
@@ -327,9 +356,15 @@ backward("hardshrink_backward(Tensor grad_out, Tensor self, Scalar lambd) -> Ten
          composite=lambda F, grad_out, self, lambd: _shrink_backward(F, grad_out, self, lambd))
 backward("log_sigmoid_backward(Tensor grad_output, Tensor self, Tensor buffer) -> Tensor",
     composite=_log_sigmoid_backward)
-backward("sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor",
-         composite=lambda F, grad_output, output: grad_output * _conj(F, (1.0 - output) * output))
-backward("tanh_backward(Tensor grad_output, Tensor output) -> Tensor",
-         composite=lambda F, grad_output, output: grad_output * _conj(F, 1.0 - output * output))
+backward("sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor", POINTWISE, kernel=_sigmoid_backward,
+         backward={"grad_output": lambda F, grad, output: F.sigmoid_backward(grad, _conj(F, output)),
+                   "output": lambda F, grad, grad_output, output:
+                       _conj(F, grad) * grad_output * (1.0 - 2.0 * _conj(F, output))},
+         forward=_sigmoid_backward_jvp)
+backward("tanh_backward(Tensor grad_output, Tensor output) -> Tensor", POINTWISE, kernel=_tanh_backward,
+         backward={"grad_output": lambda F, grad, output: F.tanh_backward(grad, _conj(F, output)),
+                   "output": lambda F, grad, grad_output, output:
+                       _conj(F, grad) * grad_output * (-2.0 * _conj(F, output))},
+         forward=_tanh_backward_jvp)
 backward("_prelu_kernel_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor)",
          composite=_prelu_kernel_backward)

@@ -371,7 +371,8 @@ row("atan(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="atan",
 row("sinh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="sinh", slope={"self": lambda F, self: F.cosh(self)})
 row("cosh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="cosh", slope={"self": lambda F, self: F.sinh(self)})
 row("tanh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="tanh",
-    slope={"self": lambda F, result: 1 - result * result})
+    backward={"self": lambda F, grad, result: F.tanh_backward(grad, result)},
+    forward=lambda F, self_t, result: self_t * (1.0 - result * result))
 row("asinh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="asinh",
     slope={"self": lambda F, self: F.rsqrt(self * self + 1)})
 row("acosh(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel="acosh", slope={"self": _acosh_slope})

@@ -32,7 +32,7 @@ _LIMIT = 1 << 22  # elements, for all rows together
 
 def many_at_once(roots: Sequence[Any], rows: int) -> bool:
     """Whether a backward from these roots may take ``rows`` gradients at once: see Note [Rows at once]."""
-    if levels.open or state.included or state.general or watching.watch is not None:
+    if levels.open or state.vmaps or state.included or state.general or watching.watch is not None:
         return False
     stack, seen, size = [], set(), 0
     for root in roots:

@@ -13,13 +13,12 @@ Note [Batched tensors]
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.device import Device
+from autograd_fb.core.dtype import DType
 from autograd_fb.core.geometry import contiguous_strides, is_contiguous
 from autograd_fb.core.indexing import is_basic
 from autograd_fb.core.keys import BATCHED
@@ -51,47 +50,42 @@ class Level:
         self.number, self.size, self.randomness = number, size, randomness
 
 
-class _Open(threading.local):
-    def __init__(self) -> None:
-        self.levels: list[Level] = []
-
-
-_open = _Open()
-
-
-def open_levels() -> list[Level]:
+def open_levels() -> tuple[Level, ...]:
     """The vmaps this thread is in, outermost first."""
-    return _open.levels
+    return state.vmaps
 
 
-@contextmanager
-def enter(size: int, randomness: str) -> Iterator[Level]:
-    """Open a level for a block. Random ops have to see it even where no argument is batched: see `batching.serve`."""
-    level = Level(len(_open.levels) + 1, size, randomness)
-    before = state.included
-    _open.levels.append(level)
-    state.included |= BATCHED
-    state.refresh()
-    try:
-        yield level
-    finally:
-        _open.levels.pop()
-        state.included = before
-        state.refresh()
+class enter:
+    """Open a level for a block. Random ops see it even where no argument is batched: see dispatch/randomness.py."""
+
+    __slots__ = ("before", "level")
+
+    def __init__(self, size: int, randomness: str):
+        self.before = state.vmaps
+        self.level = Level(len(self.before) + 1, size, randomness)
+
+    def __enter__(self) -> Level:
+        state.vmaps = (*self.before, self.level)
+        return self.level
+
+    def __exit__(self, *error: object) -> None:
+        state.vmaps = self.before
 
 
-@contextmanager
-def below_level(number: int) -> Iterator[None]:
+class below_level:
     """For a block, calls see the levels below one only."""
-    saved, before = _open.levels, state.included
-    _open.levels = saved[: number - 1]
-    state.included = before | BATCHED if _open.levels else before & ~BATCHED
-    state.refresh()
-    try:
-        yield
-    finally:
-        _open.levels, state.included = saved, before
-        state.refresh()
+
+    __slots__ = ("before", "number")
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __enter__(self) -> None:
+        self.before = state.vmaps
+        state.vmaps = self.before[: self.number - 1]
+
+    def __exit__(self, *error: object) -> None:
+        state.vmaps = self.before
 
 
 class Facade:
@@ -115,6 +109,17 @@ class BatchedTensor(Tensor):
     def array(self) -> Any:
         whole = self.value.array
         return Facade(tuple(whole.shape[: self.bdim]) + tuple(whole.shape[self.bdim + 1 :]), whole.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim - 1
+
+    def dim(self) -> int:
+        return self.value.ndim - 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.value.dtype
 
     @property
     def signature(self) -> int:  # type: ignore[override]
@@ -282,7 +287,7 @@ def strip(t: Tensor, level: int, size: int) -> Tensor:
     tangents = tangents_of(t)
     bare = t if tangents is None else copy_below(t, 0)
     F = tensor_namespace()
-    out: Tensor = F.expand(F.unsqueeze(bare, 0), [size, *t.array.shape])
+    out: Tensor = F.expand(bare, [size, *t.array.shape])
     for forward_level, tangent in (tangents or {}).items():
         give(out, forward_level, strip(tangent, level, size))
     return out
@@ -331,7 +336,7 @@ def in_all_levels(t: Tensor) -> Tensor:
     while isinstance(inner, BatchedTensor):
         have.add(inner.level)
         inner = inner.value
-    for level in _open.levels:
+    for level in state.vmaps:
         if level.number not in have:
             t = batched(strip(t, level.number, level.size), 0, level.number)
     return t

@@ -16,17 +16,21 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from autograd_fb.autograd import batching_plans
 from autograd_fb.autograd import batching_rules as rules
 from autograd_fb.autograd.batched_tensor import BatchedTensor, batched, below_level, open_levels, strip, tangents_carry
 from autograd_fb.autograd.batching_compose import DECOMPOSED
-from autograd_fb.autograd.batching_table import rule_of
+from autograd_fb.autograd.batching_table import RULES, rule_of
 from autograd_fb.core.keys import BATCHED, DispatchKey, below, parse_key
-from autograd_fb.dispatch import arguments, fallbacks
+from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import IMPLICIT_ALIAS, OpOverload
+from autograd_fb.dispatch.randomness import in_vmap
 from autograd_fb.dispatch.registry import find
+from autograd_fb.dispatch.state import state
 from autograd_fb.dispatch.user_kernel import user_plan
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.levels import levels as forward
@@ -56,24 +60,29 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Callable[...
         level = level_of(args)
         if level:
             return serve(level, level_tangents(args, level) if forward.open else args)
-        levels = open_levels()
-        if levels and op.row is not None and op.row.family == "random" and implicit is None:
-            return random(op, levels[-1].number, args)
-        _, found = arguments.inspect(op, args)
-        if not found and levels and not implicit:  # a factory
-            with below_level(1):
-                return op.entry(*args)
         return op.plans[op.settle(below(signature, key) & ~BATCHED)](*args)
 
+    if implicit is None and _ruled(op) is rules.pointwise:
+        return batching_plans.pointwise(op, signature, batched_call)
     return batched_call
+
+
+def _ruled(op: OpOverload) -> rules.Rule | None:
+    """The rule of an op that is served by one and not in another way."""
+    name = op._schema.base_name
+    random = op.row is not None and op.row.family == "random"
+    others = random or name in _DYNAMIC or name in DECOMPOSED or any(a.is_write for a in op._schema.arguments)
+    return None if others else rule_of(op)
 
 
 def level_of(args: Sequence[Any]) -> int:
     """The highest level among the arguments; 0 where nothing is batched."""
     level = 0
     for a in args:
-        if isinstance(a, BatchedTensor):
-            level = max(level, a.level)
+        kind = a.__class__
+        if kind is BatchedTensor:
+            if a.level > level:
+                level = a.level
         elif isinstance(a, (list, tuple)):
             level = max(level, level_of(a))
     return level
@@ -121,12 +130,22 @@ def _serving(op: OpOverload) -> Callable[[int, Sequence[Any]], Any]:
         return lambda level, args: _dynamic(op)
     if op.row is not None and op.row.family == "random":
         return lambda level, args: random(op, level, args)
-    decomposed = DECOMPOSED.get(name)
-    if decomposed is not None and op.namespace == "aten":
-        constant = op.row.constant_results if op.row is not None else ()
-        return lambda level, args: _constants(decomposed(tensor_namespace(), *args), constant)
-    rule = rule_of(op)
-    return lambda level, args: _by_rule(op, rule, level, args)
+    decomposed, rule = DECOMPOSED.get(name), rule_of(op)
+    if decomposed is None or op.namespace != "aten":
+        return _by_rule(op, rule, partial(_quietly_each, op))
+    constant = op.row.constant_results if op.row is not None else ()
+
+    def decompose(level: int, args: Sequence[Any]) -> Any:
+        return _constants(decomposed(tensor_namespace(), *args), constant)
+
+    if rule is None or op.row is None or RULES.get(op.row.key) is not rule:
+        return decompose
+    return _by_rule(op, rule, lambda call, args: decompose(call.level, args))
+
+
+def _quietly_each(op: OpOverload, call: rules.Call, args: Sequence[Any]) -> Any:
+    with below_level(call.level):
+        return example_by_example(op, call, args, quiet=True)
 
 
 def _constants(results: Any, constant: Sequence[int]) -> Any:
@@ -136,15 +155,26 @@ def _constants(results: Any, constant: Sequence[int]) -> Any:
     return tuple(r.detach() if i in constant else r for i, r in enumerate(results))
 
 
-def _by_rule(op: OpOverload, rule: rules.Rule | None, level: int, args: Sequence[Any]) -> Any:
-    call = rules.Call(op, level, args)
-    with below_level(level):
-        if rule is not None:
-            try:
-                return rewrap_all(rule(call, *args), level)
-            except rules.NoRule:
-                return example_by_example(op, call, args, quiet=True)
-        return example_by_example(op, call, args)
+def _by_rule(op: OpOverload, rule: rules.Rule | None, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Serves an op by a rule, and calls that the rule does not cover by ``otherwise(call, args)``."""
+    prepared = rules.Call.prepared(op)
+
+    def by_rule(level: int, args: Sequence[Any]) -> Any:
+        call = prepared(level, args)
+        before = state.vmaps
+        state.vmaps = before[: level - 1]
+        try:
+            if rule is None:
+                return example_by_example(op, call, args)
+            result = rule(call, *args)
+            return batched(result, 0, level) if result.__class__ is Tensor else rewrap_all(result, level)
+        except rules.NoRule:
+            pass
+        finally:
+            state.vmaps = before
+        return otherwise(call, args)
+
+    return by_rule
 
 
 def rewrap_all(result: Any, level: int) -> Any:
@@ -298,3 +328,4 @@ def install() -> None:
 
 
 install()
+in_vmap.serve = random

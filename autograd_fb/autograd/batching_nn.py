@@ -9,6 +9,54 @@ from autograd_fb.autograd.batching_rules import Call, F, NoRule, shift, spread
 from autograd_fb.core.geometry import broadcast_shapes
 from autograd_fb.dispatch.registry import find
 
+# --- losses
+
+_NONE, _MEAN = 0, 1  # the numbers of reductions
+
+
+def _of_classes(c: Call, x: Any, target: Any, weight: Any) -> tuple[Any, Any]:
+    """Log-probabilities and class numbers with the examples' rows one below the other."""
+    if c.is_batched(weight) or not 0 < x.array.ndim <= 2 or target.array.ndim != x.array.ndim - 1:
+        raise NoRule
+    values, places = c.full(x), c.full(target)
+    return (values, places) if x.array.ndim == 1 else (F.flatten(values, 0, 1), F.flatten(places, 0, 1))
+
+
+def nll_loss_forward(c: Call, x: Any, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
+    """Row by row without a reduction, which is then done example by example."""
+    rows, places = _of_classes(c, x, target, weight)
+    many = x.array.ndim == 2
+    if reduction == _NONE and not many:
+        raise NoRule
+    losses = F.nll_loss_forward(rows, places, weight, _NONE, ignore_index)[0]
+    if many:
+        losses = F.unflatten(losses, 0, [c.size, x.array.shape[0]])
+    if reduction == _NONE:
+        return losses, F.new_zeros(losses.detach(), [c.size])
+    total = F.ne(places, ignore_index).to(x.dtype)
+    if weight is not None:
+        total = total * F.index_select(weight.detach(), 0, F.masked_fill(places, places == ignore_index, 0))
+    if many:
+        losses, total = F.sum(losses, [1]), F.sum(F.unflatten(total, 0, [c.size, x.array.shape[0]]), [1])
+    return (losses / total if reduction == _MEAN else losses), total
+
+
+def nll_loss_backward(
+    c: Call, grad: Any, x: Any, target: Any, weight: Any, reduction: int, ignore_index: int, total: Any
+) -> Any:
+    rows, places = _of_classes(c, x, target, weight)
+    many = x.array.ndim == 2
+    grad = c.full(grad)
+    if reduction == _MEAN:
+        grad = grad / c.full(total).detach()
+    if many:
+        grad = grad if reduction == _NONE else F.expand(F.unsqueeze(grad, 1), [c.size, x.array.shape[0]])
+        grad = F.flatten(grad, 0, 1)
+    nothing = F.new_zeros(grad.detach(), [])
+    out = F.nll_loss_backward(grad, rows, places, weight, _NONE, ignore_index, nothing)
+    return F.unflatten(out, 0, [c.size, x.array.shape[0]]) if many else out
+
+
 # --- indexing
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from autograd_fb.autograd.batched_tensor import BatchedTensor, front
 from autograd_fb.core.geometry import broadcast_shapes, normalize_dim
+from autograd_fb.core.keys import SCALAR_BITS
 from autograd_fb.core.promotion import DIM, ZERO_DIM, result_type
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
+from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
 
@@ -31,12 +33,31 @@ class NoRule(Exception):
 class Call:
     """One call at one level: the arguments as this level sees them."""
 
-    __slots__ = ("level", "names", "op", "size")
+    __slots__ = ("args", "level", "names", "op", "places", "sized")
 
     def __init__(self, op: OpOverload, level: int, args: Sequence[Any], size: int | None = None):
-        self.op, self.level = op, level
+        self.op, self.level, self.args, self.sized = op, level, args, size
         self.names = [a.name for a in op._schema.arguments]
-        self.size = size if size is not None else self._size(args)
+        self.places = [i for i, a in enumerate(op._schema.arguments) if a.is_tensor]
+
+    @classmethod
+    def prepared(cls, op: OpOverload) -> Callable[[int, Sequence[Any]], Call]:
+        """A function that makes the calls of an op, with what all of them share."""
+        names, places = (lambda c: (c.names, c.places))(cls(op, 0, ()))
+
+        def make(level: int, args: Sequence[Any]) -> Call:
+            call: Call = object.__new__(cls)
+            call.op, call.level, call.args, call.sized, call.names, call.places = op, level, args, None, names, places
+            return call
+
+        return make
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        if self.sized is None:
+            self.sized = self._size(self.args)
+        return self.sized
 
     def _size(self, args: Sequence[Any]) -> int:
         for a in args:
@@ -61,7 +82,7 @@ class Call:
             return t
         if self.is_batched(t):
             return self.front(t)
-        return F.expand(F.unsqueeze(t, 0), [self.size, *t.array.shape])
+        return F.expand(t, [self.size, *t.array.shape])
 
     def fold(self, t: Any) -> Any:
         """The batch dim merged into the first dim of the examples."""
@@ -90,7 +111,17 @@ class Call:
         return a
 
     def call(self, *args: Any) -> Any:
-        return self.op.entry(*args)
+        """The op on these, which may have numbers where it has tensors, as Python's operators may."""
+        for i in self.places:
+            if args[i].__class__ in SCALAR_BITS:
+                break
+        else:
+            return self.op.entry(*args)
+        bits = 0
+        for i in self.places:
+            if args[i] is not None:
+                bits |= SCALAR_BITS.get(args[i].__class__) or args[i].signature
+        return self.op.plans[bits & state.mask](*args)
 
     def shifted(self, args: Sequence[Any]) -> list[Any]:
         """All tensors with a batch dim first, dims counted behind it, sizes with it."""

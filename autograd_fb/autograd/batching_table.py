@@ -54,6 +54,8 @@ RULES: dict[str, Rule] = {
     "linalg_solve": rules.linalg_solve,
     "linalg_solve_triangular": rules.linalg,
     "masked_fill": nn.masked_fill,
+    "nll_loss_backward": nn.nll_loss_backward,
+    "nll_loss_forward": nn.nll_loss_forward,
     "matmul": rules.matmul,
     "permute": rules.permute,
     "repeat": rules.repeat,

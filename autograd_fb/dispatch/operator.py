@@ -20,7 +20,7 @@ from autograd_fb.core.keys import (
     parse_key,
 )
 from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import arguments, fallbacks, inference, trace, user_kernel
+from autograd_fb.dispatch import arguments, fallbacks, inference, randomness, trace, user_kernel
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.state import state
 
@@ -276,7 +276,7 @@ class OpOverload:
             plan = kernel.specialize(self, signature, key)
         else:
             plan = user_kernel.user_plan(self, kernel, signature)
-        return inference.guarded(self._schema, signature, plan)
+        return randomness.guarded(self, signature, inference.guarded(self._schema, signature, plan))
 
     def compose_below(self, signature: int, key: DispatchKey) -> Plan:
         """The plan for what stands below a key."""

@@ -114,7 +114,7 @@ def _exact(schema: FunctionSchema, values: Sequence[Any]) -> bool:
     )
 
 
-def _kind(value: Any) -> Any:
+def kind_of_value(value: Any) -> Any:
     """What of a value decides which overload it fits."""
     if isinstance(value, (list, tuple)):
         return (list, *{type(v) for v in value[:2]})
@@ -173,7 +173,7 @@ class OpOverloadPacket:
         overloads = self._overloads()
         if len(overloads) == 1:
             return next(iter(overloads.values()))
-        key = (len(overloads), *[_kind(a) for a in args], *[(n, _kind(v)) for n, v in kwargs.items()])
+        key = (len(overloads), *[kind_of_value(a) for a in args], *[(n, kind_of_value(v)) for n, v in kwargs.items()])
         op = self._chosen.get(key)
         if op is None or not op.alive:
             op = self._chosen[key] = self._choose(overloads, args, kwargs)

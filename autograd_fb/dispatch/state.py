@@ -32,7 +32,7 @@ from autograd_fb.core.keys import (
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
-ALL = (1 << 1024) - 1  # of all signatures; positive, as Python takes twice as long to AND with -1
+ALL = -1
 
 
 class ThreadState(threading.local):
@@ -47,6 +47,7 @@ class ThreadState(threading.local):
     trace: Any = None  # the innermost dispatch_trace's list of lines
     on_result: Any = None                                  # sees what every call gives, on the general path
     on_call: Any = None                                    # runs every call, on the general path: see `calls_through`
+    vmaps: tuple[Any, ...] = ()  # the open vmaps, outermost first: see autograd/batched_tensor.py
     depth: int = 0  # how many traced calls are running inside each other
 
     def refresh(self) -> None:
@@ -70,10 +71,12 @@ class ThreadState(threading.local):
         return signature if self.grad_mode else signature & ~GRAD_MODE
 
     def snapshot(self) -> tuple[Any, ...]:
-        return self.included, self.excluded, self.grad_mode, self.inference_mode, self.general, self.trace
+        return self.included, self.excluded, self.grad_mode, self.inference_mode, self.general, self.trace, self.vmaps
 
     def restore(self, saved: tuple[Any, ...]) -> None:
-        self.included, self.excluded, self.grad_mode, self.inference_mode, self.general, self.trace = saved
+        (
+            self.included, self.excluded, self.grad_mode, self.inference_mode, self.general, self.trace, self.vmaps
+        ) = saved  # fmt: skip
         self.refresh()
 
 

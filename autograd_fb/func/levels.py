@@ -14,13 +14,13 @@ Note [Levels are graphs]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
 from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
-from autograd_fb.graph.node import Node, Output, targets_of
+from autograd_fb.graph.node import Output
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad as _grad
 from autograd_fb.tensor.levels import give, tangents_of
@@ -54,9 +54,10 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
     inner = plain(tracked(t))
     if not (inner.dtype.is_floating_point or inner.dtype.is_complex):
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
-    alias: Tensor = tensor_namespace().view_as(inner, inner) if owner.record else _loose(inner)
+    recorded = owner.record and (inner.requires_grad or inner.signature & HAS_TANGENT)
+    alias: Tensor = tensor_namespace().view_as(inner, inner) if recorded else _loose(inner)
     if not alias.requires_grad:
-        if not alias.signature & HAS_TANGENT:
+        if recorded and not alias.signature & HAS_TANGENT:
             alias = alias.detach()
         alias.requires_grad_()
         alias.__dict__[_OWNER] = owner
@@ -65,38 +66,37 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
 
 def _loose(t: Tensor) -> Tensor:
     """The tensor outside of the graph, its tangents too."""
+    tangents = tangents_of(t)
+    if not tangents:
+        return t.detach()
     with changed(grad_mode=False):
         out: Tensor = t.detach()
-        for level, tangent in (tangents_of(t) or {}).items():
+        for level, tangent in tangents.items():
             give(out, level, tangent)
     return out
 
 
-def leaves_of(roots: Sequence[Any]) -> Iterator[AccumulateGrad]:
-    """The accumulators that gradients of tensors would reach."""
-    stack = [t.node for t in roots if t.node is not None]
-    seen: set[int] = set()
-    while stack:
-        edge = stack.pop()
-        node: Any = edge.node if type(edge) is Output else edge
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, AccumulateGrad):
-            yield node
-        elif isinstance(node, Node):
-            stack.extend(e for e in targets_of(node) if e is not None)
-
-
 def reaches_outside(roots: Sequence[Any], owner: Transform | None = None) -> bool:
     """Whether a leaf can be reached that belongs to no transform, or to another one that is still running."""
-    for accumulator in leaves_of(roots):
-        leaf = accumulator.leaf()
-        if leaf is None:
+    stack: list[Any] = [t.node for t in roots if t.node is not None]
+    seen: set[Any] = set()
+    while stack:
+        node = stack.pop()
+        if node.__class__ is Output:
+            node = node.node
+        if node in seen:
             continue
-        owns = leaf.__dict__.get(_OWNER)
-        if owns is None or (owns.is_open and owns is not owner):
-            return True
+        seen.add(node)
+        if isinstance(node, AccumulateGrad):
+            leaf = node.leaf()
+            if leaf is not None:
+                owns = leaf.__dict__.get(_OWNER)
+                if owns is None or (owns.is_open and owns is not owner):
+                    return True
+        elif node.edge is not None:
+            stack.append(node.edge)
+        else:
+            stack += [e for e in node.targets if e is not None]
     return False
 
 
@@ -109,6 +109,8 @@ def settled(t: Any, owner: Transform) -> Any:
 
 
 def _settled(t: Tensor, owner: Transform) -> Tensor:
+    if t.node is None and t.base is None and not t.signature & HAS_TANGENT:
+        return t
     tangents = dict(tangents_of(t) or {})
     keep = t.requires_grad and owner.record and reaches_outside([t], owner)
     if keep or not (t.requires_grad or any(plain(v).requires_grad for v in tangents.values())):

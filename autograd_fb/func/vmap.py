@@ -171,7 +171,7 @@ def _placed(leaf: Any, dim: int | None, level: int, size: int, name: str) -> Any
             return leaf.value
         value = front(leaf)
     else:
-        value = F.expand(F.unsqueeze(leaf, 0), [size, *leaf.array.shape])
+        value = F.expand(leaf, [size, *leaf.array.shape])
     return value if dim == 0 else F.movedim(value, 0, dim)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,8 @@ from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import DispatchKeySet
-from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.arguments import kind_of
-from autograd_fb.dispatch.registry import OpOverloadPacket, find, ops
+from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, kind_of_value, ops
 from autograd_fb.kernels.describe import kernel_of, native_dtype, overrides
 from autograd_fb.kernels.promote import promote
 from autograd_fb.tensor.tensor import Tensor, wrap
@@ -25,6 +24,9 @@ def rows_named(name: str) -> list[Row]:
         for row in TABLE.values():
             BY_NAME.setdefault(row.name, []).append(row)
     return BY_NAME.get(name, [])
+
+
+_LEADING: tuple[tuple[int, ...], ...] = ((), (0,), (0, 1), (0, 1, 2))
 
 
 class RawNamespace:
@@ -54,9 +56,7 @@ class RawNamespace:
         if user is not None:
             return user
         if row.composite is not None:
-            own = overrides(self._binding).get(row.key)
-            composite = partial(row.composite, self)
-            return composite if own is None else _or_composite(partial(own, self._binding.xp), composite)
+            return partial(row.composite, self)
         kernel = kernel_of(row, self._binding)
         names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
         if row.promotion is PLAIN:
@@ -90,12 +90,22 @@ class RawNamespace:
 
     def sum_to_size(self, g: Any, shape: tuple[int, ...]) -> Any:
         """The gradient summed over the dims that broadcasting made."""
-        lead = len(g.shape) - len(shape)
-        dims = tuple(range(lead)) + tuple(i + lead for i, s in enumerate(shape) if s == 1 and g.shape[i + lead] != 1)
-        xp = self._binding.xp
+        given = tuple(g.shape)
+        lead = len(given) - len(shape)
+        if given[lead:] == shape:  # the gradient of a bias
+            return self._sum_dims(g, _LEADING[lead] if lead < len(_LEADING) else tuple(range(lead)), False)
+        dims = [*range(lead), *(i + lead for i, s in enumerate(shape) if s == 1 and given[i + lead] != 1)]
         if dims:
-            g = xp.sum(g, axis=dims, keepdims=True, dtype=g.dtype)
-        return xp.reshape(g, shape) if lead else g
+            g = self._sum_dims(g, dims, True)
+        return self._binding.xp.reshape(g, shape) if lead else g
+
+    def _sum_dims(self, g: Any, dims: Sequence[int], keep: bool) -> Any:
+        """A sum in the gradient's own dtype, by the backend's kernel if it has one."""
+        own = overrides(self._binding).get("sum.dim_IntList")
+        xp = self._binding.xp
+        if own is not None:
+            return own(xp, g, dims, keep)
+        return xp.sum(g, axis=tuple(dims), keepdims=keep, dtype=g.dtype)
 
     def cast_gradient(self, g: Any, native: Any) -> Any:
         """The gradient in the argument's dtype: the real part where the argument is real."""
@@ -103,16 +113,6 @@ class RawNamespace:
         if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(native, "complex floating"):
             g = xp.real(g)
         return g if g.dtype == native else xp.astype(g, native)
-
-
-def _or_composite(kernel: Callable[..., Any], composite: Callable[..., Any]) -> Callable[..., Any]:
-    """A backend's own kernel for all of a composite; the composite where that answers NotImplemented."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = kernel(*args, **kwargs)
-        return composite(*args, **kwargs) if result is NotImplemented else result
-
-    return call
 
 
 def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
@@ -217,6 +217,28 @@ def _plausible(argument: Any, value: Any) -> bool:
     return not (kind == "int" and (isinstance(value, (bool, float, list, tuple))))
 
 
+class _Overloaded:
+    """The overloads of a name: which one fits is remembered by the kinds of the arguments, as an entry to call."""
+
+    __slots__ = ("chosen", "packet")
+
+    def __init__(self, name: str):
+        self.packet = OpOverloadPacket("aten", name)
+        self.chosen: dict[Any, Callable[..., Any]] = {}
+        DEFINED.append(self.chosen.clear)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            return self.packet(*args, **kwargs)
+        key = tuple(map(type, args))
+        if list in key or tuple in key:
+            key = tuple(map(kind_of_value, args))
+        entry = self.chosen.get(key)
+        if entry is None:
+            entry = self.chosen[key] = self.packet.resolve(args, {}).entry
+        return entry(*args)
+
+
 class TensorNamespace:
     """The ops over tensors: dispatched, and so recorded when grad mode is on."""
 
@@ -235,15 +257,19 @@ class TensorNamespace:
         else:
             plain = [op for op in overloads.values() if not any(a.is_write for a in op._schema.arguments)]
             choices = plain or list(overloads.values())  # rules and composites write nothing but what they name so
-            fn = choices[0].entry if len(choices) == 1 else OpOverloadPacket("aten", name)
+            fn = choices[0].entry if len(choices) == 1 else _Overloaded(name)
         self.__dict__[name] = fn
         return fn
 
     def sum_to_size(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-        lead = g.ndim - len(shape)
-        dims = list(range(lead)) + [i + lead for i, s in enumerate(shape) if s == 1 and g.shape[i + lead] != 1]
+        given = tuple(g.array.shape)
+        lead = len(given) - len(shape)
+        if given[lead:] == shape:
+            only_lead: Tensor = self.sum_dim_IntList(g, list(range(lead)), False)
+            return only_lead
+        dims = [*range(lead), *(i + lead for i, s in enumerate(shape) if s == 1 and given[i + lead] != 1)]
         if dims:
-            g = self.sum(g, dims, True)
+            g = self.sum_dim_IntList(g, dims, True)
         out: Tensor = self.reshape(g, list(shape)) if lead else g
         return out
 
@@ -269,6 +295,3 @@ def forget() -> None:
         for name in list(namespace.__dict__):
             if name != "_binding":  # other threads are using it
                 namespace.__dict__.pop(name, None)
-
-
-fallbacks.CHANGED.append(forget)  # what a device lacks may run on the CPU now

@@ -13,13 +13,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from autograd_fb.core.keys import BATCHED, REQUIRES_GRAD
+from autograd_fb.backend.registry import BY_TYPE
+from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, REQUIRES_GRAD
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
-from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
 
@@ -84,6 +84,8 @@ class RecordedValues(TensorValues):
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if value.__class__ is tuple:
+        return value
     if value is None:
         return ()
     return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
@@ -130,7 +132,7 @@ def _gradient_of_edge(edge: GradientEdge, given: Any, index: int) -> Tensor:
 
 def _check_roots(tensors: Sequence[Any]) -> None:
     for t in tensors:
-        if not isinstance(t, (Tensor, GradientEdge)):
+        if t.__class__ is not Tensor and not isinstance(t, (Tensor, GradientEdge)):
             raise TypeError(f"expected Tensors or GradientEdges to differentiate, but got {type(t).__name__}")
 
 
@@ -141,6 +143,10 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+        if g.__class__ is Tensor and t.__class__ is Tensor and t.base is None and _alike(t, g):
+            nodes.append(t.node)
+            grads.append(g if record else g.array)
+            continue
         if isinstance(t, GradientEdge):
             grad = _gradient_of_edge(t, g, i)
             nodes.append(edge_of(t.node, t.output_nr))
@@ -157,6 +163,16 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     return nodes, grads
 
 
+def _alike(t: Tensor, g: Tensor) -> bool:
+    """Whether a tensor is in a graph and a gradient fits it in all that `first_gradient` looks at, by looking at the
+    arrays alone; False also where that cannot be told so."""
+    array, own = g.array, t.array
+    if t.node is None or array.__class__ is not own.__class__ or (g.signature ^ t.signature) >> FIRST_DTYPE_BIT:
+        return False
+    binding = BY_TYPE.get(own.__class__)
+    return binding is not None and not binding.multi and array.shape == own.shape
+
+
 def _place(t: Any) -> tuple[Node, int]:
     if isinstance(t, GradientEdge):
         return t.node, t.output_nr
@@ -169,7 +185,7 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
     """The tensors gradients are asked for. RuntimeError for what cannot have one."""
     wanted = _as_tuple(inputs)
     for t in wanted:
-        if not isinstance(t, (Tensor, GradientEdge)):
+        if t.__class__ is not Tensor and not isinstance(t, (Tensor, GradientEdge)):
             raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
     return wanted
 
@@ -183,20 +199,38 @@ def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
 
 def _any_batched(values: Sequence[Any]) -> bool:
     for v in values:  # noqa: SIM110 (in every call of `grad`: a generator would cost more than what it asks)
-        if v is not None and getattr(v, "signature", 0) & BATCHED:
+        if v is not None and v.__class__ is not Tensor and getattr(v, "signature", 0) & BATCHED:
             return True
     return False
 
 
-def _run(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
+def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep: bool, record: bool) -> list[Any]:
+    """A run from these nodes: the gradients of the edges ``wanted``, or without them gradients added to leaves."""
+    tensors = _over_tensors(record, grads)
+    found: list[Any] | None = _quietly(roots)(straight.run, nodes, grads, wanted, keep, record, tensors)
+    if found is not None:
+        return found
+    if wanted is None:
+        return _by_engine(roots, nodes, grads, None, keep, record)
+    places: dict[tuple[Node, int], int] = {}
+    positions = [places.setdefault((e.node, e.nr) if type(e) is Output else (e, 0), len(places)) for e in wanted]
+    found = _by_engine(roots, nodes, grads, places, keep, record)
+    return [found[i] for i in positions]
+
+
+def _by_engine(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
     tensors = _over_tensors(record, grads)
     values = RecordedValues if tensors else TensorValues
-    first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
-    quietly = _plainly if first is None else first.binding.quietly
-    found: list[Any] = quietly(
+    found: list[Any] = _quietly(roots)(
         engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record, tensors=tensors
     )
     return found
+
+
+def _quietly(roots: Any) -> Any:
+    """What calls a function without the floating-point warnings of the library of the roots."""
+    first = roots[0].like if isinstance(roots[0], GradientEdge) else roots[0]
+    return _plainly if first is None else first.binding.quietly
 
 
 def _plainly(fn: Any, *args: Any, **kwargs: Any) -> Any:
@@ -247,7 +281,7 @@ def backward(
         node, number = _place(t)
         place = (node, number if isinstance(node, AccumulateGrad) else engine.THROUGH)
         places.setdefault(place, len(places))
-    found = _run(roots, nodes, grads, places, keep, create_graph)
+    found = _by_engine(roots, nodes, grads, places, keep, create_graph)
     for (node, _), position in places.items():
         g = found[position]
         if g is not None and isinstance(node, AccumulateGrad):
@@ -327,16 +361,20 @@ def grad(
         gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)
         return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients))
-    places: dict[tuple[Node, int], int] = {}
-    positions = []
+    edges: list[Any] = []
     for t in wanted:
-        if isinstance(t, Tensor) and not t.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
-        positions.append(places.setdefault(_place(t), len(places)))
-    found = _run(roots, nodes, grads, places, keep, create_graph)
+        if t.__class__ is not Tensor or t.node is None or t.base is not None:
+            if isinstance(t, Tensor) and not t.requires_grad:
+                raise RuntimeError("One of the differentiated Tensors does not require grad")
+            edges.append(edge_of(*_place(t)))
+        else:
+            edges.append(t.node)
+    found = _run(roots, nodes, grads, edges, keep, create_graph)
     out: list[Tensor | None] = []
-    for t, i in zip(wanted, positions, strict=True):
-        g = found[i]
+    for t, g in zip(wanted, found, strict=True):
+        if g.__class__ is Tensor:
+            out.append(g)
+            continue
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
                 f"The differentiated Tensor at index {len(out)} appears to not have been used in the graph. Set "
@@ -360,6 +398,15 @@ class _OfBatched:
 
 
 of_batched = _OfBatched()
+
+
+class _Straight:
+    """Runs graphs of a form seen before, and answers None for others; set by the autograd layer."""
+
+    run: Any = staticmethod(lambda *args: None)
+
+
+straight = _Straight()
 
 
 def _batched(
@@ -397,7 +444,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         if total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
-            put(old, old.binding.quietly(old.binding.xp.astype, total + grad, total.dtype))
+            old.array = old.binding.xp.astype(total + grad, total.dtype)
         storage = old.storage or share(old)
         storage.version += 1
     elif old is not None:
@@ -406,9 +453,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         binding = wrap(array).binding if leaf is None else leaf.binding
         if not isinstance(grad, binding.array_types):
             grad = binding.backend.as_array(grad)
-        elif not binding.functional and (
-            sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
-        ):
+        elif sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad):
             grad = binding.xp.asarray(grad, copy=True)
         if grad.dtype != array.dtype:
             grad = binding.xp.astype(grad, array.dtype)

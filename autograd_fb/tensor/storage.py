@@ -16,11 +16,10 @@ class Storage:
     """The version counter of a piece of memory, made with its first view or in-place op.
 
     ``rebased`` counts the in-place ops that changed the history of the base: a view whose own count is older renews its
-    ``grad_fn`` when it is next asked for. ``memory`` is set where slices are copies: see tensor/memory.py.
+    ``grad_fn`` when it is next asked for.
     """
 
-    __slots__ = ("memory", "rebased", "version")
-    memory: Any
+    __slots__ = ("rebased", "version")
 
     def __init__(self) -> None:
         self.version = self.rebased = 0

@@ -125,7 +125,6 @@ class TorchBackend(Backend):
         return array.detach() if array.requires_grad or type(array) is not torch.Tensor else array
 
     def from_numpy(self, array: Any, index: int = 0, *, copy: bool = True) -> Array:
-        place = self.native_device(index)
         array = np.asarray(array)
         if array.dtype.name not in self.traits.dtypes:
             raise TypeError(
@@ -134,7 +133,7 @@ class TorchBackend(Backend):
             )
         if self.native == "cpu":
             return _tensor(array.copy(order="K") if copy else array)
-        return _tensor(array).to(place)
+        return _tensor(array).to(self.native_device(index))
 
     def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
         host = array.detach().cpu().resolve_conj().resolve_neg()
