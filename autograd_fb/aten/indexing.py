@@ -25,6 +25,7 @@ from autograd_fb.aten.shape import (
     scalar_beside,
     zeros_beside,
 )
+from autograd_fb.aten.values import NO_VALUE, suspect, truth
 from autograd_fb.core.dtype import as_dtype, dtype_from_name
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
@@ -32,18 +33,9 @@ Array = Any
 Combine = Callable[[Array, Array], Array]
 
 # What bool() of an array without a value raises: meta arrays, tracers, lazy arrays of unknown size.
-_NO_VALUE = (TypeError, ValueError, RuntimeError, NotImplementedError)
 
 
 # --- values, dtypes and bounds
-
-
-def truth(flag: Array) -> bool:
-    """``bool(flag)``; False where the array has no value to ask for."""
-    try:
-        return bool(flag)
-    except _NO_VALUE:
-        return False
 
 
 def _dtype_of(array: Array) -> Any:
@@ -55,19 +47,21 @@ def _extremes(xp: Any, index: Array) -> tuple[int, int] | None:
         return None
     try:
         return int(xp.min(index)), int(xp.max(index))
-    except _NO_VALUE:
+    except NO_VALUE:
         return None
 
 
 def out_of_bounds(xp: Any, index: Array, size: int, *, negative: bool) -> int | None:
     """An entry of ``index`` outside a dimension of ``size`` (``negative``: counting from the end is allowed)."""
-    extremes = _extremes(xp, index)
+    extremes, lowest = _extremes(xp, index), -size if negative else 0
     if extremes is None:
+        if 0 not in index.shape:
+            suspect(xp, (index >= size) | (index < lowest))
         return None
     low, high = extremes
     if high >= size:
         return high
-    return low if low < (-size if negative else 0) else None
+    return low if low < lowest else None
 
 
 def check_index(
@@ -790,7 +784,7 @@ def _masked_scatter(xp: Any, self: Array, mask: Array, source: Array) -> Array:
     if flat.shape[0] == 0:
         return xp.asarray(self, copy=True)
     count = _count_before(xp, flat)
-    if truth(count[-1:][0, ...] > values.shape[0]):
+    if truth(xp, count[-1:][0, ...] > values.shape[0]):
         raise RuntimeError("Number of elements of source < number of ones in mask")
     if values.shape[0] == 0:
         return xp.asarray(xp.broadcast_to(self, shape), copy=True)

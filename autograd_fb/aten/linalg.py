@@ -350,24 +350,42 @@ def _linear(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     return out if bias is None else out + bias
 
 
+def _linear_backward(F: Any, self: Any, grad_output: Any, weight: Any, output_mask: Sequence[bool]) -> Any:
+    """For a matrix of weights, and a bias of one number per row of it."""
+    first = second = third = None
+    rows = prod(self.shape[:-1])
+    if output_mask[0]:
+        first = F.matmul(grad_output, conj(F, weight))
+    flat = grad_output if grad_output.ndim == 2 else F.reshape(grad_output, [rows, weight.shape[0]])
+    if output_mask[1]:
+        x = self if self.ndim == 2 else F.reshape(self, [rows, self.shape[-1]])
+        second = F.mm(F.transpose(flat, 0, 1), conj(F, x))
+    if output_mask[2]:
+        third = F.sum(flat, [0])
+    return first, second, third
+
+
+op("linear_backward(Tensor self, Tensor grad_output, Tensor weight, bool[3] output_mask) -> (Tensor, Tensor, Tensor)",
+   family=_FAMILY, composite=_linear_backward, method=False, function=False,
+   doc="The gradients of ``linear`` that the mask asks for: of its input, weight and bias.")
+
+
 def _linear_vjp(
     F: Any, grad: Any, needs: Any, input: Any, weight: Any, bias_shape: Any
 ) -> tuple[Any, Any, Any]:
-    first = second = third = None
-    matrix = F.unsqueeze(weight, 0) if weight.ndim == 1 else weight
-    g = F.unsqueeze(grad, -1) if weight.ndim == 1 else grad
+    if weight.ndim == 2 and (not needs[2] or bias_shape == weight.shape[:1]):
+        gradients: tuple[Any, Any, Any] = F.linear_backward(input, grad, weight, needs)
+        return gradients
     rows = prod(input.shape[:-1])
-    if needs[0]:
-        first = F.matmul(g, conj(F, matrix))
-    flat = g if g.ndim == 2 else F.reshape(g, [rows, matrix.shape[0]])
+    if weight.ndim == 2:
+        first, second, _ = F.linear_backward(input, grad, weight, (needs[0], needs[1], False))
+        return first, second, sum_to(F, F.reshape(grad, [rows, weight.shape[0]]), bias_shape)
+    first = F.matmul(F.unsqueeze(grad, -1), conj(F, F.unsqueeze(weight, 0))) if needs[0] else None
+    second = None
     if needs[1]:
-        x = input if input.ndim == 2 else F.reshape(input, [rows, input.shape[-1]])
-        second = F.mm(F.transpose(flat, 0, 1), conj(F, x))
-        if weight.ndim == 1:
-            second = F.reshape(second, list(weight.shape))
-    if needs[2]:
-        third = sum_to(F, flat if weight.ndim == 2 else grad, bias_shape)
-    return first, second, third
+        column, x = F.reshape(grad, [rows, 1]), F.reshape(input, [rows, weight.shape[0]])
+        second = F.reshape(F.mm(F.transpose(column, 0, 1), conj(F, x)), list(weight.shape))
+    return first, second, sum_to(F, grad, bias_shape) if needs[2] else None
 
 
 def _linear_jvp(F: Any, input: Any, weight: Any, input_t: Any, weight_t: Any, bias_t: Any) -> Any:

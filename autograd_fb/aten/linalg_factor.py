@@ -14,6 +14,7 @@ from autograd_fb.aten.linalg import sum_to, transpose
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import described, has_zero, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.values import suspect
 from autograd_fb.core.geometry import normalize_dims
 
 _FAMILY = "linalg"
@@ -766,6 +767,7 @@ def _matrix_exp(xp: Any, self: Any) -> Any:
         size = float(xp.max(xp.sum(xp.abs(self), axis=-1)))
         squarings = 0 if not size < inf else max(0, int(size * 2).bit_length())
     except (TypeError, RuntimeError, NotImplementedError):  # no values to look at
+        suspect(xp, None)
         squarings = 8
     a = self / (2.0**squarings)
     eye = xp.eye(n, dtype=self.dtype, device=self.device)

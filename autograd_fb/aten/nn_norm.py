@@ -13,6 +13,7 @@ from typing import Any
 from autograd_fb.aten.linalg import sum_to
 from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.values import truth
 
 _FAMILY = "nn"
 
@@ -415,11 +416,7 @@ def _embedding(
     _check_indices(indices)
     flat = xp.reshape(indices, (-1,))
     if flat.shape[0]:
-        try:
-            outside = bool(xp.any((flat < 0) | (flat >= weight.shape[0])))
-        except (TypeError, RuntimeError, NotImplementedError, ValueError):  # no values to look at
-            outside = False
-        if outside:
+        if truth(xp, xp.any((flat < 0) | (flat >= weight.shape[0]))):
             raise IndexError("index out of range in self")
     return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, weight.shape[1]))
 

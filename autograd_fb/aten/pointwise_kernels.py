@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.aten import values
 from autograd_fb.core.dtype import as_dtype, get_default_dtype
 from autograd_fb.core.finfo import finfo
 
@@ -183,10 +184,7 @@ def refuse_zero_divisor(xp: Any, other: Any) -> None:
     if is_number(other):
         zero = other == 0
     else:
-        try:
-            zero = bool(xp.any(other == 0))
-        except Exception:  # no values here: meta arrays and traced ones
-            return
+        zero = values.truth(xp, xp.any(other == 0))
     if zero:
         raise RuntimeError("ZeroDivisionError")
 

@@ -188,23 +188,45 @@ def _same_size(xp: Any, self: Array) -> Array:
     return self[...] if self.ndim else xp.reshape(self, ())
 
 
-def _view_dtype(xp: Any, self: Array, dtype: Any) -> Array:
-    if self.dtype.itemsize != dtype.itemsize and not self.ndim:
+def _check_view_dtype(self: Array, dtype: Any) -> None:
+    have, want = self.dtype.itemsize, dtype.itemsize
+    if have != want and not self.ndim:
         raise RuntimeError("self.dim() cannot be 0 to view a tensor as a dtype of another element size")
-    if self.ndim and self.shape[-1] * self.dtype.itemsize % dtype.itemsize:
+    if self.ndim and self.shape[-1] * have % want:
         raise RuntimeError(
-            f"self.size(-1) must be divisible by {dtype.itemsize // self.dtype.itemsize} to view {self.dtype} as "
-            f"{dtype} (different element sizes), but got {self.shape[-1]}"
-        )
+            f"self.size(-1) must be divisible by {want // have} to view {self.dtype} as {dtype} (different element "
+            f"sizes), but got {self.shape[-1]}")
+
+
+def _view_dtype(xp: Any, self: Array, dtype: Any) -> Array:
+    _check_view_dtype(self, dtype)
     return self.view(dtype)
 
+
+def _view_dtype_on_meta(xp: Any, self: Array, dtype: Any) -> Array:
+    _check_view_dtype(self, dtype)
+    shape, strides, offset = self.shape, self.strides, self.offset
+    have, want = self.dtype.itemsize, dtype.itemsize
+    if have != want:
+        text = f" to view {self.dtype} as {dtype} (different element sizes), but got "
+        if strides[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1{text}{strides[-1]}")
+        steps = (offset, *(s for s, n in zip(strides[:-1], shape[:-1], strict=True) if n > 1))
+        if any(n * have % want for n in steps):
+            raise RuntimeError(
+                f"self.storage_offset() and the strides but the last must be divisible by {want // have}{text}{offset} "
+                f"and {list(strides)}")
+        shape = (*shape[:-1], shape[-1] * have // want)
+        strides = (*(s * have // want for s in strides[:-1]), 1)
+        offset = offset * have // want
+    return self.view_as(shape, strides, offset, dtype)
 
 
 op("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", family="shape", kernel=_view, linear=("self",), function=False,
    backward={"self": lambda F, grad, self_shape: F.reshape(grad, self_shape)},
    doc="The same elements with another shape; raises RuntimeError where the strides do not allow it.")
 op("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", family="shape", kernel=_view_dtype, function=False,
-   differentiable=False, doc="The same memory read as another dtype.")
+   meta=_view_dtype_on_meta, differentiable=False, doc="The same memory read as another dtype.")
 op("_unsafe_view(Tensor self, SymInt[] size) -> Tensor", family="shape", function=False, kernel=_reshape,
    linear=("self",),
    method=False,

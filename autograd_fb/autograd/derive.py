@@ -418,7 +418,7 @@ def taped(
         if w.row.is_view:
             w.view("s" if static is None else sig)
         else:
-            w.fresh(signature="s" if static is None else sig)
+            w.fresh(signature="s" if static is None else sig, node="None" if free else "")
         if free:
             w.add(f"if {' or '.join(free)}: " + ("return t" if static is None else f"t.signature = {static}; return t"))
         if static is None:
@@ -430,6 +430,8 @@ def taped(
     base = w.call.tensors[0] if w.row.is_view else "None"
     w.edges()
     w.add(f"ts = wrap_results(r, binding, {base}, kind)")
+    if w.takes:
+        w.add(f"join_all({w.call.tensors[0]}, ts, view_)")
     w.add(f"if {w.no_edge()}: return ts")
     w.node()
     w.add(f"return finish(ts, node, {w.row.is_view}, {w.row.constant_results})")

@@ -23,7 +23,7 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.calls import call
-from autograd_fb.tensor.storage import AccumulateGrad
+from autograd_fb.tensor.memory import take_over
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -60,9 +60,7 @@ def _source_of(self: Tensor, args: Sequence[Any]) -> Tensor:
 
 def _place(self: Tensor, *args: Any) -> Tensor:
     """The kernel: the source's array in this tensor's place."""
-    self.array = _source_of(self, args).array
-    if isinstance(self.node, AccumulateGrad):
-        self.node.array = self.array
+    take_over(self, _source_of(self, args))
     return self
 
 

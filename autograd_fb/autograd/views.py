@@ -20,18 +20,11 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.tensor.levels import give
+from autograd_fb.tensor.memory import View, geometry_of, view_of
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
-
-
-def geometry_of(t: Tensor) -> Geometry:
-    geometry = t.binding.backend.geometry(t.array)
-    if geometry is None:
-        backend = t.binding.backend.name
-        raise NotImplementedError(f"in-place history of views needs strides, which {backend} does not tell")
-    return geometry
 
 
 def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
@@ -58,12 +51,22 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
 
 
 class StridedNode(PlainNode):
-    """Common to the two nodes below: an array in the base's geometry, and a view's part of it."""
+    """Common to the two nodes below: an array in the base's geometry, and a view's part of it.
 
-    __slots__ = ("base_geometry", "binding", "view_geometry")
+    ``views`` are the places of base and view where slices are copies: see Note [Functionalize].
+    """
+
+    __slots__ = ("base_geometry", "binding", "view_geometry", "views")
     base_geometry: Geometry
     binding: Any
     view_geometry: Geometry
+    views: tuple[View, View] | None
+
+    def stand(self, base: Tensor, view: Tensor) -> None:
+        """Note where a view lies in its base."""
+        self.binding = base.binding
+        self.base_geometry, self.view_geometry = geometry_of(base), geometry_of(view)
+        self.views = (view_of(base), view_of(view)) if self.binding.functional else None
 
     def scatter(self, xp: Any, backend: Any, like: Any, fill: Any) -> tuple[Any, Any]:
         """A new array of the base's geometry (``fill`` in it, zeros if None) and the view's part of it."""
@@ -85,6 +88,11 @@ class AsStridedBackward0(StridedNode):
         b = self.binding
         if has_internal_overlap(*self.view_geometry[:2]) is not False:  # places seen several times get their sum
             return (self._gathered(raw_namespace(b), grad),)
+        if self.views is not None:
+            base, view = self.views
+            native = b.backend.native_dtype(base.dtype)
+            zeros = b.quietly(b.xp.zeros, base.shape, dtype=native, device=getattr(grad, "device", None))
+            return (view.write(zeros, grad, base),)
         whole, part = self.scatter(b.xp, b.backend, grad, None)
         part[...] = grad
         return (whole,)
@@ -107,8 +115,15 @@ class CopySlices(StridedNode):
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         b = self.binding
-        whole, part = self.scatter(b.xp, b.backend, grad, grad)
         inner = self._inner()
+        if self.views is not None:
+            base, view = self.views
+            sent = view.read(grad, base)
+            results = inner.apply_raw(sent if inner.num_outputs == 1 else [sent])
+            none = not results or results[0] is None
+            back = b.quietly(b.xp.zeros_like, sent) if none else results[0]
+            return (view.write(grad, back, base), *results[1:])
+        whole, part = self.scatter(b.xp, b.backend, grad, grad)
         sent = b.xp.asarray(part, copy=True)
         results = inner.apply_raw(sent if inner.num_outputs == 1 else [sent])
         part[...] = 0 if not results or results[0] is None else results[0]
@@ -164,8 +179,8 @@ def rebase(t: Tensor, node: Node, nr: int = 0) -> None:
         return
     base = t.base
     copy = CopySlices((base.node, *node.edges[1:]))
-    copy.base_geometry, copy.view_geometry = geometry_of(base), geometry_of(t)
-    copy.fn, copy.binding = target, base.binding
+    copy.stand(base, t)
+    copy.fn = target
     copy.code, copy.lasti, copy.saved = node.code, node.lasti, ("slices",)
     base.node = copy
     base.signature |= REQUIRES_GRAD
@@ -188,7 +203,7 @@ def renew_grad_fn(view: Tensor) -> None:
     if base.node is None:
         return
     node = AsStridedBackward0((base.node,))
-    node.base_geometry, node.view_geometry, node.binding = geometry_of(base), geometry_of(view), base.binding
+    node.stand(base, view)
     view.node = node
     view.signature |= REQUIRES_GRAD
 

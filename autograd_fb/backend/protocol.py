@@ -129,7 +129,10 @@ class Backend:
         return fn
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``)."""
+        """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``).
+
+        One named after a composite row serves where rules call that over raw arrays, unless it answers NotImplemented.
+        """
         return {}
 
     def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
@@ -139,6 +142,36 @@ class Backend:
         Results have the arguments' dtype, and no expression makes the library warn in a frame of its own.
         """
         return {}, {}
+
+    # --- where slices are copies (``traits.aliasing`` False): see Note [Functionalize] in tensor/memory.py
+
+    def take_block(self, array: Array, starts: Sequence[int], sizes: Sequence[int]) -> Array:
+        """The box of ``sizes`` that begins at ``starts``; inside what `fuse` compiles, starts may be traced."""
+        return array[tuple(slice(i, i + n) for i, n in zip(starts, sizes, strict=True))]
+
+    def put_block(self, array: Array, starts: Sequence[int], block: Array) -> Array:
+        """``array`` with a box of the same dtype put at ``starts``; what is given is not changed."""
+        return self.set_at(array, tuple(slice(i, i + n) for i, n in zip(starts, block.shape, strict=True)), block)
+
+    def set_at(self, array: Array, key: Any, value: Array) -> Array:
+        """``array`` with ``value`` at ``key``, slices for all dims or a vector of places; ``array`` stays as it is.
+
+        The default needs arrays that take ``copy[key] = value``.
+        """
+        result = self.xp.asarray(array, copy=True)
+        result[key] = value
+        return result
+
+    def fuse(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """A pure function of arrays and integers, compiled where the library can; itself by default."""
+        return fn
+
+    def compiled(self, kernel: Callable[..., Any], pure: bool) -> Callable[..., Any]:
+        """A shared kernel, of arrays, lists of arrays and other values, as the library runs it best.
+
+        ``pure``: it draws no random numbers. Kernels may look at values (`aten/values.py` says how they ask).
+        """
+        return kernel
 
     def random_stream(self, seed: int) -> Any:
         """The stream of random numbers for a seed; asked of the CPU's backend only, whose numbers go to all devices."""

@@ -29,8 +29,8 @@ class Binding:
     """A backend in use: its key, and the signature of its arrays by native dtype."""
 
     __slots__ = (
-        "array_type", "array_types", "backend", "devices", "dtypes", "inference_signatures", "key", "multi", "quietly",
-        "signatures", "xp",
+        "array_type", "array_types", "backend", "devices", "dtypes", "functional", "inference_signatures", "key",
+        "multi", "quietly", "signatures", "xp",
     )  # fmt: skip
 
     def __init__(self, backend: Backend):
@@ -40,6 +40,7 @@ class Binding:
         self.array_types = backend.array_types
         self.array_type = backend.array_types[0]
         self.multi = backend.device_count() > 1
+        self.functional = not backend.traits.aliasing  # its tensors carry the key Functionalize
         self.quietly = backend.quiet(_call)  # (fn, arguments): the call without the library's floating-point warnings
         self.signatures: dict[Any, int] = _Signatures(self)
         self.inference_signatures: dict[Any, int] = _InferenceSignatures(self)
@@ -48,6 +49,10 @@ class Binding:
 
     def signature(self, array: Array) -> int:
         return self.signatures[array.dtype]
+
+    def signature_of(self, dtype: DType) -> int:
+        """The signature of a tensor of this dtype that does not require grad."""
+        return tensor_signature(self.key, dtype.index, self.functional)
 
     def dtype(self, native: Any) -> DType:
         found = self.dtypes.get(native)
@@ -79,7 +84,7 @@ class _Signatures(dict[Any, int]):
         for dtype in ALL_DTYPES:
             if dtype.name == name:
                 self.binding.dtypes[native] = dtype
-                self[native] = tensor_signature(self.binding.key, dtype.index)
+                self[native] = self.binding.signature_of(dtype)
                 return self[native]
         raise TypeError(
             f"arrays of dtype {native} cannot be tensors (backend {self.binding.backend.name}); the supported ones "
@@ -190,8 +195,8 @@ _host: Backend | None = None
 
 
 def accelerator() -> str | None:
-    """The device type that stands for "the accelerator": the first one in use that is neither the CPU nor meta."""
-    return next((name for name in BY_DEVICE if name not in ("cpu", "meta")), None)
+    """The device type that stands for "the accelerator": the first one in use that PyTorch would count as one."""
+    return next((name for name in BY_DEVICE if name not in ("cpu", "meta", "xla", "lazy")), None)
 
 
 set_accelerator_query(accelerator)

@@ -385,13 +385,13 @@ def device_of_key(key: DispatchKey) -> str:
     return key.name.lower()
 
 
-def tensor_signature(backend: DispatchKey, dtype_index: int) -> int:
-    """The signature of an ordinary tensor that does not require grad.
+def tensor_signature(backend: DispatchKey, dtype_index: int, functional: bool = False) -> int:
+    """The signature of an ordinary tensor that does not require grad; ``functional``: with the key Functionalize.
 
     A backend without an autograd key of its own (FPGA, Vulkan, Metal) is its own functionality and has AutogradOther.
     """
     autograd = AUTOGRAD if backend.backend else AUTOGRAD_OTHER
-    modes = GRAD_MODE | NORMAL_MODE
+    modes = GRAD_MODE | NORMAL_MODE | (FUNCTIONALIZE if functional else 0)
     return backend.bits | autograd | AD_INPLACE_OR_VIEW | modes | (1 << (FIRST_DTYPE_BIT + dtype_index))
 
 

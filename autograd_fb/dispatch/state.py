@@ -32,7 +32,7 @@ from autograd_fb.core.keys import (
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
-ALL = -1
+ALL = (1 << 1024) - 1  # of all signatures; positive, as Python takes twice as long to AND with -1
 
 
 class ThreadState(threading.local):

@@ -277,37 +277,35 @@ def _run(
 
 
 def _loop(
-    task: Task,
-    starts: Sequence[Node],
-    values: Values,
-    captures: dict[tuple[Node, int], int],
-    found: list[Any],
-    needed: set[Node] | None,
-    record: bool,
-) -> None:
+    task: Task, starts: Sequence[Node], values: Values, captures: dict[tuple[Node, int], int], found: list[Any],
+    needed: set[Node] | None, record: bool,
+) -> None:  # fmt: skip
+    """Run the nodes in order of their making, the last first, as PyTorch does: hooks see the same order."""
     ready = _ready(starts)
     captured = frozenset(node for node, _ in captures)
     keep, add = task.keep_graph, values.add
     watched = watching.watch is not None
     results: Any
-    while ready:  # in order of their making, the last first, as PyTorch does: hooks see the same order
-        node = ready.pop()
-        grad, node.buffer = node.buffer, None
+    node: Node | None = None
+    while node is not None or ready:
+        if node is None:
+            node = ready.pop()
+            grad, node.buffer = node.buffer, None
         if needed is not None and node not in needed:
-            continue  # nothing wanted lies behind it
+            node = None  # nothing wanted lies behind it
+            continue
         kind = node.kind
         step = None if kind is None else kind.tensors if record else kind.raw
         if step is not None and grad is not None and not (watched or node in captured):  # Note [Bare nodes]
             n = node.edge
             if n is not None:  # Note [Lone edges]: the loop below for one edge
-                g = step(node, grad, keep)
+                grad, node = step(node, grad, keep), None
                 if n.pending != 1 or ready:
-                    _hand_on(n, g, values, ready)
-                else:
-                    if g is not None:
-                        n.buffer = g if n.buffer is None else add(n.buffer, g)
-                    ready.append(n)
-                g = None
+                    _hand_on(n, grad, values, ready)
+                else:  # nothing else is to be run before it
+                    if n.buffer is not None:
+                        grad, n.buffer = n.buffer if grad is None else add(n.buffer, grad), None
+                    node = n
                 continue
             results = step(node, grad, keep)
         else:
@@ -315,6 +313,7 @@ def _loop(
             if node.hooks is not None or node in captured:
                 results = _run_with_hooks(node, grad, values, captures, found, needed, record)
                 if results is None:
+                    node = None
                     continue
             else:
                 results = _step(node, grad, record)
@@ -335,7 +334,7 @@ def _loop(
                 insort(ready, n, key=_sequence)
             else:
                 ready.append(n)
-        results = g = None  # leaves count who holds their gradient: not this loop
+        results = g = node = None  # leaves count who holds their gradient: not this loop
 
 
 def _ready(starts: Sequence[Node]) -> list[Node]:

@@ -12,6 +12,7 @@ from autograd_fb.core.dtype import DType
 from autograd_fb.core.schema import Argument, FunctionSchema
 from autograd_fb.dispatch.arguments import kind_of, python_name
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.cpu_fallback import falls_back, with_second_try
 
 
 class Call:
@@ -33,6 +34,13 @@ class Call:
 
 
 def kernel_of(row: Row, binding: Binding) -> Callable[..., Any]:
+    """The kernel that a backend runs for a row; see Note [Fallback to the CPU]."""
+    if falls_back(binding) and not row.is_view:
+        return with_second_try(row, binding, own_kernel)
+    return own_kernel(row, binding)
+
+
+def own_kernel(row: Row, binding: Binding) -> Callable[..., Any]:
     """The row's kernel for a backend: the backend's own if it gives one, else the shared one over its namespace."""
     own = overrides(binding).get(row.key)
     if own is not None:
@@ -43,7 +51,7 @@ def kernel_of(row: Row, binding: Binding) -> Callable[..., Any]:
         kernel: Callable[..., Any] = getattr(binding.xp, row.kernel)
         return kernel
     assert row.kernel is not None
-    return partial(row.kernel, binding.xp)
+    return binding.backend.compiled(partial(row.kernel, binding.xp), row.family != "random")
 
 
 def quiet_kernel(row: Row, binding: Binding, direct: bool = False) -> Callable[..., Any]:

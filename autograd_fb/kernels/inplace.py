@@ -13,9 +13,11 @@ from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
 from autograd_fb.core.keys import INFERENCE
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.cpu_fallback import falls_back, is_lacking
 from autograd_fb.kernels.describe import Call, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.promote import NUMBERS, promote, same_device, to_binding
+from autograd_fb.tensor.memory import geometry_of, put, replace
 from autograd_fb.tensor.tensor import Tensor, share
 
 Plan = Callable[..., Any]
@@ -109,8 +111,8 @@ def check_overlap(t: Tensor) -> None:
     strides = getattr(t.array, "strides", None)
     if strides is not None and 0 not in strides:  # only a stride of 0 is sure to overlap
         return
-    geometry = t.binding.backend.geometry(t.array)
-    if geometry is not None and has_internal_overlap(geometry[0], geometry[1]):
+    geometry = geometry_of(t)
+    if has_internal_overlap(geometry[0], geometry[1]):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the "
@@ -139,14 +141,17 @@ def write(t: Tensor, result: Any) -> None:
         if binding.dtype(result.dtype).is_complex and not binding.dtype(native).is_complex:
             result = binding.xp.real(result)
         result = binding.quietly(binding.xp.astype, result, native)
-    t.array[...] = result
+    if binding.functional:
+        put(t, result)
+    else:
+        t.array[...] = result
 
 
 def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., None]:
     """The function that runs a row in place on its first argument; raises before it writes."""
     raw = RawCall(row, op, binding)
     writing = overrides(binding).get(f"{row.name}_.{row.overload}".rstrip("."), row.inplace_kernel)
-    if writing is not None:
+    if writing is not None and not binding.functional:
         mutate = binding.backend.quiet(partial(writing, binding.xp))
 
         def run_mutating(self: Tensor, *rest: Any) -> None:
@@ -159,6 +164,10 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
                 shapes = [tuple(a.shape) for a in prepared if hasattr(a, "shape")]
                 check_written(self, broadcast_shapes(*shapes), op._schema.name)
                 raise
+            except (NotImplementedError, AttributeError) as error:
+                if not (falls_back(binding) and is_lacking(error, binding)):
+                    raise
+                write(self, raw.run(prepared))
 
         return run_mutating
     direct = raw.named and row.promotion is not COMPARISON and binding.backend.traits.strided
@@ -223,4 +232,4 @@ def resize_out(out: Tensor, result: Any) -> None:
             stacklevel=2,
         )
     native = out.array.dtype
-    out.array = result if result.dtype == native else out.binding.quietly(out.binding.xp.astype, result, native)
+    replace(out, result if result.dtype == native else out.binding.quietly(out.binding.xp.astype, result, native))

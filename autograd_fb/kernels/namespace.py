@@ -10,6 +10,7 @@ from autograd_fb.aten.row import PLAIN, POINTWISE_FLOAT, TABLE, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import DispatchKeySet
+from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, kind_of_value, ops
 from autograd_fb.kernels.describe import kernel_of, native_dtype, overrides
@@ -56,7 +57,9 @@ class RawNamespace:
         if user is not None:
             return user
         if row.composite is not None:
-            return partial(row.composite, self)
+            own = overrides(self._binding).get(row.key)
+            composite = partial(row.composite, self)
+            return composite if own is None else _or_composite(partial(own, self._binding.xp), composite)
         kernel = kernel_of(row, self._binding)
         names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
         if row.promotion is PLAIN:
@@ -113,6 +116,16 @@ class RawNamespace:
         if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(native, "complex floating"):
             g = xp.real(g)
         return g if g.dtype == native else xp.astype(g, native)
+
+
+def _or_composite(kernel: Callable[..., Any], composite: Callable[..., Any]) -> Callable[..., Any]:
+    """A backend's own kernel for all of a composite; the composite where that answers NotImplemented."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = kernel(*args, **kwargs)
+        return composite(*args, **kwargs) if result is NotImplemented else result
+
+    return call
 
 
 def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
@@ -295,3 +308,6 @@ def forget() -> None:
         for name in list(namespace.__dict__):
             if name != "_binding":  # other threads are using it
                 namespace.__dict__.pop(name, None)
+
+
+fallbacks.CHANGED.append(forget)  # what a device lacks may run on the CPU now

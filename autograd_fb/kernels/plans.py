@@ -23,8 +23,10 @@ from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_d
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import in_inference_mode
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.cpu_fallback import falls_back
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
+from autograd_fb.kernels.functionalize import join_all, taken_of, taker
 from autograd_fb.kernels.promote import (
     NUMBERS,
     constant,
@@ -35,6 +37,7 @@ from autograd_fb.kernels.promote import (
     to_binding,
 )
 from autograd_fb.kernels.rounding import rounded
+from autograd_fb.tensor.memory import join
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor, make_view, mark_no_grad, refresh
@@ -100,6 +103,7 @@ class Writer:
         self.lines: list[str] = []
         self.values: dict[str, str] = {}
         self.inline = self._inline()
+        self.takes = self.row.is_view and self.binding.functional and self.row.key != "detach"
 
     def _signatures(self) -> dict[Any, int]:
         """What the results' signatures are looked up in; views are inference tensors where what they are of is one."""
@@ -177,6 +181,9 @@ class Writer:
                 self.add(f"v_{n} = None if {n} is None else binding.backend.native_device({n}.index or 0)")
                 self.values[n] = f"v_{n}"
             self.values.setdefault(n, n)
+        if self.takes:  # see Note [Functionalize]
+            self.scope.update(take=taker(self.row, self.binding), taken_of=taken_of, join=join, join_all=join_all)
+            self.add(f"view_ = take({', '.join(call.names)})")
 
     def needs_promotion(self) -> bool:
         """Whether the signature leaves the common dtype open, or settles that a cast is needed."""
@@ -218,6 +225,9 @@ class Writer:
 
     def compute(self) -> None:
         """The kernel call; a library that answers with scalars gets arrays made of them."""
+        if self.row.is_view and self.binding.functional:
+            self.add(f"r = taken_of(view_, {self.call.tensors[0]})" if self.takes else "r = a0")
+            return
         call = f"kernel({call_text(self.call, self.values)})"
         if self.plain is not None:
             self.scope["plain"] = getattr(self.binding.xp, self.plain)
@@ -242,7 +252,8 @@ class Writer:
     @property
     def plain(self) -> str | None:
         """The standard function that the kernel is while every other argument has its default."""
-        return self.row.plain if self.row.key not in overrides(self.binding) else None
+        own = self.row.key in overrides(self.binding) or falls_back(self.binding)
+        return None if own else self.row.plain
 
     def fix_scalar(self, r: str = "r") -> None:
         if self.binding.backend.traits.scalar_results:
@@ -251,7 +262,7 @@ class Writer:
     def static_signature(self) -> int | None:
         """The result's signature where the row and the signature settle it: named kernels of one dtype."""
         if self.row.key in self.inline:
-            return keys.tensor_signature(self.binding.key, self.dtype or 0)
+            return self.binding.signature_of(ALL_DTYPES[self.dtype or 0])
         if not (isinstance(self.row.kernel, str) or self.row.plain) or self.row.promotion is PLAIN:
             return None
         if self.needs_promotion() and self.settled_dtype() is None:
@@ -265,7 +276,7 @@ class Writer:
             dtype = get_default_dtype()
         elif dtype.kind == "b":
             return None
-        return keys.tensor_signature(self.binding.key, dtype.index)
+        return self.binding.signature_of(dtype)
 
     def fresh(self, name: str = "t", array: str = "r", signature: str = "sigs[r.dtype]", node: str = "None") -> None:
         """A new tensor over a new array."""
@@ -275,7 +286,7 @@ class Writer:
     def _fresh(name: str, array: str, signature: str, node: str) -> list[str]:
         return [
             f"    {name} = new(Tensor)",
-            f"    {name}.array = {array}; {name}.signature = {signature}; {name}.node = {node}",
+            f"    {name}.array = {array}; {name}.signature = {signature}" + (node and f"; {name}.node = {node}"),
             f"    {name}.meta = {name}.storage = {name}.base = None",
         ]
 
@@ -300,12 +311,15 @@ class Writer:
             f"if storage.rebased or ({of}.base is not None and {of}.meta is not None):",
             f"    t.meta = AutogradMeta(storage.rebased, inherited({of}))",
         )
+        if self.takes:
+            self.add(f"join({of}, t, view_)")
         if not self.sometimes_copies():
             return
-        view, self.lines = self.lines[-7:], self.lines[:-7]
+        count = 7 + self.takes
+        view, self.lines = self.lines[-count:], self.lines[:-count]
         if SOMETIMES_COPY[self.row.key]:
             self.add(f"if r is a0: return {of}")
-        self.add(f"if {self.inline.get('aliases', 'aliases(r, a0)')}:")
+        self.add(f"if {self.same_memory()}:")
         self.lines += ["    " + line for line in view]
         self.add("else:")
         self.lines += ["    " + line for line in self._fresh("t", "r", signature, "None")]
@@ -317,8 +331,14 @@ class Writer:
             self.add(f"if r is a0: return {of}")
         if self.sometimes_copies() and not self.makes_inference:
             self.scope.update(aliases=self.binding.backend.aliases, copied=self.binding.signatures)
-            signature = "sigs[r.dtype] if aliases(r, a0) else copied[r.dtype]"
+            signature = f"sigs[r.dtype] if {self.same_memory()} else copied[r.dtype]"
         self.fresh(signature=signature)
+        if self.takes:
+            self.add(f"if not view_.copies: join({of}, t, view_)")
+
+    def same_memory(self) -> str:
+        """The condition that a view row, of those that copy when they must, did not."""
+        return "not view_.copies" if self.takes else self.inline.get("aliases", "aliases(r, a0)")
 
     def view_in_inference_mode(self) -> None:
         """A view of a plain tensor is one as well, and remembers where it was made; a copy is an inference tensor."""
@@ -399,6 +419,8 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
         base = w.call.tensors[0] if w.row.is_view and not w.of_inference else "None"
         w.scope["kind"] = result_kind(op._schema)
         w.add(f"ts = wrap_results(r, binding, {base}, kind, sigs)")
+        if w.takes:
+            w.add(f"join_all({w.call.tensors[0]}, ts, view_)")
         if w.makes_inference and base != "None":
             w.scope["mark"] = mark_no_grad
             w.add("for t in ts: mark(t)")

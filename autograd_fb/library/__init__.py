@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograd_fb.dispatch.kernel import fallthrough_kernel as fallthrough_kernel
+from autograd_fb.kernels.cpu_fallback import cpu_fallback as cpu_fallback
 from autograd_fb.library.autograd import register_autograd as register_autograd
 from autograd_fb.library.custom_ops import CustomOpDef as CustomOpDef
 from autograd_fb.library.custom_ops import custom_op as custom_op

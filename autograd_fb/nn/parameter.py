@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.tensor.functions import empty
+from autograd_fb.tensor.memory import share_memory
 from autograd_fb.tensor.tensor import Tensor, share
 
 _new = object.__new__
@@ -36,6 +37,8 @@ class Parameter(Tensor):
         self.array, self.signature = data.array, data.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT)
         self.node = self.meta = self.base = None
         self.storage = data.storage or share(data)  # writes through either of the two are seen by both
+        if data.signature & FUNCTIONALIZE:
+            share_memory(data, self)
         if requires_grad:
             self.requires_grad_()
         return self

@@ -28,7 +28,7 @@ from autograd_fb.core.dtype import DType
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.kernels.promote import constant, constant_table
 from autograd_fb.tensor.factory import tensor
-from autograd_fb.tensor.storage import AccumulateGrad
+from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.tensor import Tensor, share
 from autograd_fb.tensor.tensor_base import wrap
 
@@ -137,9 +137,7 @@ def _run_by_parts(rule: Rule, binding: Binding, items: Items, blocked: float) ->
 
 def _put(t: Tensor, new: Any, binding: Binding) -> None:
     """Write to a tensor's memory; where libraries cannot, the tensor gets a new array."""
-    if binding.backend.traits.aliasing:
+    if binding.functional:
+        put(t, new)
+    else:
         t.array[...] = new
-        return
-    t.array = new
-    if isinstance(t.node, AccumulateGrad):
-        t.node.array = new

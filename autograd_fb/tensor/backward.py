@@ -20,6 +20,7 @@ from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
+from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
 
@@ -444,7 +445,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         if total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
-            old.array = old.binding.xp.astype(total + grad, total.dtype)
+            put(old, old.binding.quietly(old.binding.xp.astype, total + grad, total.dtype))
         storage = old.storage or share(old)
         storage.version += 1
     elif old is not None:
@@ -453,7 +454,9 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         binding = wrap(array).binding if leaf is None else leaf.binding
         if not isinstance(grad, binding.array_types):
             grad = binding.backend.as_array(grad)
-        elif sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad):
+        elif not binding.functional and (
+            sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
+        ):
             grad = binding.xp.asarray(grad, copy=True)
         if grad.dtype != array.dtype:
             grad = binding.xp.astype(grad, array.dtype)

@@ -11,6 +11,7 @@ from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
 from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans_of
 from autograd_fb.dispatch.state import state
+from autograd_fb.tensor.memory import replace
 from autograd_fb.tensor.return_types import ReturnType, return_type
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -211,7 +212,7 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 
 def _resized(target: Any, value: Any) -> Any:
     if tuple(target.array.shape) != tuple(value.array.shape):
-        target.array = value.binding.xp.empty_like(value.array, dtype=target.array.dtype)
+        replace(target, value.binding.xp.empty_like(value.array, dtype=target.array.dtype))
     return target
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.geometry import storage_size
-from autograd_fb.core.keys import INFERENCE, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
 from autograd_fb.dispatch.inference import check_write
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
+from autograd_fb.tensor.memory import replace, share_memory
 from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor_base import TensorBase, renew, share
 
@@ -130,7 +131,7 @@ class ExtraMethods:
             grown = flat[:count]
         else:
             grown = call("cat", ([flat, call("new_empty", (flat, [count - have]), {})],), {})
-        self.array = call("reshape", (grown, size), {}).array
+        replace(self, call("reshape", (grown, size), {}).array)  # type: ignore[arg-type]
         return self
 
     def resize_as_(self, other: Any, *, memory_format: MemoryFormat | None = None) -> Any:
@@ -286,6 +287,8 @@ def with_class(cls: type, t: Any) -> Any:
     out: Any = object.__new__(cls)
     for slot in _SLOTS:
         setattr(out, slot, getattr(t, slot))
+    if t.signature & FUNCTIONALIZE:
+        share_memory(t, out)
     return out
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
-from autograd_fb.core.callsite import calling_place
+from autograd_fb.core.callsite import outside
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
 from autograd_fb.core.keys import (
     AD_INPLACE_OR_VIEW,
     AUTOGRAD,
     AUTOGRAD_OTHER,
     BATCHED,
+    FUNCTIONALIZE,
     GRAD_MODE,
     HAS_TANGENT,
     INFERENCE,
@@ -21,21 +23,23 @@ from autograd_fb.core.keys import (
     REQUIRES_GRAD,
     inference_signature,
 )
-from autograd_fb.dispatch.state import state
+from autograd_fb.dispatch.state import ALL, state
 from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.levels import give, levels, tangents_of
+from autograd_fb.tensor.memory import View, join, root_view, view_of
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
 _VISIBLE = AUTOGRAD | AD_INPLACE_OR_VIEW  # the fast way is taken while nothing hides these keys
-_INFERENCE_MODE = ~(AUTOGRAD | AUTOGRAD_OTHER | GRAD_MODE | NORMAL_MODE)  # the mask where the mode is all there is
+_INFERENCE_MODE = ALL & ~(AUTOGRAD | AUTOGRAD_OTHER | GRAD_MODE | NORMAL_MODE)  # the mask where only the mode is on
 INTERNAL_FRAMES = True  # see Note [Internal frames]
-_new = object.__new__
+_new, _frame = object.__new__, sys._getframe
+_last: list[Any] = [None]  # the code the last recorded index was called from, see Note [Internal frames]
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
-_UNUSUAL = HAS_TANGENT | INFERENCE
+_UNUSUAL = HAS_TANGENT | INFERENCE | FUNCTIONALIZE
 
 
 class Indexing:
@@ -91,15 +95,20 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     else:
         refresh(t)
     array = t.array
+    place = None
     try:
-        r = array[key]
+        if t.signature & FUNCTIONALIZE:  # see Note [Functionalize]
+            place = _part(view_of(t), key)
+            r = place.of(array)
+        else:
+            r = array[key]
     except (IndexError, ValueError, TypeError):
         _parse(t, key)
-        if array.ndim < 2:
+        if array.ndim < 2 or place is not None:
             raise
         key = (*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)  # what the standard asks for short keys
         r = array[key]
-    if r.__class__ is not array.__class__:
+    if r.__class__ is not array.__class__ and place is None:
         r = array[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]  # NumPy's 0-d results are no views
     storage = t.storage
     if storage is None:
@@ -114,29 +123,54 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         view.meta = AutogradMeta(storage.rebased, creation)
     if grad_mode and t.node is not None:
         view.signature = t.signature | _VIEW_WITH_GRAD
-        view.node = index_node(t, key)
+        node: Any = BasicIndexNode()  # written out as in plans
+        view.node = node
+        last = key.__class__ if key.__class__ is not tuple or not key else key[-1].__class__
+        node.kind, node.edge = _kinds[last], t.node
+        node.shapes, node.kept, node.task = (array.shape, key), (), None
+        frame: Any = _frame(2)
+        code = frame.f_code
+        if code is not _last[0]:
+            frame = outside(frame, _last)
+            code = frame.f_code
+        node.code, node.lasti, node.sequence = code, frame.f_lasti, next_sequence()
     else:
         view.signature = t.signature & _NO_GRAD | IS_VIEW
         view.node = None
         if base.node is not None:
             mark_no_grad(view)
     if view.signature & _UNUSUAL:
-        _carry(t, view, key, grad_mode)
+        if place is not None:
+            join(t, view, place)
+        if view.signature & (HAS_TANGENT | INFERENCE):
+            _carry(t, view, key, grad_mode)
     return view
+
+
+def _part(of: View, key: Any) -> View:
+    """The place that a basic index of a tensor at the place ``of`` has in its memory."""
+    name: Any = ("[]", *(_hashed(k) for k in (key if type(key) is tuple else (key,))))
+    found = of.children.get(name)
+    if found is None:
+        found = of.part(name, parse_index(key, of.shape).steps)
+    return found
+
+
+def _hashed(item: Any) -> Any:
+    return (item.start, item.stop, item.step) if type(item) is slice else item
 
 
 def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
     """Give a view the same view of every tangent; that of an inference tensor is told from no other such tensor."""
     if view.signature & INFERENCE:
         view.signature = inference_signature(view.signature)
-        view.storage = view.base = view.meta = None
+        view.base = view.meta = None
+        if not view.signature & FUNCTIONALIZE:
+            view.storage = None
     view.signature &= ~HAS_TANGENT
     if levels.enabled:
         for level, tangent in (tangents_of(t) or {}).items():
             give(view, level, basic(tangent, key, grad_mode))
-
-
-_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0"}
 
 
 class BasicIndexNode(BareNode):
@@ -155,9 +189,10 @@ def _put_back(node: BasicIndexNode, grad: Any, keep: bool) -> Any:
     shape, key = node.shapes
     binding = BY_TYPE.get(type(grad)) or tensor_base._binding(grad)
     xp = binding.xp
+    if binding.functional:
+        zeros = binding.quietly(xp.zeros, shape, dtype=grad.dtype, device=getattr(grad, "device", None))
+        return _part(root_view(binding, tuple(shape), grad.dtype), key).write(zeros, grad)
     out = xp.zeros(shape, dtype=grad.dtype, device=getattr(grad, "device", None))
-    if not binding.backend.traits.aliasing and hasattr(out, "at"):
-        return out.at[key].set(grad)
     out[key] = grad
     return out
 
@@ -174,18 +209,16 @@ def _kind(name: str) -> Kind:
     return Kind(_put_back, _put_back_tensor, shown, place=0, count=1, noted=True)
 
 
-_kinds = {last: _kind(name) for last, name in _names.items()}
-_alias_kind = _kind("AliasBackward0")
+class _Kinds(dict[type, Kind]):
+    """The kinds of the nodes by what the last step of an index is."""
+
+    def __missing__(self, last: type) -> Kind:
+        self[last] = self[tuple]
+        return self[last]
 
 
-def index_node(t: Any, key: Any) -> BasicIndexNode:
-    node = BasicIndexNode()
-    last = key[-1] if type(key) is tuple and key else key
-    node.kind, node.edge = _kinds.get(type(last), _alias_kind), t.node
-    node.shapes, node.kept, node.task = (t.array.shape, key), (), None
-    node.sequence = next_sequence()
-    node.code, node.lasti = calling_place(2)
-    return node
+_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0", tuple: "AliasBackward0"}
+_kinds = _Kinds({last: _kind(name) for last, name in _names.items()})
 
 
 def _is_tensor(value: Any) -> bool:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from autograd_fb.core.keys import HAS_TANGENT
+from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT
+from autograd_fb.tensor.memory import share_memory
 from autograd_fb.tensor.storage import AutogradMeta
 from autograd_fb.tensor.tensor_base import make, refresh, share
 
@@ -88,6 +89,8 @@ def copy_below(t: Tensor, level: int) -> Tensor:
     """The same tensor, in the same place of the graph, with the tangents of lower levels only."""
     out = make(t.array, t.signature & ~HAS_TANGENT)
     out.node, out.base, out.storage = t.node, t.base, t.storage or share(t)
+    if t.signature & FUNCTIONALIZE:
+        share_memory(t, out)
     meta = t.meta
     if meta is not None:
         out.meta = AutogradMeta(meta.generation, meta.creation)

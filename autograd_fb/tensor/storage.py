@@ -16,10 +16,11 @@ class Storage:
     """The version counter of a piece of memory, made with its first view or in-place op.
 
     ``rebased`` counts the in-place ops that changed the history of the base: a view whose own count is older renews its
-    ``grad_fn`` when it is next asked for.
+    ``grad_fn`` when it is next asked for. ``memory`` is set where slices are copies: see tensor/memory.py.
     """
 
-    __slots__ = ("rebased", "version")
+    __slots__ = ("memory", "rebased", "version")
+    memory: Any
 
     def __init__(self) -> None:
         self.version = self.rebased = 0

@@ -9,8 +9,16 @@ from typing import Any
 from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
-from autograd_fb.core.geometry import contiguous_strides, is_contiguous, normalize_dim
-from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, DispatchKeySet
+from autograd_fb.core.geometry import is_contiguous, normalize_dim
+from autograd_fb.core.keys import (
+    FUNCTIONALIZE,
+    GRAD_MODE,
+    HAS_TANGENT,
+    INFERENCE,
+    IS_VIEW,
+    REQUIRES_GRAD,
+    DispatchKeySet,
+)
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output, shown_edge
@@ -18,6 +26,7 @@ from autograd_fb.tensor.conversions import Conversions
 from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.indexing import Indexing
 from autograd_fb.tensor.interop import Interop
+from autograd_fb.tensor.memory import geometry_of, share_memory, take_over
 from autograd_fb.tensor.methods import TensorMethods
 from autograd_fb.tensor.operators import Operators
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
@@ -94,16 +103,11 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between elements along each dimension, in elements."""
-        geometry = self.binding.backend.geometry(self.array)
-        if geometry is None:
-            strides: tuple[int, ...] = contiguous_strides(self.array.shape)
-        else:
-            strides = geometry[1]
+        strides = geometry_of(self)[1]
         return strides if dim is None else strides[_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
-        geometry = self.binding.backend.geometry(self.array)
-        return 0 if geometry is None else geometry[2]
+        return geometry_of(self)[2]
 
     @property
     def dtype(self) -> DType:
@@ -303,7 +307,10 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
     @property
     def data(self) -> Tensor:
         """The same array outside the graph, with a version counter of its own."""
-        return make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
+        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
+        if self.signature & FUNCTIONALIZE:
+            share_memory(self, out)
+        return out
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -312,17 +319,17 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         if self.signature & REQUIRES_GRAD and not (value.dtype.is_floating_point or value.dtype.is_complex):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
-        self.array = value.array
+        take_over(self, value)
         own = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT
         self.signature = (value.signature & ~own) | keep | (self.signature & IS_VIEW)
-        if isinstance(self.node, AccumulateGrad):
-            self.node.array = value.array
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""
         storage = self.storage or share(self)
         out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
         out.storage = storage
+        if self.signature & FUNCTIONALIZE:
+            share_memory(self, out)
         return out
 
     def detach_(self) -> Tensor:

@@ -23,8 +23,10 @@ EXPRESSIONS: Mapping[str, str] = {
     "sum": "{kernel} if {dtype} is not None else "
            "{self}.dot(ones[{self}.shape]) if {self}.shape in ones else np_sum({self}, None)",
     # NumPy takes any negative number for -1
-    "reshape": "{self}.reshape({shape}) if {shape} and min({shape}) >= -1 else {kernel}",
-    "view": "{self}.reshape({size}) if {size} and min({size}) >= -1 and {self}.flags.c_contiguous else {kernel}",
+    "reshape": "v if {shape} and ((v := {self}.reshape(*{shape})).shape == {shape} or min({shape}) >= -1) "
+               "else {kernel}",
+    "view": "v if {size} and {self}.flags.c_contiguous and "
+            "((v := {self}.reshape(*{size})).shape == {size} or min({size}) >= -1) else {kernel}",
     "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
 }  # fmt: skip

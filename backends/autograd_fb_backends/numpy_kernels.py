@@ -21,6 +21,7 @@ Array = Any
 _BLAS = "fdFD"  # dtype characters that BLAS takes: float32, float64, complex64, complex128
 _REAL = "fd"
 _sum: Any = np.add.reduce  # np.sum costs twice as much for small arrays
+_max: Any = np.maximum.reduce
 
 
 def shared(key: str) -> Callable[..., Any]:
@@ -96,6 +97,31 @@ def linear(xp: Any, input: Array, weight: Array, bias: Array | None = None) -> A
     return shared("linear")(xp, input, weight, bias)
 
 
+@silent
+def linear_backward(xp: Any, self: Array, grad_output: Array, weight: Array, output_mask: Sequence[bool]) -> Any:
+    """Two products, and a third with ones: NumPy's sums over a long first dim take longer and are less precise."""
+    dtype = weight.dtype
+    if not (self.dtype == dtype == grad_output.dtype and dtype.char in _REAL and self.size and grad_output.size):
+        return NotImplemented
+    x = self if self.ndim == 2 else self.reshape(-1, weight.shape[1])
+    g = grad_output if grad_output.ndim == 2 else grad_output.reshape(-1, weight.shape[0])
+    first = second = third = None
+    if output_mask[0]:
+        first = _product(g, weight)
+        if self.ndim != 2:
+            first = first.reshape(self.shape)
+    if output_mask[1]:
+        second = _product(g.T, x)
+    if output_mask[2]:
+        rows = g.shape[0]
+        if rows == 1:
+            third = g[0].copy()
+        else:
+            ones = _ONES.get((rows, dtype))
+            third = (_ones(rows, dtype) if ones is None else ones).dot(g)
+    return first, second, third
+
+
 def addmm(xp: Any, self: Array, mat1: Array, mat2: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:
     if (
         mat1.ndim == 2 == mat2.ndim and mat1.dtype == mat2.dtype == self.dtype and mat1.dtype.char in _BLAS
@@ -121,9 +147,11 @@ _quiet_sum = quiet(_sum)
 
 
 def _ones(size: int, dtype: Any) -> Array:
-    """A short vector of ones: a product with it is a sum, at a third of the cost of a reduction's call."""
-    found = _ONES[size, dtype] = np.ones(size, dtype)
-    return found
+    """A vector of ones: a product with it is a sum, at a third of the cost of a reduction's call."""
+    made = np.ones(size, dtype)
+    if size <= 4096:
+        _ONES[size, dtype] = made
+    return made
 
 
 @silent
@@ -236,10 +264,50 @@ def bincount(xp: Any, self: Array, weights: Array | None = None, minlength: int 
 # ------------------------------------------------------------------------------------------------ softmax
 
 
+# Rows of a matrix that lies in order: NumPy's reductions go through it row by row, which takes up to ten times as long
+# as finding the places of the maxima, or a product with a column of ones.
+
+_WIDE = 1024  # numbers that are summed by a product: of more the pairwise sum is more precise
+_COLUMNS: dict[tuple[int, Any], Any] = {}
+
+
+def _rows(x: Array, dim: int) -> Array | None:
+    """``x`` as a matrix whose rows run along ``dim``; None for the cases that NumPy's reductions serve better."""
+    if not (dim == -1 or dim == x.ndim - 1) or not x.flags.c_contiguous or not 0 < x.shape[-1] <= _WIDE or not x.size:
+        return None
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _column(width: int, dtype: Any) -> Array:
+    found = _COLUMNS.get((width, dtype))
+    if found is None:
+        found = _COLUMNS[width, dtype] = np.ones((width, 1), dtype)
+    return found
+
+
+def _row_max(x: Array) -> Array:
+    """The largest number of each row, or its NaN, as a column."""
+    if x.shape[0] < 8:
+        return _max(x, 1, None, None, True)
+    places = x.argmax(1)
+    places += np.arange(0, x.size, x.shape[1])
+    return x.reshape(-1).take(places)[:, None]
+
+
+def _row_sum(x: Array) -> Array:
+    return x.dot(_column(x.shape[1], x.dtype))
+
+
 def _softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
     if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
         return shared("_softmax")(xp, self, dim, half_to_float)
-    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    rows = _rows(self, dim)
+    if rows is not None:
+        out = rows - _row_max(rows)
+        np.exp(out, out=out)
+        out /= _row_sum(out)
+        return out if rows is self else out.reshape(self.shape)
+    out = self - _max(self, axis=dim, keepdims=True)
     np.exp(out, out=out)
     out /= _sum(out, axis=dim, keepdims=True)
     return out
@@ -248,7 +316,13 @@ def _softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Arr
 def _log_softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
     if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
         return shared("_log_softmax")(xp, self, dim, half_to_float)
-    out = self - np.maximum.reduce(self, axis=dim, keepdims=True)
+    rows = _rows(self, dim)
+    if rows is not None:
+        out = rows - _row_max(rows)
+        total = _row_sum(np.exp(out))
+        out -= np.log(total, out=total)
+        return out if rows is self else out.reshape(self.shape)
+    out = self - _max(self, axis=dim, keepdims=True)
     out -= np.log(_sum(np.exp(out), axis=dim, keepdims=True))
     return out
 
@@ -257,6 +331,10 @@ def _softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, inpu
     if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
         return shared("_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
     out = grad_output * output
+    rows = _rows(out, dim)
+    if rows is not None:
+        rows -= output.reshape(rows.shape) * _row_sum(rows)
+        return out
     out -= output * _sum(out, axis=dim, keepdims=True)
     return out
 
@@ -265,7 +343,12 @@ def _log_softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, 
     if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
         return shared("_log_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
     out = np.exp(output)
-    out *= _sum(grad_output, axis=dim, keepdims=True)
+    rows = _rows(grad_output, dim)
+    if rows is not None and out.flags.c_contiguous:
+        shaped = out if rows is grad_output else out.reshape(rows.shape)
+        shaped *= _row_sum(rows)
+    else:
+        out *= _sum(grad_output, axis=dim, keepdims=True)
     return np.subtract(grad_output, out, out=out)
 
 
@@ -304,10 +387,25 @@ def _all_classes(target: Array, count: int, ignore_index: int) -> bool:
     return bool(np.maximum.reduce(target.view(np.uint64)) < count)
 
 
+def _one_class(target: Array, count: int, ignore_index: int) -> int:
+    """The class of the only target; -1 where there are several, or none that counts."""
+    if target.size != 1:
+        return -1
+    only: int = target.item()
+    return only if 0 <= only < count and only != ignore_index else -1
+
+
 def nll_loss_forward(
     xp: Any, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int
 ) -> tuple[Array, Array]:
-    if not _plain_targets(self, target, weight) or not _all_classes(target, self.shape[1], ignore_index):
+    if not _plain_targets(self, target, weight):
+        return shared("nll_loss_forward")(
+            xp, self, target, weight, reduction, ignore_index
+        )
+    only = -1 if reduction == 0 else _one_class(target, self.shape[1], ignore_index)
+    if only >= 0:
+        return -self[0, only], self.dtype.type(1)
+    if not _all_classes(target, self.shape[1], ignore_index):
         return shared("nll_loss_forward")(
             xp, self, target, weight, reduction, ignore_index
         )
@@ -327,9 +425,13 @@ def nll_loss_backward(
         return shared("nll_loss_backward")(
             xp, grad_output, self, target, weight, reduction, ignore_index, total_weight
         )
-    rows = np.arange(target.size)
     value = -grad_output / total_weight if reduction == 1 else -grad_output
     out = np.zeros(self.shape, self.dtype)
+    only = _one_class(target, self.shape[1], ignore_index)
+    if only >= 0:
+        out[0, only] = value
+        return out
+    rows = np.arange(target.size)
     if not _all_classes(target, self.shape[1], ignore_index):
         kept = target != ignore_index
         rows, target = rows[kept], target[kept]
@@ -447,6 +549,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "zeros_like": zeros_like,
     "new_zeros": new_zeros,
     "mm": mm, "mv": mv, "matmul": matmul, "bmm": bmm, "linear": linear, "addmm": addmm,
+    "linear_backward": linear_backward,
     "sum": sum_all, "sum.dim_IntList": sum_dims, "mean": mean_all, "mean.dim": mean_dims,
     "argmax": _best("argmax", True), "argmin": _best("argmin", False),
     "max.dim": _extreme("max.dim", True), "min.dim": _extreme("min.dim", False),

@@ -125,6 +125,7 @@ class TorchBackend(Backend):
         return array.detach() if array.requires_grad or type(array) is not torch.Tensor else array
 
     def from_numpy(self, array: Any, index: int = 0, *, copy: bool = True) -> Array:
+        place = self.native_device(index)
         array = np.asarray(array)
         if array.dtype.name not in self.traits.dtypes:
             raise TypeError(
@@ -133,7 +134,7 @@ class TorchBackend(Backend):
             )
         if self.native == "cpu":
             return _tensor(array.copy(order="K") if copy else array)
-        return _tensor(array).to(self.native_device(index))
+        return _tensor(array).to(place)
 
     def to_numpy(self, array: Array, *, copy: bool = False) -> Any:
         host = array.detach().cpu().resolve_conj().resolve_neg()

@@ -20,6 +20,7 @@ raw_harness.load_tables()
 F = raw_harness.numpy_f()
 KEYS = sorted(key for key, row in TABLE.items() if row.family == "linalg")
 BY_PROPERTIES = {"linalg_qr", "qr", "linalg_svd", "svd", "linalg_eigh", "linalg_lstsq"}
+BY_PROPERTIES.add("linear_backward")  # PyTorch has no kernel of it for the CPU
 SAMPLED = [key for key in KEYS if key not in BY_PROPERTIES]
 RULED = [key for key in SAMPLED if TABLE[key].backward]
 
@@ -102,6 +103,18 @@ def test_lstsq_solves_normal_equations() -> None:
         expected = torch.linalg.lstsq(torch.tensor(a), torch.tensor(b), driver=driver)
         for mine, theirs in zip(got, expected, strict=True):
             np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_gradients_of_linear_are_those_of_autograd(dtype: str) -> None:
+    for sample in SAMPLES["linear_backward"](np.random.default_rng(3), dtype):
+        x, grad, weight, mask = sample.args
+        leaves = [torch.tensor(a, requires_grad=True) for a in (x, weight, np.ones(4, dtype))]
+        torch.nn.functional.linear(*leaves).backward(torch.tensor(grad))
+        for got, leaf, wanted in zip(F.call_row("linear_backward", *sample.args), leaves, mask, strict=True):
+            assert (got is not None) == wanted
+            if wanted:
+                np.testing.assert_allclose(got, leaf.grad.numpy(), atol=1e-12)
 
 
 def pulled_back(key: str, a: Any, cotangents: tuple[Any, ...], rest: tuple[Any, ...] = ()) -> Any:

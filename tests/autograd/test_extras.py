@@ -124,12 +124,12 @@ def test_nonfinite_in_backward_and_collected():
 
 
 def test_nonfinite_leaves_nothing_behind():
-    from autograd_fb.dispatch.state import state
+    from autograd_fb.dispatch.state import ALL, state
     from autograd_fb.graph.engine import watching
 
     with torch.autograd.detect_nonfinite(), torch.autograd.strong_zero():
         torch.ones(2, requires_grad=True).sum().backward()
-    assert (state.mask, state.general, state.on_call, watching.watch) == (-1, 0, None, None)
+    assert (state.mask, state.general, state.on_call, watching.watch) == (ALL, 0, None, None)
 
 
 # --- leaks

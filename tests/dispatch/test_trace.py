@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import autograd_fb as torch
-from autograd_fb.dispatch.state import state
+from autograd_fb.dispatch.state import ALL, state
 from autograd_fb.library import _scoped_library
 
 X = torch.ones(2, 3)
@@ -117,7 +117,7 @@ def test_what_is_off_costs_nothing() -> None:
     torch.explain(add, X, y)
     assert {name: python_calls(fn) for name, fn in run.items()} == before
     assert all(add.plans[signature] is plan for signature, plan in plans.items() if signature)
-    assert state.mask == -1
+    assert state.mask == ALL
 
 
 def test_the_environment_switch_prints_to_stderr(fresh_python: Callable[..., Any]) -> None:

@@ -81,6 +81,11 @@ CPU = torch.device("cpu")
 # --- finding the backend
 
 
+def numpy_backend() -> Backend:
+    """What the contract compares with."""
+    return discovery.make(discovery.Candidate(*discovery.OWN[0], "autograd_fb"))
+
+
 @contextlib.contextmanager
 def use_target(backend: Any, index: int | None = None) -> Iterator[Target]:
     """A backend in charge of its device type for the block, whatever served it before.
@@ -100,6 +105,11 @@ def use_target(backend: Any, index: int | None = None) -> Iterator[Target]:
     if reason:
         raise RuntimeError(f"backend '{found.name}' is not available: {reason}")
     kind = found.device_type
+    if kind == "cpu" and not isinstance(found, type(numpy_backend())):
+        raise RuntimeError(
+            f"backend '{found.name}' serves the CPU in the place of NumPy, which the contract compares with; check its "
+            "library under another device type (a factory of your own may name one)"
+        )
     before = registry.BY_DEVICE.get(kind)
     register_device_type(kind)
     registry.put_in_charge(found)
@@ -118,7 +128,7 @@ def find_backend(name: str) -> Backend:
     """The backend of this name, entry point, device type or module."""
     for candidate in discovery.candidates():
         made = discovery.made(candidate)
-        known = (candidate.entry, candidate.device_type, candidate.module, candidate.value)
+        known = (candidate.entry, candidate.device_type, candidate.value, candidate.value.removesuffix(":make_backend"))
         if name in (*known, discovery.library(candidate)) or (made is not None and made.name == name):
             try:
                 return discovery.make(candidate)

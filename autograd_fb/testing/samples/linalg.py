@@ -48,6 +48,22 @@ samples("linear")(
 )  # fmt: skip
 
 
+@samples("linear_backward")
+def _linear_backward(rng: Any, dtype: str) -> Samples:
+    masks = ((True, True, True), (False, True, False), (True, False, True))
+    sizes = ((2, 3), (1, 3), (3,), (2, 5, 3), (0, 3))
+    if dtype == "bool":
+        return []
+    return [
+        Sample(
+            (array(rng, dtype, size), array(rng, dtype, (*size[:-1], 4)), array(rng, dtype, (4, 3)), list(mask)),
+            name=f"{size} {mask}",
+        )
+        for size in sizes
+        for mask in masks
+    ]
+
+
 def _fused(*pairs: tuple[tuple[int, ...], ...]) -> Any:
     def maker(rng: Any, dtype: str) -> Samples:
         factors = ({}, {"beta": 3, "alpha": 2}) if is_integral(dtype) else _FACTORS

@@ -1,0 +1,27 @@
+"""What kernels may ask of values where there may be none: meta arrays have none, traced ones have them later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NO_VALUE = (TypeError, ValueError, RuntimeError, NotImplementedError)
+
+
+def truth(xp: Any, flag: Any) -> bool:
+    """``bool(flag)``; False where the array has no value to ask for.
+
+    A namespace whose arrays are traced may have a function ``suspect``: it is given the flag, and when it later turns
+    out to be true, the kernel is run again on arrays with values.
+    """
+    try:
+        return bool(flag)
+    except NO_VALUE:
+        suspect(xp, flag)
+        return False
+
+
+def suspect(xp: Any, flag: Any) -> None:
+    """Tell the namespace of a condition a kernel could not look at; None if it cannot go on without knowing it."""
+    told = getattr(xp, "suspect", None)
+    if told is not None:
+        told(flag)
