@@ -22,6 +22,7 @@ from autograd_fb import library as library
 from autograd_fb import linalg as linalg
 from autograd_fb import nn as nn
 from autograd_fb import optim as optim
+from autograd_fb import overrides as overrides
 from autograd_fb import random as random
 from autograd_fb import return_types as return_types
 from autograd_fb import special as special

@@ -36,15 +36,42 @@ from autograd_fb.dispatch.state import ExcludeDispatchKeyGuard as _ExcludeDispat
 from autograd_fb.dispatch.state import ForceDispatchKeyGuard as _ForceDispatchKeyGuard
 from autograd_fb.dispatch.state import IncludeDispatchKeyGuard as _IncludeDispatchKeyGuard
 from autograd_fb.dispatch.state import excluded_set, included_set, state
+from autograd_fb.overrides import DisableTorchFunction as DisableTorchFunction
+from autograd_fb.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
+from autograd_fb.overrides import _pop as _pop_torch_function_stack
+from autograd_fb.overrides import _push as _push_on_torch_function_stack
+from autograd_fb.overrides import has_torch_function as _has_torch_function
+from autograd_fb.overrides import has_torch_function_unary as _has_torch_function_unary
+from autograd_fb.overrides import has_torch_function_variadic as _has_torch_function_variadic
+from autograd_fb.tensor.overriding import disabled as _disabled_torch_function_impl
 
 __all__ = [
     "DispatchKey", "DispatchKeySet", "ExcludeDispatchKeyGuard", "FunctionSchema", "parse_schema",
     "_AutoDispatchBelowADInplaceOrView", "_AutoDispatchBelowAutograd", "_ExcludeDispatchKeyGuard",
-    "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard", "_dispatch_library", "_functions",
-    "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
+    "DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl", "_has_torch_function",
+    "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
+    "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
+    "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
 ]  # fmt: skip
 
 Key = DispatchKey | str
+
+
+def _is_torch_function_enabled() -> bool:
+    return not state.overriding
+
+
+def _is_torch_function_all_disabled() -> bool:
+    return state.overriding > 1
+
+
+def _len_torch_function_stack() -> int:
+    return len(state.functions)
+
+
+def _get_function_stack_at(level: int) -> Any:
+    return state.functions[level]
+
 
 ExcludeDispatchKeyGuard = _ExcludeDispatchKeyGuard
 _parse_schema = parse_schema

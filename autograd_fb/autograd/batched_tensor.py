@@ -28,6 +28,7 @@ from autograd_fb.tensor.backward import grad, of_batched
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.indexing import _parse, _steps, general
 from autograd_fb.tensor.levels import copy_below, give, tangents_of
+from autograd_fb.tensor.overriding import disabled
 from autograd_fb.tensor.tensor import Tensor
 
 _ITEM = (
@@ -101,6 +102,7 @@ class BatchedTensor(Tensor):
     """A tensor of a vmapped function: one example to its user. See Note [Batched tensors]."""
 
     __slots__ = ("bdim", "level", "value")
+    __torch_function__ = staticmethod(disabled)
     value: Tensor
     bdim: int
     level: int

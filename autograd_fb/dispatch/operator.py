@@ -11,6 +11,7 @@ from autograd_fb.core.keys import (
     DTYPE_MASK,
     FUNCTIONALITY_MASK,
     STATE_MASK,
+    SUBCLASS,
     DispatchKey,
     DispatchKeySet,
     alias_includes,
@@ -19,9 +20,10 @@ from autograd_fb.core.keys import (
     highest_key,
     parse_key,
 )
-from autograd_fb.core.schema import FunctionSchema
-from autograd_fb.dispatch import arguments, fallbacks, inference, randomness, trace, user_kernel
+from autograd_fb.core.schema import CallError, FunctionSchema
+from autograd_fb.dispatch import arguments, fallbacks, inference, overrides, randomness, trace, user_kernel
 from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
 from autograd_fb.dispatch.state import state
 
 Plan = Callable[..., Any]
@@ -265,6 +267,9 @@ class OpOverload:
                 f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive "
                 "as long as its operators are used (a module-level variable does)."
             )
+        if signature & SUBCLASS and overrides.hook.plan is not None:
+            asking: Plan = overrides.hook.plan(self, signature)
+            return asking
         key, kernel = DispatchKey.Undefined, None
         for key, kernel in self.route(signature):  # noqa: B007 (the last pair is what is wanted)
             pass
@@ -301,7 +306,16 @@ class OpOverload:
 
     def general(self, *args: Any) -> Any:
         """The path that decides at each call: unusual arguments, included keys, tracing, calls without tensors."""
-        args, signature = arguments.inspect(self, args)
+        if state.functions and (answer := overrides.hook.modes(self, args)) is not NOT_OVERRIDDEN:
+            return answer
+        try:
+            args, signature = arguments.inspect(self, args)
+        except CallError:
+            if overrides.hook.foreign is not None:
+                answer = overrides.hook.foreign(self, args)
+                if answer is not NOT_OVERRIDDEN:
+                    return answer
+            raise
         signature = state.clear(signature) | state.included
         if not signature & FUNCTIONALITY_MASK:
             signature |= BACKEND_SELECT
@@ -325,9 +339,10 @@ class OpOverload:
         return self._entry
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values = args  # under a name of its own: an override is shown what was given
         if kwargs or len(args) != self._complete:
-            args = tuple(self._schema.bind(args, kwargs))
-        return (self._entry or self.entry)(*args)
+            values = tuple(self._schema.bind(args, kwargs))
+        return (self._entry or self.entry)(*values)
 
     def redispatch(self, keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         """Call the kernel of the highest key in ``keyset``, whatever the arguments carry and the thread excludes."""

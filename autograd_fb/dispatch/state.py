@@ -24,6 +24,7 @@ from autograd_fb.core.keys import (
     GRAD_MODE,
     NORMAL_MODE,
     PER_BACKEND_MASK,
+    SUBCLASS,
     DispatchKey,
     DispatchKeySet,
     all_backend_bits,
@@ -45,6 +46,8 @@ class ThreadState(threading.local):
     inference_mode: bool = False
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
     trace: Any = None  # the innermost dispatch_trace's list of lines
+    functions: tuple[Any, ...] = ()  # function modes, innermost last: see `tensor.overriding`
+    overriding: int = 0  # which overrides are off: see `dispatch.overrides`
     on_result: Any = None                                  # sees what every call gives, on the general path
     on_call: Any = None                                    # runs every call, on the general path: see `calls_through`
     vmaps: tuple[Any, ...] = ()  # the open vmaps, outermost first: see autograd/batched_tensor.py
@@ -68,6 +71,8 @@ class ThreadState(threading.local):
         """The signature less the bits of modes that are off."""
         if self.inference_mode:
             signature &= ~NORMAL_MODE
+        if self.overriding:
+            signature &= ~SUBCLASS
         return signature if self.grad_mode else signature & ~GRAD_MODE
 
     def snapshot(self) -> tuple[Any, ...]:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD, SUBCLASS
 from autograd_fb.tensor.functions import empty
 from autograd_fb.tensor.memory import share_memory
+from autograd_fb.tensor.overriding import disabled
 from autograd_fb.tensor.tensor import Tensor, share
 
 _new = object.__new__
 
 
-class Parameter(Tensor):
+class _ParameterMeta(type):
+    """Tensors of other classes that stand for parameters are instances of Parameter, too."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        return cls is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+
+
+class Parameter(Tensor, metaclass=_ParameterMeta):
     """A leaf over the memory of ``data``; assigned to an attribute of a module, it appears in ``module.parameters()``.
 
-    RuntimeError for integers unless ``requires_grad=False``.
+    RuntimeError for integers unless ``requires_grad=False``. Over a tensor of a subclass that overrides calls it is a
+    tensor of that subclass, and counts as a Parameter.
 
     >>> import autograd_fb as torch
     >>> Parameter(torch.ones(2))
@@ -24,6 +35,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = staticmethod(disabled)
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         if data is None:
@@ -34,7 +46,11 @@ class Parameter(Tensor):
         if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         self: Parameter = _new(cls)
-        self.array, self.signature = data.array, data.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT)
+        if data._override_bit:
+            found: Parameter = _of_subclass(data, requires_grad)
+            return found
+        own = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS
+        self.array, self.signature = data.array, (data.signature & ~own) | cls._override_bit
         self.node = self.meta = self.base = None
         self.storage = data.storage or share(data)  # writes through either of the two are seen by both
         if data.signature & FUNCTIONALIZE:
@@ -53,6 +69,19 @@ class Parameter(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild, (type(self), self.data, self.requires_grad), self.__dict__ or None
+
+
+def _of_subclass(data: Any, requires_grad: bool) -> Any:
+    """A tensor of a subclass that overrides calls, as a parameter."""
+    out = data.detach().requires_grad_(requires_grad)
+    if type(out) is not type(data):
+        raise RuntimeError(
+            f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() returns an "
+            f"instance of the same type, but return type {type(out).__name__} was found instead. To use the type as a "
+            "Parameter, please correct the detach() semantics defined by its __torch_function__() implementation."
+        )
+    out._is_param = True
+    return out
 
 
 def _rebuild(cls: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:

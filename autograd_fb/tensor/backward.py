@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE
-from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, REQUIRES_GRAD
+from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, REQUIRES_GRAD, SUBCLASS
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.memory import put
+from autograd_fb.tensor.overriding import handle, has_override
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
 
@@ -195,14 +196,16 @@ def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
     """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward
     mode or are batched.
     """
-    return record or bool(levels.open) or _any_batched(gradients)
+    return record or bool(levels.open) or bool(_union(gradients) & BATCHED)
 
 
-def _any_batched(values: Sequence[Any]) -> bool:
-    for v in values:  # noqa: SIM110 (in every call of `grad`: a generator would cost more than what it asks)
-        if v is not None and v.__class__ is not Tensor and getattr(v, "signature", 0) & BATCHED:
-            return True
-    return False
+def _union(values: Sequence[Any]) -> int:
+    """The union of the signatures of tensors among values that are no plain ones."""
+    bits = 0
+    for v in values:
+        if v is not None and v.__class__ is not Tensor:
+            bits |= getattr(v, "signature", 0)
+    return bits
 
 
 def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep: bool, record: bool) -> list[Any]:
@@ -357,7 +360,12 @@ def grad(
     keep = create_graph if retain_graph is None else bool(retain_graph)
     if is_grads_batched:
         return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
-    if _any_batched(roots) or _any_batched(wanted):
+    unusual = _union(roots) | _union(wanted)
+    if unusual & SUBCLASS and has_override((*roots, *wanted)):
+        options = (keep, create_graph, True, allow_unused, False, materialize_grads)
+        by_override: Any = handle(grad, (*roots, *wanted), (roots, wanted, grad_outputs, *options), {})
+        return tuple(by_override)
+    if unusual & BATCHED:
         pairs = zip(roots, gradients, strict=True)
         gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)
         return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)

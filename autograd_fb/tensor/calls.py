@@ -9,6 +9,7 @@ from autograd_fb.core.keys import SCALAR_BITS
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
+from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
 from autograd_fb.dispatch.registry import DEFINED, OpOverloadPacket, find, plans_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.memory import replace
@@ -30,6 +31,16 @@ _ready: dict[tuple[Any, ...], Callable[..., Any]] = {}
 _CONTAINERS = frozenset({list, tuple})
 _NUMBERS = (bool, int, float, complex)
 DEFINED.append(_ready.clear)
+
+
+class _Unresolved:
+    """Asks arguments that no overload takes whether they override the call; set by `tensor.overriding`."""
+
+    ask: Any = staticmethod(lambda name, args, kwargs: NOT_OVERRIDDEN)
+    operator: Any = staticmethod(lambda name, self, other: NotImplemented)
+
+
+unresolved = _Unresolved()
 
 
 def packet(name: str) -> OpOverloadPacket:
@@ -100,6 +111,7 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return ready(*args, *kwargs.values())
     given = list(kwargs)
     if kwargs:
+        kwargs = dict(kwargs)  # the caller's own may be shown to an override
         out = kwargs.pop("out", None)
         if "requires_grad" in kwargs:  # of the factories: no op has it
             wanted = kwargs.pop("requires_grad")
@@ -115,6 +127,9 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         op = packet(name).resolve(packed, kwargs)
         values = op._schema.bind(packed, kwargs)
     except RuntimeError as error:
+        answer = unresolved.ask(name, args, kwargs)
+        if answer is not NOT_OVERRIDDEN:
+            return answer
         raise _no_overload(name, packed, kwargs, error) from None
     result = op.entry(*values)
     if len(given) == len(kwargs):  # no `out=None` was taken out
@@ -159,7 +174,7 @@ def foreign_operand(name: str, self: Any, other: Any) -> Any:
 
         other = as_tensor(other)
         return call(name, (self, other), {})
-    return call(name, (self, other), {}) if isinstance(other, _NUMBERS) else NotImplemented
+    return call(name, (self, other), {}) if isinstance(other, _NUMBERS) else unresolved.operator(name, self, other)
 
 
 def _no_overload(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> TypeError:

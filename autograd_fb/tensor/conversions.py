@@ -6,7 +6,10 @@ from typing import Any
 
 from autograd_fb.core import dtype as dtypes
 from autograd_fb.core.device import Device
+from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
+from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.overriding import in_mode
 
 
 class Conversions:
@@ -23,6 +26,10 @@ class Conversions:
         """
         from autograd_fb.tensor import factory  # lazy: factory makes Tensors
 
+        if state.functions:
+            answer = in_mode(Conversions.to, (self, *args), kwargs)
+            if answer is not NOT_OVERRIDDEN:
+                return answer
         memory_format = kwargs.pop("memory_format", None)
         dtype, device, copy = factory.parse_to(args, kwargs)
         out: Any = factory.to(self, dtype=dtype, device=device, copy=copy)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.geometry import storage_size
-from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, REQUIRES_GRAD, SUBCLASS
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
 from autograd_fb.dispatch.inference import check_write
 from autograd_fb.dispatch.state import state
@@ -287,6 +287,7 @@ def with_class(cls: type, t: Any) -> Any:
     out: Any = object.__new__(cls)
     for slot in _SLOTS:
         setattr(out, slot, getattr(t, slot))
+    out.signature = (t.signature & ~SUBCLASS) | out._override_bit
     if t.signature & FUNCTIONALIZE:
         share_memory(t, out)
     return out

@@ -13,10 +13,14 @@ from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.core.promotion import default_complex_dtype, promote_types
 from autograd_fb.core.size import Size
+from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
+from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.extra_methods import with_class
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
+from autograd_fb.tensor.overriding import in_mode
 from autograd_fb.tensor.tensor import Tensor, _constructor, check_mode
 from autograd_fb.tensor.tensor_base import make, wrap, wrap_host
 
@@ -175,6 +179,11 @@ def place(array: Any, device: Device) -> Tensor:
     return wrap(binding.backend.from_numpy(array, device.index or 0, copy=True), binding)
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """Options less those that were not given."""
+    return {n: v for n, v in options.items() if v is not None and v is not False}
+
+
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
 ) -> Tensor:
@@ -187,6 +196,11 @@ def tensor(
     tensor([[1, 2],
             [3, 4]])
     """
+    if state.functions:
+        answer = in_mode(tensor, (data,), _given(dtype=dtype, device=device, requires_grad=requires_grad))
+        if answer is not NOT_OVERRIDDEN:
+            found: Tensor = answer
+            return found
     dtype = None if dtype is None else as_dtype(dtype)
     where = None if device is None else as_device(device)
     if isinstance(data, Tensor):
@@ -196,6 +210,7 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
+        data = with_class(Tensor, data) if type(data) is not Tensor and not data.signature & BATCHED else data
         out = to(data.detach(), dtype=dtype, device=where, copy=True)
         return out.requires_grad_(requires_grad)
     binding = registry.binding_of(data)
@@ -217,6 +232,11 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     >>> torch.as_tensor(t) is t
     True
     """
+    if state.functions:
+        answer = in_mode(as_tensor, (data,), _given(dtype=dtype, device=device))
+        if answer is not NOT_OVERRIDDEN:
+            found: Tensor = answer
+            return found
     kind, where = None if dtype is None else as_dtype(dtype), None if device is None else as_device(device)
     if isinstance(data, Tensor):
         return to(data, dtype=kind, device=where)
@@ -345,9 +365,7 @@ def legacy_constructor(cls: type, *args: Any, device: Any = None) -> Tensor:
         out = call("empty", (list(args) or [0],), {"device": where})
     if cls is Tensor:
         return out
-    sub: Tensor = object.__new__(cls)
-    for name in ("array", "signature", "node", "meta", "storage", "base"):
-        setattr(sub, name, getattr(out, name))
+    sub: Tensor = with_class(cls, out)
     return sub
 
 

@@ -23,12 +23,14 @@ from autograd_fb.core.keys import (
     REQUIRES_GRAD,
     inference_signature,
 )
+from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
 from autograd_fb.dispatch.state import ALL, state
 from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.memory import View, join, root_view, view_of
+from autograd_fb.tensor.overriding import in_mode
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor_base import inherited, mark_no_grad, refresh, wrap
 
@@ -55,9 +57,15 @@ class Indexing:
             mask = state.mask
             if mask & _VISIBLE == _VISIBLE or mask == _INFERENCE_MODE:
                 return basic(self, key, mask & GRAD_MODE)
+        if state.functions:
+            answer = in_mode(Indexing.__getitem__, (self, key), {})
+            if answer is not NOT_OVERRIDDEN:
+                return answer
         return general(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if state.functions and in_mode(Indexing.__setitem__, (self, key, value), {}) is not NOT_OVERRIDDEN:
+            return
         if key is False:
             _as_value(self, value)
             return

@@ -13,6 +13,8 @@ from autograd_fb.tensor.tensor_base import wrap_host
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
 
+_PACKAGE = __name__.partition(".")[0] + "."
+
 
 class Interop:
     """Mixed into Tensor."""
@@ -115,6 +117,7 @@ class Interop:
             tangent=None if tangents is None else format(tangents[max(tangents)]),
             is_meta=not backend.traits.has_values,
             is_parameter=type(self).__name__ == "Parameter",
+            name="tensor" if type(self).__module__.startswith(_PACKAGE) else type(self).__name__,
         )
 
 

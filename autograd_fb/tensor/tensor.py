@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 from autograd_fb.backend.registry import BY_TYPE, Binding
 from autograd_fb.core.device import Device
@@ -17,11 +17,13 @@ from autograd_fb.core.keys import (
     INFERENCE,
     IS_VIEW,
     REQUIRES_GRAD,
+    SUBCLASS,
     DispatchKeySet,
 )
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output, shown_edge
+from autograd_fb.tensor import overriding
 from autograd_fb.tensor.conversions import Conversions
 from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.indexing import Indexing
@@ -44,6 +46,7 @@ from autograd_fb.tensor.tensor_base import (
 )
 
 _new = object.__new__
+_OWN = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS  # what another tensor over the same array does not have
 
 
 class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMethods, TensorBase):
@@ -58,6 +61,23 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
 
     __slots__ = ()
     __array_priority__ = 1000
+
+    _override_bit: ClassVar[int] = 0  # SUBCLASS in the signature of instances of subclasses that override calls
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make the call ``func(*args, **kwargs)`` with arguments of this class: tensors in the result get the class.
+
+        Subclasses override it, and call this one by ``super()``; or set it to ``_C._disabled_torch_function_impl``.
+        """
+        return overriding.default_function(cls, func, types, args, kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = cls._override_bit
+        cls._override_bit = SUBCLASS if overriding.overrides_calls(cls) else 0
+        if cls._override_bit and not inherited:
+            overriding.wrap_methods(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor and not (args or kwargs):
@@ -307,7 +327,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
     @property
     def data(self) -> Tensor:
         """The same array outside the graph, with a version counter of its own."""
-        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
+        out = make(self.array, self.signature & ~_OWN)
         if self.signature & FUNCTIONALIZE:
             share_memory(self, out)
         return out
@@ -320,13 +340,12 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
         take_over(self, value)
-        own = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT
-        self.signature = (value.signature & ~own) | keep | (self.signature & IS_VIEW)
+        self.signature = (value.signature & ~_OWN) | keep | (self.signature & (IS_VIEW | SUBCLASS))
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""
         storage = self.storage or share(self)
-        out = make(self.array, self.signature & ~(REQUIRES_GRAD | IS_VIEW | HAS_TANGENT))
+        out = make(self.array, self.signature & ~_OWN)
         out.storage = storage
         if self.signature & FUNCTIONALIZE:
             share_memory(self, out)
@@ -356,6 +375,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
             copy: Tensor = _new(type(self))
             for name in ("array", "signature", "node", "meta", "storage", "base"):
                 setattr(copy, name, getattr(out, name))
+            copy.signature |= self._override_bit
             out = copy
         out.__dict__.update(self.__dict__)
         if with_grad:
@@ -418,6 +438,7 @@ def _check_grad(t: Tensor, value: Any) -> None:
 
 
 set_class(Tensor)
+overriding._default.tensor = Tensor
 __all__ = ["Tensor", "make", "make_view", "mark_no_grad", "refresh", "renew", "share", "wrap"]
 _constructor: list[Any] = [None]  # torch.Tensor(...): set by tensor.factory
 GRAD_BITS = REQUIRES_GRAD | GRAD_MODE
