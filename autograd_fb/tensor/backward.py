@@ -385,15 +385,18 @@ def grad(
             out.append(g)
             continue
         if g is None and not (allow_unused or materialize_grads):
-            raise RuntimeError(
-                f"The differentiated Tensor at index {len(out)} appears to not have been used in the graph. Set "
-                f"allow_unused=True if this is "
-                "the desired behavior."
-            )
+            raise _unused(len(out))
         if g is None and materialize_grads and isinstance(t, Tensor):
             g = call("zeros_like", (t.detach(),), {}).requires_grad_(create_graph)
         out.append(None if g is None else TensorValues.to_tensor(g))
     return tuple(out)
+
+
+def _unused(index: int) -> RuntimeError:
+    return RuntimeError(
+        f"The differentiated Tensor at index {index} appears to not have been used in the graph. Set allow_unused=True "
+        "if this is the desired behavior."
+    )
 
 
 class _OfBatched:
