@@ -24,6 +24,7 @@ from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.overriding import handle, has_override
 from autograd_fb.tensor.storage import AccumulateGrad, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
+from autograd_fb.tensor.tensor_base import differentiate, new_signatures
 
 
 class GradientEdge:
@@ -96,17 +97,8 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor:
     """The gradient a root starts with: the one given, checked; 1 for scalars."""
     if given is None:
-        array, b = root.array, root.binding
-        dtype = b.dtype(array.dtype)
-        if array.shape and root.numel() != 1:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        if not dtype.is_floating_point:
-            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {dtype!r}")
-        index = b.backend.device_index(array)
-        if not array.shape:
-            return make(b.backend.scalar_array(1.0, dtype, index), b.signatures[array.dtype])
-        device = b.backend.native_device(index)
-        return wrap(b.xp.ones(tuple(array.shape), dtype=array.dtype, device=device), b)
+        one = _one(root)
+        return make(one, root.binding.signatures[one.dtype])
     if not isinstance(given, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
     if tuple(given.array.shape) != tuple(root.array.shape):
@@ -122,6 +114,20 @@ def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor
             f"grad_output[{index}] has a dtype of {given.dtype!r} and output[{index}] has a dtype of {root.dtype!r}."
         )
     return given
+
+
+def _one(root: Tensor) -> Any:
+    """The array with the gradient that a scalar starts with. RuntimeError for other shapes and dtypes."""
+    array, b = root.array, root.binding
+    dtype, shape = b.dtype(array.dtype), array.shape
+    if shape and root.numel() != 1:
+        raise RuntimeError("grad can be implicitly created only for scalar outputs")
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {dtype!r}")
+    index = b.backend.device_index(array)
+    if not shape:
+        return b.backend.scalar_array(1.0, dtype, index)
+    return b.xp.ones(tuple(shape), dtype=array.dtype, device=b.backend.native_device(index))
 
 
 def _gradient_of_edge(edge: GradientEdge, given: Any, index: int) -> Tensor:
@@ -142,6 +148,10 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     """The nodes the gradients are sent to first, and those gradients: arrays, or tensors when recording."""
     if len(gradients) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    if len(tensors) == 1 and gradients[0] is None and not record:  # the loss of a training step
+        (root,) = tensors
+        if root.__class__ is Tensor and root.node is not None:
+            return [root.node], [_one(root)]
     _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
@@ -443,9 +453,21 @@ def _batched(
 def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ...]:
     """Add an array to a leaf's gradient. See Note [Who owns a gradient]."""
     meta, leaf = node.meta, node.leaf()
-    array = node.array if leaf is None else leaf.array
     old = meta.grad
-    if old is not None and not old.signature & REQUIRES_GRAD and not state.grad_mode:
+    if old is None:
+        array = node.array if leaf is None else leaf.array
+        binding = BY_TYPE.get(array.__class__) or wrap(array).binding
+        if not isinstance(grad, binding.array_types):
+            grad = binding.backend.as_array(grad)
+        elif not binding.functional and (
+            sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
+        ):
+            grad = binding.xp.asarray(grad, copy=True)
+        dtype = array.dtype
+        if grad.dtype != dtype:
+            grad = binding.xp.astype(grad, dtype)
+        meta.grad = make(grad, new_signatures(binding)[dtype])
+    elif not old.signature & REQUIRES_GRAD and not state.grad_mode:
         total = old.array
         if total.shape != grad.shape:
             raise RuntimeError(
@@ -459,19 +481,8 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
             put(old, old.binding.quietly(old.binding.xp.astype, total + grad, total.dtype))
         storage = old.storage or share(old)
         storage.version += 1
-    elif old is not None:
-        meta.grad = old + wrap(grad)
     else:
-        binding = wrap(array).binding if leaf is None else leaf.binding
-        if not isinstance(grad, binding.array_types):
-            grad = binding.backend.as_array(grad)
-        elif not binding.functional and (
-            sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
-        ):
-            grad = binding.xp.asarray(grad, copy=True)
-        if grad.dtype != array.dtype:
-            grad = binding.xp.astype(grad, array.dtype)
-        meta.grad = wrap(grad, binding)
+        meta.grad = old + wrap(grad)
     if node.hooks is not None:
         _after(node)
     return ()
@@ -521,5 +532,6 @@ def _count(node: _Unshared, grad: Any, keep: bool) -> tuple[Any, ...]:
 
 
 accumulate.raw, accumulate.tensors = accumulate_raw, accumulate_tensors
+differentiate.backward = backward
 _unshared = _Unshared()
 engine.run([_Source((_unshared,))], [1], TensorValues)

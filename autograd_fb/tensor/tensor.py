@@ -35,6 +35,7 @@ from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor_base import (
     TensorBase,
     _binding,
+    differentiate,
     make,
     make_view,
     mark_no_grad,
@@ -305,9 +306,7 @@ class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMeth
         self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
     ) -> None:
         """Add the gradient of this tensor to the ``grad`` of the leaves. See `autograd_fb.autograd.backward`."""
-        from autograd_fb.tensor.backward import backward  # lazy: it needs Tensor
-
-        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        differentiate.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     # --- versions and views
 

@@ -128,6 +128,15 @@ def mark_no_grad(view: Tensor) -> None:
         view.node = AccumulateGrad(view)
 
 
+class _Differentiate:
+    """What `Tensor.backward` calls; set by `tensor.backward`, which needs Tensor."""
+
+    backward: Any = None
+
+
+differentiate = _Differentiate()
+
+
 class _Renew:
     """Set by the autograd layer: makes the new grad_fn of a view whose base changed its history; gives the node of a
     view op the name it has when a tensor is reshaped in place.

@@ -29,6 +29,8 @@ EXPRESSIONS: Mapping[str, str] = {
             "((v := {self}.reshape(*{size})).shape == {size} or min({size}) >= -1) else {kernel}",
     "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
+    "linear": "np_add(dot_ := {input}.dot({weight}.T), {bias}, dot_) if {bias} is not None and "
+              "{input}.ndim == 2 == {weight}.ndim and {weight}.shape[1] > 1 else {kernel}",
 }  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def inline(dtype: str) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     if dtype not in ("float32", "float64"):
         return {}, {}
     names = {
-        "np_negative": np.negative, "np_maximum": np.maximum, "np_sum": np.add.reduce,
+        "np_negative": np.negative, "np_maximum": np.maximum, "np_add": np.add, "np_sum": np.add.reduce,
         "zero": np.zeros((), dtype), "ones": {(n,): np.ones(n, dtype) for n in range(1, FEW)},
     }  # fmt: skip
     return EXPRESSIONS, names

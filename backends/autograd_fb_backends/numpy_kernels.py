@@ -287,6 +287,9 @@ def _column(width: int, dtype: Any) -> Array:
 
 def _row_max(x: Array) -> Array:
     """The largest number of each row, or its NaN, as a column."""
+    if x.shape[0] == 1:
+        place = x.argmax()
+        return x[:, place : place + 1]
     if x.shape[0] < 8:
         return _max(x, 1, None, None, True)
     places = x.argmax(1)

@@ -49,7 +49,12 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        return F.linear(input, self.weight, self.bias)
+        own: Any = self._parameters
+        try:
+            weight, bias = own["weight"], own["bias"]  # as attributes each would take half a microsecond
+        except KeyError:  # something else stands in the place of a parameter
+            weight, bias = self.weight, self.bias
+        return F.linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
