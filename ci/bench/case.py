@@ -24,7 +24,10 @@ class Case(NamedTuple):
 class Workload(NamedTuple):
     """A named workload. ``framework`` takes the module (torch or autograd_fb), ``floor`` the dtype to compute in.
 
-    The reference of the check is the floor in float64. ``target`` is the largest accepted ratio to torch's time.
+    The reference of the check is the floor in float64. ``target`` is the largest accepted ratio to torch's figure,
+    ``limit`` the largest accepted figure. The figure is the time of the statement (``"time"``), the memory it takes at
+    most beyond what there was before (``"peak"``), or the memory that its value holds (``"held"``, the statement is an
+    expression then), in bytes over ``per``.
     """
 
     name: str
@@ -33,6 +36,9 @@ class Workload(NamedTuple):
     floor: Callable[[Any], Case]
     target: float | None = None
     tolerance: float = 1e-4
+    figure: str = "time"
+    limit: float | None = None
+    per: int = 1
 
 
 WORKLOADS: dict[str, Workload] = {}

@@ -2,6 +2,7 @@
 
     {"do": "prepare", "workload": NAME}            -> {"deviation": ..., "number": calls that fill a round}
     {"do": "time", "workload": NAME, "number": N}  -> {"seconds": per call}
+    {"do": "memory", "workload": NAME}             -> {"bytes": the workload's figure}, once per process
     {"do": "describe"}                             -> {"version": ..., "blas": ...}
 
 An error is answered with {"error": text}, and the process goes on.
@@ -57,12 +58,41 @@ class Peer:
         timer.timeit(max(1, number // 20))
         return {"seconds": timer.timeit(number) / number}
 
+    def memory(self, workload: str) -> dict[str, Any]:
+        """The resident memory that a workload takes or holds. The process should have run nothing else."""
+        import numpy as np  # lazy: as above
+
+        w = self.workloads[workload]
+        made = w.floor(np.float32) if self.name == "numpy" else w.framework(self.module)
+        scope = dict(made.scope)
+        small = scope.pop("warm_up", None)
+        if small is not None:
+            small()
+        gc.collect()
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak is counted from here
+        before = _status("VmRSS")
+        if w.figure == "held":
+            held = eval(made.statement, scope)
+            after = _status("VmRSS")
+            del held
+        else:
+            exec(made.statement, scope)
+            after = _status("VmHWM")
+        return {"bytes": (after - before) / w.per}
+
     def forget(self, workload: str) -> dict[str, Any]:
         self.timers.pop(workload, None)
         return {}
 
     def describe(self) -> dict[str, Any]:
         return {"version": str(getattr(self.module, "__version__", "")), "blas": blas()}
+
+
+def _status(field: str) -> int:
+    """A figure of this process in bytes: VmRSS, resident now, or VmHWM, the most there was."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def calls(timer: timeit.Timer, seconds: float) -> int:

@@ -20,6 +20,8 @@ class Measured(NamedTuple):
     rounds: Mapping[str, Sequence[float]]
     deviations: Mapping[str, float]
     errors: Mapping[str, str]
+    unit: str = "s"
+    limit: float | None = None
 
     def median(self, peer: str) -> float | None:
         rounds = self.rounds.get(peer)
@@ -28,12 +30,14 @@ class Measured(NamedTuple):
     def ratio(self, to: str) -> float | None:
         """Our time over another peer's, from the medians."""
         ours, theirs = self.median("autograd_fb"), self.median(to)
-        return None if ours is None or theirs is None else ours / theirs
+        if self.unit == "B" and theirs is not None and theirs < 1:  # nothing but the measuring
+            return None
+        return None if ours is None or not theirs else ours / theirs
 
     def best(self, to: str) -> float | None:
         """The same from the fastest rounds, which other programs disturb least."""
         ours, theirs = self.rounds.get("autograd_fb"), self.rounds.get(to)
-        return min(ours) / min(theirs) if ours and theirs else None
+        return min(ours) / min(theirs) if ours and theirs and min(theirs) else None
 
     @property
     def noise(self) -> float:
@@ -51,10 +55,10 @@ class Measured(NamedTuple):
             return "ERROR"
         if "autograd_fb" in self.wrong:
             return "WRONG"
-        ratio = self.ratio("torch")
-        if self.target is None or ratio is None:
-            return ""
-        return "met" if ratio <= self.target else "MISSED"
+        ratio, ours = self.ratio("torch"), self.median("autograd_fb")
+        kept = [ratio <= self.target] if self.target is not None and ratio is not None else []
+        kept += [ours <= self.limit] if self.limit is not None and ours is not None else []
+        return "" if not kept else "met" if all(kept) else "MISSED"
 
 
 def spread(rounds: Sequence[float]) -> float:
@@ -62,13 +66,15 @@ def spread(rounds: Sequence[float]) -> float:
     if len(rounds) < 4:
         return 1.0
     low, _, high = statistics.quantiles(rounds, n=4)
-    return high / low
+    return high / low if low else 1.0
 
 
-def quantity(seconds: float | None) -> str:
-    """A time with three digits and its unit."""
+def quantity(seconds: float | None, unit_of: str = "s") -> str:
+    """A time, or an amount of memory, with three digits and its unit."""
     if seconds is None:
         return "-"
+    if unit_of == "B":
+        return f"{seconds:.0f} B" if seconds < 1e4 else f"{seconds / 1e6:.1f} MB"
     for unit, scale in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
         if seconds < scale * 1000 or unit == "s":
             value = seconds / scale
@@ -85,10 +91,12 @@ HEADINGS = ("workload", "autograd_fb", "torch", "numpy", "to torch", "(best)", "
 
 def row(m: Measured) -> tuple[str, ...]:
     target = "" if m.target is None else f"{m.target:g}"
+    if m.limit is not None:
+        target = f"{target} {quantity(m.limit, m.unit)}".strip()
     noise = f"{m.noise:.2f}" + ("!" if m.noise > NOISY else "")
     return (
         m.name,
-        *(quantity(m.median(p)) for p in PEERS),
+        *(quantity(m.median(p), m.unit) for p in PEERS),
         times(m.ratio("torch")),
         times(m.best("torch")),
         times(m.ratio("numpy")),

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from ci.bench.case import Workload, load  # noqa: E402
 # Tuned for another machine the first two halve the speed of matmul; without bytecode an import compiles everything.
 CLEARED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# What is freed leaves the process at once, where memory is measured.
+RETURNED = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TOP_PAD_": "0"}
 IMPORT, IMPORT_TARGET = "import", 0.150  # seconds more than NumPy's own import
 
 
@@ -46,11 +48,12 @@ def environment(threads: int) -> dict[str, str]:
 class PeerProcess:
     """A peer behind a pipe; ``problem`` says why it cannot be used."""
 
-    def __init__(self, name: str, threads: int):
+    def __init__(self, name: str, threads: int, more: Mapping[str, str] | None = None):
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ci.bench.peer", name, str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment(threads),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**environment(threads), **(more or {})},
         )  # fmt: skip
         self.problem = self._read().get("error", "")
 
@@ -69,9 +72,26 @@ class PeerProcess:
         return self._read()
 
     def close(self) -> None:
-        assert self.process.stdin is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
+
+
+def measure_memory(w: Workload, names: Sequence[str], threads: int, rounds: int = 3) -> report.Measured:
+    """The memory of a workload, every time in processes that have done nothing else."""
+    errors: dict[str, str] = {}
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            peer = PeerProcess(name, threads, RETURNED)
+            answer = {"error": peer.problem} if peer.problem else peer.ask("memory", workload=w.name)
+            peer.close()
+            if "error" in answer:
+                errors[name] = answer["error"]
+            else:
+                found[name].append(answer["bytes"])
+    return report.Measured(w.name, w.group, w.target, w.tolerance, found, {}, errors, "B", w.limit)
 
 
 def measure(w: Workload, peers: Sequence[PeerProcess], rounds: int, seconds: float) -> report.Measured:
@@ -188,7 +208,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(f"{name}: {value}" for name, value in told.items()))
     results = []
     for w in workloads:
-        results.append(measure(w, peers, arguments.rounds, 0.02 if arguments.quick else 0.1))
+        if w.figure == "time":
+            results.append(measure(w, peers, arguments.rounds, 0.02 if arguments.quick else 0.1))
+        else:
+            results.append(measure_memory(w, [p.name for p in peers], arguments.threads))
         print("  ".join(report.row(results[-1])), file=sys.stderr, flush=True)
     extra = []
     if not arguments.only or any(part in IMPORT for part in arguments.only):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ STATEMENTS = {  # name -> (for the frameworks, for NumPy)
     "getitem": ("x[3:5]", "x[3:5]"),
 }
 UNTAPED_TARGET, TAPED_TARGET, CHAIN_TARGET = 0.8, 0.7, 0.45
-NODES = 1000
+DEEP_TARGET = 0.35
 
 
 def _single(statement: str, taped: bool) -> Any:
@@ -39,7 +40,7 @@ def _single_floor(statement: str) -> Any:
     return floor
 
 
-def _chain(torch: Any) -> Case:
+def _chain(nodes: int, torch: Any) -> Case:
     x = torch.from_numpy(LEFT.astype(np.float32)).requires_grad_()
     c = torch.from_numpy((RIGHT / 2).astype(np.float32))
     ones = torch.ones(16)
@@ -47,7 +48,7 @@ def _chain(torch: Any) -> Case:
     def step() -> None:
         x.grad = None
         y = x
-        for _ in range(NODES // 2):
+        for _ in range(nodes // 2):
             y = y * c + c
         y.backward(ones)
 
@@ -58,15 +59,15 @@ def _chain(torch: Any) -> Case:
     return Case("step()", {"step": step}, result)
 
 
-def _chain_floor(dtype: Any) -> Case:
+def _chain_floor(nodes: int, dtype: Any) -> Case:
     x, c, ones = LEFT.astype(dtype), (RIGHT / 2).astype(dtype), np.ones(16, dtype)
 
     def step() -> Any:
         y = x
-        for _ in range(NODES // 2):
+        for _ in range(nodes // 2):
             y = y * c + c
         grad = ones
-        for _ in range(NODES // 2):
+        for _ in range(nodes // 2):
             grad = grad * c
         return grad
 
@@ -77,4 +78,13 @@ for _name, (_ours, _numpy) in STATEMENTS.items():
     add(Workload(f"{_name}.untaped", "op on 16 elements", _single(_ours, False), _single_floor(_numpy), UNTAPED_TARGET))
 for _name, (_ours, _numpy) in STATEMENTS.items():
     add(Workload(f"{_name}.taped", "op on 16 elements", _single(_ours, True), _single_floor(_numpy), TAPED_TARGET))
-add(Workload("chain.1000", "chain of mul and add, forward and backward", _chain, _chain_floor, CHAIN_TARGET))
+for _nodes, _target in ((1000, CHAIN_TARGET), (100_000, DEEP_TARGET)):
+    add(
+        Workload(
+            f"chain.{_nodes}",
+            "chain of mul and add, forward and backward",
+            partial(_chain, _nodes),
+            partial(_chain_floor, _nodes),
+            _target,
+        )
+    )
