@@ -72,19 +72,19 @@ class RawNamespace:
         direct = None if op is None else op.direct(self._binding.key)
         if op is None or direct is None or direct.fn is None:
             return None
+        raw = getattr(direct.fn, "raw", None)  # see Note [Raw kernels]
+        if raw is not None:
+            return partial(_of_user, row, raw, self._binding)
         binding, keyset = self._binding, DispatchKeySet(self._binding.key)
 
-        def through_user(*args: Any, **kwargs: Any) -> Any:
-            def lift(v: Any) -> Any:
-                return wrap(v, binding) if isinstance(v, binding.array_types) else v
+        def lift(v: Any) -> Any:
+            if isinstance(v, (list, tuple)):
+                return type(v)(lift(x) for x in v)
+            return wrap(v, binding) if isinstance(v, binding.array_types) else v
 
-            out = op.redispatch(
-                keyset, *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()}
-            )
-            return (
-                tuple(o.array if isinstance(o, Tensor) else o for o in out)
-                if isinstance(out, tuple)
-                else getattr(out, "array", out)
+        def through_user(*args: Any, **kwargs: Any) -> Any:
+            return _arrays(
+                op.redispatch(keyset, *(lift(a) for a in args), **{k: lift(v) for k, v in kwargs.items()})
             )
 
         return through_user
@@ -126,6 +126,30 @@ def _or_composite(kernel: Callable[..., Any], composite: Callable[..., Any]) -> 
         return composite(*args, **kwargs) if result is NotImplemented else result
 
     return call
+
+
+def _arrays(value: Any) -> Any:
+    """What an operator returned, with arrays for its tensors."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_arrays(v) for v in value)
+    return getattr(value, "array", value)
+
+
+def _of_user(row: Row, fn: Callable[..., Any], binding: Binding, *args: Any, **kwargs: Any) -> Any:
+    """A user's function over arrays: pointwise rows bring them to one dtype, and scalars are no results."""
+    if row.promotion is not PLAIN:
+        places = [i for i, a in enumerate(row.schema.arguments[: len(args)]) if a.is_tensor]
+        named = [a.name for a in row.schema.arguments if a.is_tensor and a.name in kwargs]
+        arrays = promote([*(args[i] for i in places), *(kwargs[n] for n in named)], binding, row.promotion)
+        values = list(args)
+        for i, array in zip(places, arrays, strict=False):
+            values[i] = array
+        args, kwargs = tuple(values), {**kwargs, **dict(zip(named, arrays[len(places) :], strict=True))}
+    out = fn(*args, **kwargs)
+    several = isinstance(out, (list, tuple))
+    made = [v if v is None or isinstance(v, binding.array_types) else binding.backend.as_array(v)
+            for v in (out if several else (out,))]  # fmt: skip
+    return tuple(made) if several else made[0]
 
 
 def _pointwise(row: Row, kernel: Callable[..., Any], binding: Binding) -> Callable[..., Any]:

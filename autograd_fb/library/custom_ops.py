@@ -24,6 +24,7 @@ from autograd_fb.library.autograd import (
 from autograd_fb.library.functions import DeviceTypes, Function, check_nameless, keys_of, parse_namespace
 from autograd_fb.library.infer_schema import infer_schema
 from autograd_fb.library.library import Library
+from autograd_fb.library.raw import raw_kernel
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -174,10 +175,11 @@ class CustomOpDef:
 
     # --- registration
 
-    def register_kernel(self, device_types: DeviceTypes, fn: Function | None = None, /) -> Any:
+    def register_kernel(self, device_types: DeviceTypes, fn: Function | None = None, /, *, raw: bool = False) -> Any:
         """Register the implementation for device types (None: for all); a decorator without ``fn``.
 
-        A second one for the same device replaces the first.
+        A second one for the same device replaces the first. With ``raw`` it takes and returns the library's arrays, see
+        Note [Raw kernels].
         """
         schema = self._opoverload._schema
         keys = keys_of(device_types)
@@ -187,7 +189,7 @@ class CustomOpDef:
         def register(function: Function) -> Function:
             for key in keys:
                 known = key in self._functions
-                self._functions[key] = function
+                self._functions[key] = raw_kernel(function, lambda: self._opoverload) if raw else function
                 if not known:
                     self._lib.impl(self._name, self._kernel(key), key, allow_override=True)
             return function

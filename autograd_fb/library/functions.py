@@ -8,8 +8,11 @@ from typing import Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.keys import DispatchKey, key_of_device, parse_key
+from autograd_fb.core.schema import parse_name
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.library.library import Library
+from autograd_fb.library.raw import raw_kernel
+from autograd_fb.library.registrations import find_op
 
 DeviceTypes = str | Iterable[str] | None
 Function = Callable[..., Any]
@@ -135,16 +138,52 @@ def qualname_of(op: Any, api: str) -> str:
     return op
 
 
+def _operator(qualname: str) -> OpOverload:
+    namespace, name, overload = parse_name(qualname.removesuffix(".default"))
+    op = find_op((namespace, name, overload or "default"))
+    assert op is not None  # it is being called
+    return op
+
+
 def register_kernel(
-    op: Any, device_types: DeviceTypes, func: Function | None = None, /, *, lib: Library | None = None
+    op: Any,
+    device_types: DeviceTypes,
+    func: Function | None = None,
+    /,
+    *,
+    lib: Library | None = None,
+    raw: bool = False,
 ) -> Any:
-    """Register the implementation of an operator (name, OpOverload or custom op) for device types; None means all."""
+    """Register the implementation of an operator (name, OpOverload or custom op) for device types; None means all.
+
+    With ``raw`` the function takes and returns the library's own arrays (``np.ndarray``, ``cupy.ndarray``): see Note
+    [Raw kernels]. A built-in operator is so overridden for a device; its derivative stays, and backward calls the
+    function too where it calls the operator.
+
+    >>> import numpy as np
+    >>> import autograd_fb as torch
+    >>> with torch.library._scoped_library("aten", "IMPL") as lib:
+    ...     torch.library.register_kernel("aten::sin", "cpu", lambda x: np.round(np.sin(x), 1), lib=lib, raw=True)
+    ...     torch.tensor([1.0, 2.0]).sin()
+    tensor([0.8000, 0.9000])
+    """
     from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
 
     custom = custom_op_of(op)
     if custom is not None:
-        return custom.register_kernel(device_types, func)
-    return impl(qualname_of(op, "register_kernel"), device_types, func, lib=lib)
+        return custom.register_kernel(device_types, func, raw=raw)
+    name = qualname_of(op, "register_kernel")
+    if not raw:
+        return impl(name, device_types, func, lib=lib)
+
+    def register(fn: Function) -> Function:
+        impl(name, device_types, raw_kernel(fn, lambda: _operator(name)), lib=lib)
+        return fn
+
+    if func is None:
+        return register
+    register(func)
+    return None
 
 
 def register_fake(
