@@ -46,7 +46,7 @@ from autograd_fb.core.keys import (
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView, state
 from autograd_fb.dispatch.variable_fallback import set_autograd_hook
-from autograd_fb.graph.node import Handle, Node, Output, PlainNode, edge_of
+from autograd_fb.graph.node import BareNode, Handle, Hooks, Node, Output, PlainNode, edge_of
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.tensor import Tensor, make_view
 
@@ -62,6 +62,7 @@ class AutogradFallbackMode(enum.Enum):
 
 
 next_hook = Handle._next
+_new = object.__new__
 _NOTHING, _ERROR = AutogradFallbackMode.Nothing, AutogradFallbackMode.Error
 
 
@@ -124,20 +125,52 @@ def autograd_fallback_mode(mode: str | AutogradFallbackMode, *, when: str = "bac
 # --- the report
 
 
+class Place:
+    """A line that calls an op, and how often it did."""
+
+    __slots__ = ("code", "count", "lasti")
+
+    def __init__(self, code: CodeType | None, lasti: int):
+        self.code, self.lasti, self.count = code, lasti, 0
+
+
 class FallbackEntry:
     """One op and autograd key that met the fallback with inputs that require grad: how often, and from where."""
 
-    __slots__ = ("count", "key", "op", "registered_at", "sites_by_code")
+    __slots__ = ("key", "last", "op", "places", "registered_at")
 
     def __init__(self, op: str, key: str, registered_at: str):
         self.op, self.key, self.registered_at = op, key, registered_at
-        self.count = 0
-        self.sites_by_code: dict[tuple[CodeType, int], int] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Start counting anew."""
+        # By the code's address: hashing a code object means hashing its constants, which takes microseconds.
+        self.places: dict[tuple[int, int], Place] = {}
+        self.last = Place(None, -1)  # most calls come from where the one before came from
+
+    def place(self, code: CodeType, lasti: int) -> Place:
+        """The place of a call that did not come from the same place as the one before."""
+        found = self.places.get((id(code), lasti))
+        if found is None:
+            found = self.places[id(code), lasti] = Place(code, lasti)
+        self.last = found
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many calls there were."""
+        return sum(place.count for place in self.places.values())
 
     @property
     def sites(self) -> dict[str, int]:
         """``file:line`` of the calls, with how often each was made."""
-        return {site_text(*place): n for place, n in self.sites_by_code.items()}
+        found: dict[str, int] = {}
+        for place in self.places.values():
+            assert place.code is not None
+            site = site_text(place.code, place.lasti)
+            found[site] = found.get(site, 0) + place.count
+        return found
 
     def __repr__(self) -> str:
         where = ", ".join(f"{site} ({n}x)" for site, n in self.sites.items())
@@ -164,8 +197,7 @@ def fallback_report() -> FallbackReport:
 def clear_fallback_report() -> None:
     """Start counting anew."""
     for entry in _report.values():
-        entry.count = 0
-        entry.sites_by_code.clear()
+        entry.forget()
 
 
 # --- the texts
@@ -293,6 +325,12 @@ def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], t
     return tuple(edges), tuple(names)
 
 
+def _sole_tensor(op: OpOverload) -> tuple[int, tuple[str]] | None:
+    """The place and name of the only argument that may require grad; None where there are several."""
+    found = [(i, (a.name,)) for i, a in enumerate(op._schema.arguments) if a.is_tensor or a.is_tensor_list]
+    return found[0] if len(found) == 1 and op._schema.arguments[found[0][0]].is_tensor else None
+
+
 def _kernel_site(op: OpOverload, signature: int) -> str:
     kernel = None
     for _, kernel in op.route(signature & AFTER_AUTOGRAD):  # noqa: B007
@@ -319,31 +357,39 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
     entry.registered_at = kernel_site
     written = [r.alias_info is not None and r.alias_info.is_write for r in op._schema.returns]
     single = len(written) == 1 and op._schema.returns[0].is_tensor
-    sites, current = entry.sites_by_code, _current
+    sole, current = _sole_tensor(op), _current
 
     def basic_fallback(*args: Any) -> Any:
         frame = sys._getframe(1)  # `calling_place` written out, as in plans
         while "INTERNAL_FRAMES" in frame.f_globals and frame.f_back is not None:
             frame = frame.f_back
-        place = (frame.f_code, frame.f_lasti)
-        entry.count += 1
-        sites[place] = sites.get(place, 0) + 1
+        code, lasti, place = frame.f_code, frame.f_lasti, entry.last
+        if place.code is not code or place.lasti != lasti:
+            place = entry.place(code, lasti)
+        place.count += 1
         mode = current.mode
         if mode is _NOTHING:
             return below(*args)
         if mode is _ERROR and current.at_forward:
-            raise RuntimeError(Lost(op, key, *place, kernel_site, _required(op, args)[1]).text())
+            raise RuntimeError(Lost(op, key, code, lasti, kernel_site, _required(op, args)[1]).text())
         if not written:
             return below(*args)
-        edges, required = _required(op, args)
+        required: tuple[str, ...]
+        if sole is None:
+            edges, required = _required(op, args)
+        else:
+            node = args[sole[0]].node
+            edges, required = (node,), () if node is None else sole[1]
         if not required:
             return below(*args)
         results = below(*args)
-        lost = tuple.__new__(Lost, (op, key, *place, kernel_site, required))  # Lost(...) is a call in Python
-        if single and results is not None and results.signature & REQUIRES_GRAD and results.base is None:
-            _hook(results, lost)  # what `_mark` does for the usual case
-        else:
-            _mark(results, written, lost, edges)
+        if not single or results is None or results.base is not None:
+            _mark(results, written, Lost(op, key, code, lasti, kernel_site, required), edges)
+        elif results.signature & REQUIRES_GRAD:
+            _hook(results, (op, key, code, lasti, kernel_site, required))
+        elif results.signature & DIFFERENTIABLE_BITS and not written[0]:
+            results.node = Output(_warn_node(Lost(op, key, code, lasti, kernel_site, required), edges, 1), 0)
+            results.signature |= REQUIRES_GRAD
         return results
 
     return basic_fallback
@@ -369,28 +415,50 @@ def _mark(results: Any, written: list[bool], lost: Lost, edges: tuple[Any, ...])
                     _hook(t.base, lost)
             elif not is_written:
                 if node is None:
-                    node = _warn_node(lost, edges)
+                    node = _warn_node(lost, edges, 0)
                 t.node = edge_of(node, node.count)
                 t.signature |= REQUIRES_GRAD
                 node.count += 1
 
 
-def _warn_node(lost: Lost, edges: tuple[Any, ...]) -> WarnNotImplemented:
+def _warn_node(lost: Lost, edges: tuple[Any, ...], count: int) -> WarnNotImplemented:
     node = WarnNotImplemented(edges)
-    node.lost, node.count, node.saved = lost, 0, ()
+    node.lost, node.count, node.saved = lost, count, ()
     node.code, node.lasti = lost.code, lost.lasti
     return node
 
 
-def _hook(t: Tensor, lost: Lost) -> None:
-    """`Tensor.register_hook` without the handle, which nobody will ask for."""
+class LostHooks(Hooks):
+    """The hooks of a node of which the fallback's is the first: made when somebody looks, which is in backward.
+
+    ``lost`` are the fields of the `Lost` that is the hook of its output. The slots of `Hooks` are empty before.
+    """
+
+    __slots__ = ("lost",)
+    lost: tuple[Any, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Hooks.__slots__:
+            raise AttributeError(name)
+        Hooks.__init__(self)
+        self.tensor[0] = OrderedDict({next_hook(): Lost(*self.lost)})
+        return getattr(self, name)
+
+
+def _hook(t: Tensor, lost: tuple[Any, ...]) -> None:
+    """`Tensor.register_hook` of a `Lost` of these fields, without the handle, which nobody will ask for."""
     node, nr = (t.node.node, t.node.nr) if type(t.node) is Output else (t.node, 0)
     assert isinstance(node, Node)
+    kind = node.kind
+    if nr == 0 and kind is not None and kind.raw is not None and isinstance(node, BareNode):
+        node.kind, node.hooks = kind.hooked, _new(LostHooks)  # as `hook_table` does for a bare node without hooks
+        node.hooks.lost = lost
+        return
     hooks = node.hook_table()
     table = hooks.tensor.get(nr)
     if table is None:
         table = hooks.tensor[nr] = OrderedDict()
-    table[next_hook()] = lost
+    table[next_hook()] = Lost(*lost)
 
 
 def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *args: Any, **kwargs: Any) -> Any:

@@ -32,6 +32,14 @@ def user_plan(op: OpOverload, kernel: Kernel, signature: int) -> Callable[..., A
     returns_tensor = len(op._schema.returns) == 1 and op._schema.returns[0].is_tensor
     arrange = arrangement(op._schema)
 
+    if arrange is None and returns_tensor and not lead:
+
+        def call_simple_kernel(*args: Any) -> Any:
+            result = fn(*args)
+            return result if hasattr(result, "signature") else returned(op, kernel, result)
+
+        return call_simple_kernel
+
     def call_user_kernel(*args: Any) -> Any:
         if arrange is None:
             result = fn(*lead, *args)

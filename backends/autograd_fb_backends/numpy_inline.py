@@ -20,8 +20,8 @@ EXPRESSIONS: Mapping[str, str] = {
     "neg": "np_negative({self})",
     "relu": "np_maximum({self}, zero)",
     # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little
-    "sum": "{kernel} if {dtype} is not None else "
-           "{self}.dot(ones[{self}.shape]) if {self}.shape in ones else np_sum({self}, None)",
+    "sum": "{kernel} if {dtype} is not None else {self}.dot(ones[{self}.size]) "
+           f"if {{self}}.size < {FEW} and {{self}}.ndim == 1 else np_sum({{self}}, None)",
     # NumPy takes any negative number for -1
     "reshape": "v if {shape} and ((v := {self}.reshape(*{shape})).shape == {shape} or min({shape}) >= -1) "
                "else {kernel}",
@@ -41,6 +41,6 @@ def inline(dtype: str) -> tuple[Mapping[str, str], Mapping[str, Any]]:
         return {}, {}
     names = {
         "np_negative": np.negative, "np_maximum": np.maximum, "np_add": np.add, "np_sum": np.add.reduce,
-        "zero": np.zeros((), dtype), "ones": {(n,): np.ones(n, dtype) for n in range(1, FEW)},
+        "zero": np.zeros((), dtype), "ones": [np.ones(n, dtype) for n in range(FEW)],
     }  # fmt: skip
     return EXPRESSIONS, names

@@ -389,6 +389,42 @@ def test_report(case: Case) -> None:
     assert torch.fallback_report() == []
 
 
+def test_report_counts_the_calls_of_each_line(case: Case) -> None:
+    op = case.op("foo(Tensor a) -> Tensor", lambda a: a.detach() * 2)
+    x = case.values(3, requires_grad=True)
+    for _ in range(2):
+        torch.clear_fallback_report()
+        for _ in range(3):
+            op(x)
+            op(x), op(x)
+        (entry,) = torch.fallback_report()
+        line = test_report_counts_the_calls_of_each_line.__code__.co_firstlineno + 6
+        assert entry.count == 9 and entry.sites == {f"{__file__}:{line}": 3, f"{__file__}:{line + 1}": 6}
+
+
+def test_a_users_hooks_run_beside_the_warning(case: Case) -> None:
+    """On an output with a history of its own, which carries the warning as a hook."""
+    op = case.op("foo(Tensor a) -> Tensor", lambda a: a * 2)
+    x = case.values(3, requires_grad=True)
+    with torch.autograd_fallback_mode("warn"):
+        out = op(x)
+        seen: list[Any] = []
+        handle = out.register_hook(lambda g: g * 3)
+        out.register_hook(seen.append)
+        out.grad_fn.register_prehook(lambda grads: seen.append("node"))
+        out.retain_grad()
+        with pytest.warns(UserWarning, match="carries a gradient of its own"):
+            out.sum().backward(retain_graph=True)
+        case.same(x.grad, torch.ones_like(x) * 6)
+        case.same(out.grad, torch.ones_like(x) * 3)
+        assert len(seen) == 2 and seen[1] == "node"
+        handle.remove()
+        x.grad = None
+        with pytest.warns(UserWarning, match="carries a gradient of its own"):
+            out.sum().backward()
+        case.same(x.grad, torch.ones_like(x) * 2)
+
+
 def test_an_autograd_kernel_or_fallthrough_ends_it(case: Case) -> None:
     op = case.op("foo(Tensor a) -> Tensor", lambda a: a.detach() * 2)
     x = case.values(3, requires_grad=True)
