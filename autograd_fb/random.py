@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograd_fb.core.generator import Generator, default_generator
+from autograd_fb.core.generator import Generator, default_generator, device_generators
 
 __all__ = [
     "Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed",
@@ -15,19 +15,24 @@ __all__ = [
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, from which all devices draw, and return it.
+    """Seed the default generator, and those of devices that have their own, and return the default one.
 
     >>> import autograd_fb as torch
     >>> _ = torch.manual_seed(0)
     >>> torch.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
+    for generator in device_generators():
+        generator.manual_seed(seed)
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed the default generator from the operating system, and return that seed."""
-    return default_generator.seed()
+    """Seed the default generator from the operating system, and return that seed; devices get the same."""
+    number = default_generator.seed()
+    for generator in device_generators():
+        generator.manual_seed(number)
+    return number
 
 
 def initial_seed() -> int:
@@ -49,7 +54,7 @@ def set_rng_state(new_state: Any) -> None:
 def fork_rng(
     devices: Iterable[Any] | None = None, enabled: bool = True, device_type: str = "cuda", **_: Any
 ) -> Iterator[None]:
-    """A block whose random numbers leave the default generator as it was.
+    """A block whose random numbers leave the default generator, and those of devices, as they were.
 
     >>> import autograd_fb as torch
     >>> before = torch.get_rng_state()
@@ -61,8 +66,9 @@ def fork_rng(
     if not enabled:
         yield
         return
-    state = default_generator.get_state()
+    states = [(generator, generator.get_state()) for generator in (default_generator, *device_generators())]
     try:
         yield
     finally:
-        default_generator.set_state(state)
+        for generator, state in states:
+            generator.set_state(state)

@@ -304,7 +304,8 @@ hidden('gelu(Tensor self, *, str approximate="none") -> Tensor', POINTWISE_FLOAT
        backward={"self": lambda F, grad, self, approximate: F.gelu_backward(grad, self, approximate=approximate)},
        forward=lambda F, self_t, self, approximate: F.gelu_backward(self_t, self, approximate=approximate))
 hidden("silu(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_silu,
-       slope={"self": _silu_slope})
+       backward={"self": lambda F, grad, self: F.silu_backward(grad, self)},
+       forward=lambda F, self_t, self: self_t * _silu_slope(F, self))
 hidden("mish(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_mish,
        backward={"self": lambda F, grad, self: F.mish_backward(grad, self)},
        forward=lambda F, self_t, self: F.mish_backward(self_t, self))

@@ -26,6 +26,7 @@ from autograd_fb.aten.shape import (
     zeros_beside,
 )
 from autograd_fb.aten.values import NO_VALUE, suspect, truth
+from autograd_fb.core.checks import looks_at
 from autograd_fb.core.dtype import as_dtype, dtype_from_name
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
@@ -43,7 +44,7 @@ def _dtype_of(array: Array) -> Any:
 
 
 def _extremes(xp: Any, index: Array) -> tuple[int, int] | None:
-    if 0 in index.shape:
+    if 0 in index.shape or not looks_at(index):
         return None
     try:
         return int(xp.min(index)), int(xp.max(index))
@@ -55,7 +56,7 @@ def out_of_bounds(xp: Any, index: Array, size: int, *, negative: bool) -> int | 
     """An entry of ``index`` outside a dimension of ``size`` (``negative``: counting from the end is allowed)."""
     extremes, lowest = _extremes(xp, index), -size if negative else 0
     if extremes is None:
-        if 0 not in index.shape:
+        if 0 not in index.shape and looks_at(index):
             suspect(xp, (index >= size) | (index < lowest))
         return None
     low, high = extremes

@@ -13,6 +13,7 @@ from autograd_fb.aten.linalg import sum_to
 from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.values import truth
+from autograd_fb.core.checks import looks_at
 from autograd_fb.core.geometry import broadcast_shapes
 
 _FAMILY = "nn"
@@ -72,7 +73,7 @@ def _picked_weights(xp: Any, like: Any, target: Any, weight: Any, ignore_index: 
 
 def check_targets(xp: Any, target: Any, classes: int, ignore_index: int) -> None:
     """Raise for a class that does not exist; nothing where values cannot be looked at (shapes only, tracing)."""
-    if prod(target.shape) == 0:
+    if prod(target.shape) == 0 or not looks_at(target):
         return
     outside = ((target < 0) | (target >= classes)) & (target != ignore_index)
     if truth(xp, xp.any(outside)):

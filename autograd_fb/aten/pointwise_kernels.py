@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.aten import values
+from autograd_fb.core.checks import looks_at
 from autograd_fb.core.dtype import as_dtype, get_default_dtype
 from autograd_fb.core.finfo import finfo
 
@@ -183,6 +184,8 @@ def refuse_zero_divisor(xp: Any, other: Any) -> None:
     """Raise as PyTorch does on the CPU where an integer would be divided by zero and values can be seen."""
     if is_number(other):
         zero = other == 0
+    elif not looks_at(other):
+        return
     else:
         zero = values.truth(xp, xp.any(other == 0))
     if zero:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
-from autograd_fb.core.dtype import bool_
-from autograd_fb.core.generator import Generator, default_generator, to_host
+from autograd_fb.core.generator import Generator, generator_of, to_host
 
 Array = Any
 
@@ -28,9 +28,9 @@ _SCALAR_TYPES = {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Cha
 _EXACT = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
-def stream_of(generator: Generator | None) -> Any:
-    """The host's stream to draw from."""
-    return (default_generator if generator is None else generator).stream
+def stream_of(xp: Any, generator: Generator | None) -> Any:
+    """The host's stream to draw from: that of the library's devices where they have one of their own."""
+    return (generator_of(xp) if generator is None else generator).stream
 
 
 def dtype_name(xp: Any, dtype: Any) -> str:
@@ -96,7 +96,7 @@ def _rand(
     xp: Any, size: Sequence[int], *, generator: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool | None = None,
 ) -> Array:
-    stream = stream_of(generator)
+    stream = stream_of(xp, generator)
     return _draw(xp, size, default_dtype(xp, dtype), device, "check_uniform_bounds", stream.uniform)
 
 
@@ -112,7 +112,7 @@ def _normal_of(
 ) -> Array:
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-    stream = stream_of(generator)
+    stream = stream_of(xp, generator)
     if dtype_name(xp, dtype) in _PARTS:
         std *= 0.5**0.5  # so that the complex number has the variance asked for
     return _draw(xp, size, dtype, device, "normal_kernel_cpu", lambda s, name: stream.normal(s, name, mean, std))
@@ -130,7 +130,7 @@ def _randint(
     _check_range(low, high)
     kind = xp.int64 if dtype is None else dtype
     _check_bounds(dtype_name(xp, kind), low, high)
-    return _put(xp, stream_of(generator).integers(_checked(size), low, high), kind, device)
+    return _put(xp, stream_of(xp, generator).integers(_checked(size), low, high), kind, device)
 
 
 def _check_bounds(name: str, low: int, high: int) -> None:
@@ -155,7 +155,7 @@ def _randperm(
     pin_memory: bool | None = None,
 ) -> Array:
     _check_count(n)
-    return _put(xp, stream_of(generator).permutation(n), xp.int64 if dtype is None else dtype, device)
+    return _put(xp, stream_of(xp, generator).permutation(n), xp.int64 if dtype is None else dtype, device)
 
 
 def _empty_permutation(xp: Any, n: int, *, dtype: Any = None, device: Any = None, **_: Any) -> Array:
@@ -247,7 +247,7 @@ def _fill(
 def _uniform(xp: Any, self: Array, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Array:
     if from_ > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}")
-    stream = stream_of(generator)
+    stream = stream_of(xp, generator)
     return _fill(xp, self, "check_uniform_bounds", lambda shape, name: stream.uniform(shape, name, from_, to))
 
 
@@ -258,29 +258,29 @@ def _normal(xp: Any, self: Array, mean: float = 0.0, std: float = 1.0, *, genera
 def _exponential(xp: Any, self: Array, lambd: float = 1.0, *, generator: Any = None) -> Array:
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-    return _fill(xp, self, "exponential", lambda shape, _: stream_of(generator).exponential(shape, lambd))
+    return _fill(xp, self, "exponential", lambda shape, _: stream_of(xp, generator).exponential(shape, lambd))
 
 
 def _cauchy(xp: Any, self: Array, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Array:
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
-    return _fill(xp, self, "cauchy", lambda shape, _: stream_of(generator).cauchy(shape, median, sigma))
+    return _fill(xp, self, "cauchy", lambda shape, _: stream_of(xp, generator).cauchy(shape, median, sigma))
 
 
 def _log_normal(xp: Any, self: Array, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Array:
     if std <= 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
-    return _fill(xp, self, "log_normal", lambda shape, _: stream_of(generator).log_normal(shape, mean, std))
+    return _fill(xp, self, "log_normal", lambda shape, _: stream_of(xp, generator).log_normal(shape, mean, std))
 
 
 def _geometric(xp: Any, self: Array, p: float, *, generator: Any = None) -> Array:
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
-    return _put(xp, stream_of(generator).geometric(self.shape, p), self.dtype, device_of(self))
+    return _put(xp, stream_of(xp, generator).geometric(self.shape, p), self.dtype, device_of(self))
 
 
 def _random(xp: Any, self: Array, *, generator: Any = None) -> Array:
-    host = stream_of(generator).bits(self.shape, dtype_name(xp, self.dtype))
+    host = stream_of(xp, generator).bits(self.shape, dtype_name(xp, self.dtype))
     return _put(xp, host, self.dtype, device_of(self))
 
 
@@ -362,7 +362,7 @@ def _check_p(p: float) -> None:
 
 def _bernoulli_p(xp: Any, self: Array, p: float, *, generator: Any = None) -> Array:
     _check_p(p)
-    return _put(xp, stream_of(generator).bernoulli(self.shape, p), self.dtype, device_of(self))
+    return _put(xp, stream_of(xp, generator).bernoulli(self.shape, p), self.dtype, device_of(self))
 
 
 def _bernoulli(xp: Any, self: Array, *, generator: Any = None) -> Array:
@@ -377,7 +377,7 @@ def _bernoulli_tensor(xp: Any, self: Array, p: Array, *, generator: Any = None) 
 
 
 def _each(xp: Any, self: Array, p: Array, generator: Any) -> Array:
-    stream = stream_of(generator)
+    stream = stream_of(xp, generator)
     chances = stream.host_broadcast(to_host(p), tuple(self.shape))
     if chances.size and not bool(((chances >= 0) & (chances <= 1)).all()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be "
@@ -420,7 +420,7 @@ def _multinomial(
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if bool((weights.sum(-1) <= 0).any()):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    places = stream_of(generator).multinomial(weights.reshape(-1, self.shape[-1]), num_samples, replacement)
+    places = stream_of(xp, generator).multinomial(weights.reshape(-1, self.shape[-1]), num_samples, replacement)
     return xp.asarray(places.reshape(*self.shape[:-1], num_samples), dtype=xp.int64, device=device_of(self))
 
 
@@ -432,11 +432,11 @@ def _multinomial_meta(
 
 
 def _poisson(xp: Any, self: Array, generator: Any = None) -> Array:
-    return _put(xp, stream_of(generator).poisson(to_host(self)), self.dtype, device_of(self))
+    return _put(xp, stream_of(xp, generator).poisson(to_host(self)), self.dtype, device_of(self))
 
 
 def _binomial(xp: Any, count: Array, prob: Array, generator: Any = None) -> Array:
-    return _put(xp, stream_of(generator).binomial(to_host(count), to_host(prob)), count.dtype, device_of(count))
+    return _put(xp, stream_of(xp, generator).binomial(to_host(count), to_host(prob)), count.dtype, device_of(count))
 
 
 op(f"multinomial(Tensor self, SymInt num_samples, bool replacement=False, {_GEN}) -> Tensor", family="random",
@@ -469,6 +469,8 @@ def _dropped(feature: bool, alpha: bool) -> Callable[..., Any]:
             return input * F.zeros_like(input)
         if feature and input.ndim < 2:
             raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+        if not (feature or alpha) and F.is_own("native_dropout", input):  # drawn where the input is, in one pass
+            return F.native_dropout(input, p, train)[0]
         size = list(input.shape[:2]) + [1] * (input.ndim - 2) if feature else list(input.shape)
         noise = F.bernoulli(F.new_empty(input, size), 1 - p)
         if not alpha:
@@ -479,18 +481,34 @@ def _dropped(feature: bool, alpha: bool) -> Callable[..., Any]:
     return dropout
 
 
-def _native_dropout(F: Any, input: Any, p: float, train: bool | None) -> Any:
-    if input.numel() == 0:
-        return input, F.empty_like(input)
-    if train is False:
-        return F.clone(input), F.ones_like(input, dtype=bool_)
-    keep = 1 - p
-    mask = F.bernoulli(F.empty_like(input, dtype=bool_), keep)
-    return input * mask * (1 / keep if keep else 0.0), mask
+def _native_dropout(xp: Any, input: Array, p: float, train: bool | None) -> Any:
+    _check_dropout(p)
+    if prod(input.shape) == 0 or train is False:
+        return xp.asarray(input, copy=True), xp.ones_like(input, dtype=xp.bool)
+    mask = _put(xp, stream_of(xp, None).bernoulli(input.shape, 1 - p), xp.bool, device_of(input))
+    return _native_dropout_backward(xp, input, mask, 1 / (1 - p) if p < 1 else 0.0), mask
 
 
-op("native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)", family="random", composite=_native_dropout,
-   method=False, doc="The result of dropout, and the mask of what it kept.")
+def _native_dropout_backward(xp: Any, grad_output: Array, mask: Array, scale: float) -> Array:
+    return grad_output * xp.astype(mask, grad_output.dtype) * scale
+
+
+def _kept_share(p: float, train: bool | None) -> float:
+    """What dropout multiplies the kept elements by."""
+    return 1.0 if train is False else 1 / (1 - p) if p < 1 else 0.0
+
+
+op("native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)", family="random", kernel=_native_dropout,
+   method=False, doc="The result of dropout, and the mask of what it kept.", constant_results=(1,),
+   backward={"input": lambda F, grads, p, train, result1: F.native_dropout_backward(
+       grads[0], result1, _kept_share(p, train))},
+   forward=lambda F, input_t, p, train, result1: (
+       F.native_dropout_backward(input_t, result1, _kept_share(p, train)), None),
+   meta=lambda xp, input, p, train: (xp.empty_like(input), xp.empty_like(input, dtype=xp.bool)))
+op("native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor", family="random",
+   kernel=_native_dropout_backward, method=False, function=False, linear=("grad_output",), out=False,
+   backward={"grad_output": lambda F, grad, mask, scale: F.native_dropout_backward(grad, mask, scale)},
+   doc="The gradient of native_dropout.")
 for _name, _feature, _alpha in (
     ("dropout", False, False), ("feature_dropout", True, False), ("alpha_dropout", False, True),
     ("feature_alpha_dropout", True, True),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.core.checks import looks_at
+
 NO_VALUE = (TypeError, ValueError, RuntimeError, NotImplementedError)
 
 
 def truth(xp: Any, flag: Any) -> bool:
-    """``bool(flag)``; False where the array has no value to ask for.
+    """``bool(flag)``; False where the array has no value to ask for, or asking would wait for a device.
 
     A namespace whose arrays are traced may have a function ``suspect``: it is given the flag, and when it later turns
     out to be true, the kernel is run again on arrays with values.
     """
+    if not looks_at(flag):
+        return False
     try:
         return bool(flag)
     except NO_VALUE:

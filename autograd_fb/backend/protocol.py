@@ -7,6 +7,7 @@ A backend connects one array library to one device type. It is one Python file a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from autograd_fb.core.dtype import DType, dtype_from_name
@@ -26,6 +27,7 @@ class Traits(NamedTuple):
     scalar_results: bool = False  # 0-d results leak as scalars (NumPy)
     checks_bounds: bool = True  # the library validates integer indices
     has_values: bool = True  # False for meta
+    free_values: bool = True  # False: values are looked at for checks in debug mode only, see core/checks.py
     dtypes: frozenset[str] = frozenset()
 
 
@@ -179,6 +181,15 @@ class Backend:
 
     def synchronize(self, index: int = 0) -> None:
         return None
+
+    @property
+    def guards(self) -> bool:
+        """Whether calls must enter the device of their arrays first: libraries with a current device, on several."""
+        return False
+
+    def device_guard(self, index: int) -> Any:
+        """A context manager in which the library works on device ``index``."""
+        return nullcontext()
 
     def facts(self) -> Mapping[str, str]:
         """What ``python -m autograd_fb doctor`` prints of a loaded library and its devices."""

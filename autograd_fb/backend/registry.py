@@ -12,6 +12,7 @@ from typing import Any
 from autograd_fb.backend import discovery
 from autograd_fb.backend.protocol import Array, Backend
 from autograd_fb.core import config
+from autograd_fb.core.checks import wait_for_values_of
 from autograd_fb.core.device import Device, set_accelerator_query, set_device_finder
 from autograd_fb.core.dtype import ALL_DTYPES, DType
 from autograd_fb.core.generator import set_host_reader
@@ -113,6 +114,8 @@ CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 def register(backend: Backend) -> Binding:
     """Put a backend in charge of its device type and its array types."""
     binding = Binding(backend)
+    if not backend.traits.free_values:
+        wait_for_values_of(*backend.array_types)
     install(binding)
     return binding
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, NoReturn, final
 
 __all__ = [
-    "CPU", "META", "Device", "as_device", "current_default_device", "device_types", "register_device_type",
-    "set_accelerator_query", "set_default_device", "set_device_finder",
+    "CPU", "META", "Device", "as_device", "current_default_device", "current_index", "device_types",
+    "register_device_type", "set_accelerator_query", "set_current_index", "set_default_device", "set_device_finder",
 ]
 
 # PyTorch's list in the order of its error message; registered names follow.
@@ -121,6 +121,12 @@ class Device:
             if isinstance(value, str):
                 return _PARSED.get(value) or _parse(value)
         return _from_arguments(args, kwargs)
+
+    @property
+    def ordinal(self) -> int:
+        """The index, or that of the thread's current device of this type where there is none."""
+        index = self.index
+        return _state.indices.get(self.type, 0) if index is None else index
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, str) and other == self._text)
@@ -284,6 +290,7 @@ class _State(threading.local):
 
     def __init__(self) -> None:
         self.stack: list[Device] = []
+        self.indices: dict[str, int] = {}  # per type: the current device, where it is not the first
 
 
 _state = _State()
@@ -297,6 +304,23 @@ def current_default_device() -> Device:
     device(type='meta')
     """
     return _state.current
+
+
+def current_index(type: str) -> int:
+    """The index of this thread's current device of a type: what ``Device("cuda")`` means.
+
+    >>> current_index("cuda")
+    0
+    """
+    return _state.indices.get(type, 0)
+
+
+def set_current_index(type: str, index: int) -> None:
+    """Set this thread's current device of a type; whether there is such a device is not asked.
+
+    >>> set_current_index("cuda", 0)
+    """
+    _state.indices[type] = index
 
 
 def set_default_device(device: Device | str | int | None) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 
 from autograd_fb.core.device import Device
 
-__all__ = ["DEFAULT_SEED", "Generator", "default_generator", "set_host_reader", "set_stream_maker", "to_host"]
+__all__ = [
+    "DEFAULT_SEED", "Generator", "default_generator", "device_generators", "generator_of", "give_generator",
+    "set_host_reader", "set_stream_maker", "to_host",
+]  # fmt: skip
 
 DEFAULT_SEED = 67280421310721  # PyTorch's: what an unseeded generator starts from
 
@@ -118,3 +121,23 @@ class Generator:
 
 
 default_generator = Generator()
+_of_namespaces: dict[int, Generator] = {}
+
+
+def give_generator(xp: Any, generator: Generator) -> None:
+    """Let the devices behind a namespace draw from a generator of their own instead of the default one."""
+    _of_namespaces[id(xp)] = generator
+
+
+def generator_of(xp: Any) -> Generator:
+    """The generator from which what a namespace makes is drawn.
+
+    >>> generator_of(None) is default_generator
+    True
+    """
+    return _of_namespaces.get(id(xp), default_generator)
+
+
+def device_generators() -> list[Generator]:
+    """The generators of devices that have their own."""
+    return list(_of_namespaces.values())

@@ -155,7 +155,7 @@ def _form(t: Tensor, device: Device) -> Tensor:
     """A tensor of the same shape, dtype and order of dimensions on another device, without values."""
     binding = registry.load(device.type)
     order = sorted(range(t.ndim), key=lambda d: -t.stride(d))
-    native, place = binding.backend.native_dtype(t.dtype), binding.backend.native_device(device.index or 0)
+    native, place = binding.backend.native_dtype(t.dtype), binding.backend.native_device(device.ordinal)
     dense = binding.xp.empty(tuple(t.shape[d] for d in order), dtype=native, device=place)
     back = tuple(sorted(range(t.ndim), key=order.__getitem__))
     return wrap(binding.xp.permute_dims(dense, back) if order else dense, binding)

@@ -65,7 +65,7 @@ class RawCall:
         if kind == "ScalarType":
             return native_dtype(self.binding, a)
         if kind == "Device" and a is not None:
-            return self.binding.backend.native_device(a.index or 0)
+            return self.binding.backend.native_device(a.ordinal)
         return a
 
     def run(self, prepared: Sequence[Any], **extra: Any) -> Any:

@@ -56,7 +56,7 @@ class RawNamespace:
         user = self._user_kernel(row)
         if user is not None:
             return user
-        if row.composite is not None:
+        if row.composite is not None:  # nothing is recorded here, so a backend's own kernel may stand for it
             own = overrides(self._binding).get(row.key)
             composite = partial(row.composite, self)
             return composite if own is None else _or_composite(partial(own, self._binding.xp), composite)
@@ -297,6 +297,11 @@ class TensorNamespace:
             fn = choices[0].entry if len(choices) == 1 else _Overloaded(name)
         self.__dict__[name] = fn
         return fn
+
+    @staticmethod
+    def is_own(name: str, t: Tensor) -> bool:
+        """Whether the backend of a tensor brings its own kernel for a row."""
+        return name in overrides(t.binding)
 
     def sum_to_size(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         given = tuple(g.array.shape)

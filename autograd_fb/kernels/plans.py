@@ -178,7 +178,7 @@ class Writer:
                 self.add(f"v_{n} = None if {n} is None else native_dtype(binding, {n})")
                 self.values[n] = f"v_{n}"
             elif kind == "Device":
-                self.add(f"v_{n} = None if {n} is None else binding.backend.native_device({n}.index or 0)")
+                self.add(f"v_{n} = None if {n} is None else binding.backend.native_device({n}.ordinal)")
                 self.values[n] = f"v_{n}"
             self.values.setdefault(n, n)
         if self.takes:  # see Note [Functionalize]

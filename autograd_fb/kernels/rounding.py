@@ -3,6 +3,7 @@
 A library that has a dtype from an extension only (NumPy has bfloat16 from ml_dtypes) widens it beside Python numbers:
 half of a bfloat16 array is a float32 one. A kernel written over the namespace would give that away. Its backend names
 the dtype to compute in (`Backend.compute_dtype`), and plans whose signature has the narrow one call it through here.
+A kernel with the attribute ``rounds_itself`` is given them as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def rounded(kernel: Callable[..., Any], row: Row, binding: Binding, signature: i
     """The kernel of a row for a signature; itself where the library computes in all the dtypes of that."""
     if row.promotion is COMPARISON or row.is_view:
         return kernel
-    if isinstance(row.kernel, str) and row.key not in overrides(binding):
+    own = overrides(binding).get(row.key)
+    if (isinstance(row.kernel, str) and own is None) or getattr(own, "rounds_itself", False):
         return kernel
     for dtype in ALL_DTYPES:
         if signature >> (FIRST_DTYPE_BIT + dtype.index) & 1:

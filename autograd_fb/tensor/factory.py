@@ -176,7 +176,7 @@ def place(array: Any, device: Device) -> Tensor:
     if device.type == "cpu":
         return wrap_host(array)
     binding = registry.load(device.type)
-    return wrap(binding.backend.from_numpy(array, device.index or 0, copy=True), binding)
+    return wrap(binding.backend.from_numpy(array, device.ordinal, copy=True), binding)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -284,10 +284,15 @@ def _moved(array: Any, source: Any, device: Device) -> Any:
     """The array on another device (of the same or another backend)."""
     target = registry.load(device.type)
     if target is source:
-        return target.backend.to_device(array, device.index or 0)
+        return target.backend.to_device(array, device.ordinal)
     if not source.backend.traits.has_values:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
-    return target.backend.from_numpy(source.backend.to_numpy(array), device.index or 0, copy=True)
+    return target.backend.from_numpy(source.backend.to_numpy(array), device.ordinal, copy=True)
+
+
+def _is_there(wanted: Device, own: Device) -> bool:
+    """Whether a device is the one wanted; without an index that is the current one of its type."""
+    return wanted == own or (wanted.index is None and wanted.type == own.type and wanted.ordinal == (own.index or 0))
 
 
 def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, copy: bool = False) -> Tensor:
@@ -297,7 +302,7 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         moved: Tensor = whole.mapped(lambda value: to(value, dtype=dtype, device=device, copy=copy))
         return moved
     source = t.binding
-    same_device = device is None or device == t.device or (device.index is None and device.type == t.device.type)
+    same_device = device is None or _is_there(device, t.device)
     same_dtype = dtype is None or dtype is t.dtype
     if same_device and same_dtype:
         return t.clone() if copy else t

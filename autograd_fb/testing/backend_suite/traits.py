@@ -10,13 +10,13 @@ import numpy as np
 from autograd_fb.backend.protocol import Backend, Traits
 from autograd_fb.core.dtype import ALL_DTYPES, DType
 
-UNMEASURED = ("lazy_values", "asynchronous")  # an answer would have to wait for what it asks about
+UNMEASURED = ("lazy_values", "asynchronous", "free_values")  # an answer would have to wait for what it asks about
 # Traits that a backend may have and not declare: it is then served more slowly, not wrongly.
 MODEST = ("strided", "negative_strides", "checks_bounds")
 
 
 def measure_traits(backend: Backend) -> Traits:
-    """The traits of a backend's library, by a few small experiments; ``lazy_values`` and ``asynchronous`` as declared.
+    """The traits of a backend's library, by a few small experiments; those of `UNMEASURED` as declared.
 
     >>> from autograd_fb.backend.registry import load
     >>> measure_traits(load("cpu").backend).scalar_results
