@@ -29,6 +29,9 @@ from autograd_fb import special as special
 from autograd_fb import testing as testing
 from autograd_fb import utils as utils
 from autograd_fb.autograd import install as _install
+from autograd_fb.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from autograd_fb.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from autograd_fb.autograd.anomaly import set_anomaly_enabled as set_anomaly_enabled
 from autograd_fb.autograd.departures import why_no_grad as why_no_grad
 from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
 from autograd_fb.autograd.fallback import autograd_fallback_mode as autograd_fallback_mode

@@ -19,12 +19,17 @@ from autograd_fb.autograd.departures import why_no_grad as why_no_grad
 from autograd_fb.autograd.drawing import draw as draw
 from autograd_fb.autograd.fallback import AutogradFallbackMode as AutogradFallbackMode
 from autograd_fb.autograd.function import Function as Function
+from autograd_fb.autograd.grad_mode import _force_original_view_tracking as _force_original_view_tracking
 from autograd_fb.autograd.grad_mode import enable_grad as enable_grad
 from autograd_fb.autograd.grad_mode import inference_mode as inference_mode
+from autograd_fb.autograd.grad_mode import is_multithreading_enabled as is_multithreading_enabled
+from autograd_fb.autograd.grad_mode import is_view_replay_enabled as is_view_replay_enabled
 from autograd_fb.autograd.grad_mode import no_grad as no_grad
 from autograd_fb.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from autograd_fb.autograd.grad_mode import set_multithreading_enabled as set_multithreading_enabled
 from autograd_fb.autograd.gradcheck import gradcheck as gradcheck
 from autograd_fb.autograd.gradcheck import gradgradcheck as gradgradcheck
+from autograd_fb.autograd.graph import _unsafe_preserve_version_counter as _unsafe_preserve_version_counter
 from autograd_fb.autograd.nonfinite import detect_nonfinite as detect_nonfinite
 from autograd_fb.autograd.strong_zeros import is_strong_zero_enabled as is_strong_zero_enabled
 from autograd_fb.autograd.strong_zeros import set_strong_zero as set_strong_zero

@@ -45,6 +45,11 @@ def _has_nan(value: Any) -> bool:
     return bool(tensor_namespace().isnan(t.detach()).any().item())
 
 
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Turn anomaly mode on or off for the process."""
+    _set(_Watch(check_nan) if enabled else None)
+
+
 def is_anomaly_enabled() -> bool:
     """Whether backward runs in anomaly mode."""
     return _active() is not None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -186,6 +187,54 @@ class inference_mode(_Mode):
     def switch(self) -> None:
         state.inference_mode = self.mode
         state.grad_mode = not self.mode
+
+
+class _Flag:
+    """A flag of this thread: set at once; as a context manager, until the block ends."""
+
+    name = ""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode, self._before = mode, getattr(_flags, self.name)
+        setattr(_flags, self.name, mode)
+
+    def __enter__(self) -> None:
+        setattr(_flags, self.name, self.mode)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(_flags, self.name, self._before)
+
+
+class _Flags(threading.local):
+    multithreading = True
+    view_replay = False
+
+
+_flags = _Flags()
+
+
+class set_multithreading_enabled(_Flag):
+    """Whether a backward may use several threads. It is kept, and changes nothing: a backward runs in its caller's
+    thread.
+    """
+
+    name = "multithreading"
+
+
+class _force_original_view_tracking(_Flag):
+    """Whether views are made again by the functions that made them. It is kept, and changes nothing: views know where
+    they lie, which says the same.
+    """
+
+    name = "view_replay"
+
+
+def is_multithreading_enabled() -> bool:
+    return _flags.multithreading
+
+
+def is_view_replay_enabled() -> bool:
+    return _flags.view_replay
 
 
 def is_grad_enabled() -> bool:

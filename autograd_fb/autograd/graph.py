@@ -19,7 +19,7 @@ from autograd_fb.graph.node import Node as Node
 from autograd_fb.graph.node import Output, shown_edge
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.backward import GradientEdge as GradientEdge
-from autograd_fb.tensor.tensor import Tensor
+from autograd_fb.tensor.tensor import Tensor, share
 
 __all__ = [
     "GradientEdge",
@@ -49,6 +49,18 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     edge = gradient_edge(tensor)
     assert edge is not None
     return GradientEdge(*shown_edge(edge), tensor)
+
+
+@contextmanager
+def _unsafe_preserve_version_counter(tensor: Tensor | Sequence[Tensor]) -> Iterator[None]:
+    """For a block, writes to these tensors are not counted: afterwards their versions are what they were before."""
+    storages = [share(t) for t in ([tensor] if isinstance(tensor, Tensor) else tensor)]
+    before = [s.version for s in storages]
+    try:
+        yield
+    finally:
+        for storage, version in zip(storages, before, strict=True):
+            storage.version = version
 
 
 def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:

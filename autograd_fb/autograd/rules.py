@@ -382,6 +382,11 @@ class RowNode(BareNode):
     __slots__ = ()
 
 
+def _shown_name(saved: str) -> str:
+    """What is saved by PyTorch's name: ``self_sym_sizes`` for ``self_shape``."""
+    return saved.removesuffix("_shape") + "_sym_sizes" if saved.endswith("_shape") else saved
+
+
 class ShownNode(RowNode):
     """A node made from a row's rules, in its general form. Those of ops with several results note in ``shapes`` how
     many."""
@@ -400,9 +405,16 @@ class ShownNode(RowNode):
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
         return self.writer.written(False)(self, grad)
 
+    def __dir__(self) -> list[str]:
+        saved = [f"_saved_{_shown_name(n)}" for n in self.rules.saved]
+        raw = [f"_raw_saved_{n}" for n in self.rules.saved if self.rules.is_tensor(n)]
+        return [*super().__dir__(), *saved, *raw]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_saved_"):
             wanted = name.removeprefix("_saved_")
+            if wanted.endswith("_sym_sizes"):
+                wanted = wanted.removesuffix("_sym_sizes") + "_shape"
             if wanted in self.rules.saved:
                 if self.kept is RELEASED:
                     released(self)

@@ -17,7 +17,7 @@ from autograd_fb.autograd.saved import released
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name
+from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name, shown_edge
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.memory import View, geometry_of, view_of
@@ -166,12 +166,20 @@ def gradient_edge(t: Tensor) -> Node | Output | None:
     return t.node
 
 
+def keep_retaining(t: Tensor, new: Any) -> None:
+    """Let a tensor that retains its gradient retain that of its new history, as in PyTorch."""
+    if t.meta is None or not t.meta.retains or t.node is None or t.node is new:
+        return
+    (old, nr), (node, place) = shown_edge(t.node), shown_edge(new)
+    if old.hooks is not None and nr in old.hooks.retain:
+        node.hook_table().retain[place] = old.hooks.retain.pop(nr)
+
+
 def rebase(t: Tensor, node: Node, nr: int = 0) -> None:
     """Make ``node`` the history of a tensor that was just modified in place."""
     target = edge_of(node, nr)
     if t.base is None:
-        if isinstance(t.node, AccumulateGrad) and t.node.hooks is not None:
-            pass
+        keep_retaining(t, target)
         t.node = target
         t.signature |= REQUIRES_GRAD
         if t.storage is not None:
@@ -182,6 +190,7 @@ def rebase(t: Tensor, node: Node, nr: int = 0) -> None:
     copy.stand(base, t)
     copy.fn = target
     copy.code, copy.lasti, copy.saved = node.code, node.lasti, ("slices",)
+    keep_retaining(base, copy)
     base.node = copy
     base.signature |= REQUIRES_GRAD
     storage = share(base)

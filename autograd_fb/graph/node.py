@@ -55,6 +55,15 @@ class Kind:
         )  # fmt: skip
 
 
+class _Tools:
+    """What nodes tell that needs tensors; set by the tensor layer."""
+
+    input_metadata: Any = None
+
+
+tools = _Tools()
+
+
 class Node:
     """One step of the backward graph.
 
@@ -153,9 +162,21 @@ class Node:
         """Per argument: the node that made it, and which of that node's outputs it is."""
         return tuple((None, 0) if e is None else shown_edge(e) for e in self.edges)
 
-    @property
     def _sequence_nr(self) -> int:
         return self.sequence
+
+    def _set_sequence_nr(self, number: int) -> None:
+        self.sequence = number
+
+    @property
+    def requires_grad(self) -> bool:
+        return True
+
+    @property
+    def _input_metadata(self) -> tuple[Any, ...]:
+        """Shape, dtype and device of the gradients that arrive, per output of the op."""
+        found: tuple[Any, ...] = tools.input_metadata(self)
+        return found
 
     @property
     def metadata(self) -> dict[Any, Any]:

@@ -19,10 +19,11 @@ from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.graph_methods import ANY
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.overriding import handle, has_override
-from autograd_fb.tensor.storage import AccumulateGrad, accumulate
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
 from autograd_fb.tensor.tensor_base import differentiate, new_signatures
 
@@ -45,6 +46,9 @@ class GradientEdge:
 
     def __iter__(self) -> Any:
         return iter((self.node, self.output_nr))
+
+    def __getitem__(self, place: int) -> Any:
+        return (self.node, self.output_nr)[place]
 
 
 class TensorValues:
@@ -463,7 +467,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
             sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
         ):
             grad = binding.xp.asarray(grad, copy=True)
-        dtype = array.dtype
+        dtype = array.dtype if meta.grad_dtype is None else _own_dtype(meta, grad, binding)
         if grad.dtype != dtype:
             grad = binding.xp.astype(grad, dtype)
         meta.grad = make(grad, new_signatures(binding)[dtype])
@@ -488,9 +492,16 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
     return ()
 
 
+def _own_dtype(meta: AutogradMeta, grad: Any, binding: Any) -> Any:
+    """The native dtype of a leaf's gradient, where it is not the leaf's."""
+    return grad.dtype if meta.grad_dtype is ANY else binding.backend.native_dtype(meta.grad_dtype)
+
+
 def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[Any, ...]:
     """Add a tensor to a leaf's gradient, keeping its history."""
     meta = node.meta
+    if meta.grad_dtype is not None and meta.grad_dtype is not ANY:
+        grad = call("to", (grad, meta.grad_dtype), {})
     if meta.grad is None:
         meta.grad = call("clone", (grad,), {})
     elif state.grad_mode or meta.grad.requires_grad:

@@ -26,6 +26,7 @@ from autograd_fb.graph.node import Handle, Node, Output, shown_edge
 from autograd_fb.tensor import overriding
 from autograd_fb.tensor.conversions import Conversions
 from autograd_fb.tensor.extra_methods import ExtraMethods
+from autograd_fb.tensor.graph_methods import CPP_NAMES, GraphMethods, grad_dtype_of
 from autograd_fb.tensor.indexing import Indexing
 from autograd_fb.tensor.interop import Interop
 from autograd_fb.tensor.memory import geometry_of, share_memory, take_over
@@ -50,7 +51,9 @@ _new = object.__new__
 _OWN = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS  # what another tensor over the same array does not have
 
 
-class Tensor(Operators, Interop, Indexing, Conversions, ExtraMethods, TensorMethods, TensorBase):
+class Tensor(
+    Operators, Interop, Indexing, Conversions, ExtraMethods, GraphMethods, TensorMethods, TensorBase
+):
     """An array of whatever library, with PyTorch's interface. ``array`` is the library's own object, not a copy.
 
     >>> import autograd_fb as torch
@@ -408,9 +411,6 @@ def _warn_non_leaf_grad() -> None:
     )
 
 
-_CPP = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half"}
-
-
 def _check_grad(t: Tensor, value: Any) -> None:
     if value is None:
         return
@@ -418,11 +418,13 @@ def _check_grad(t: Tensor, value: Any) -> None:
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is t:
         raise RuntimeError("can't assign Variable as its own grad")
-    if value.dtype is not t.dtype:
+    wanted = grad_dtype_of(t)
+    if wanted is not None and value.dtype is not wanted:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{_CPP.get(value.dtype.name, value.dtype.name)}' to a tensor "
-            f"with grad_dtype '{t.dtype.torch_name}'. The gradient must match the tensor's grad_dtype (defaults to the "
-            "tensor's dtype)."
+            f"attempting to assign a gradient with dtype '{CPP_NAMES.get(value.dtype.name, value.dtype.name)}' to a "
+            f"tensor with grad_dtype '{wanted.torch_name}'. The gradient must match the tensor's grad_dtype (defaults "
+            "to the tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to "
+            "allow any dtype. Set grad_dtype with caution."
         )
     if value.device != t.device:
         raise RuntimeError(

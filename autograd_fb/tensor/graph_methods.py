@@ -1,0 +1,116 @@
+"""What tensors tell of their place in a graph that only tools ask for: the dtype of gradients, views made again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autograd_fb.core.dtype import DType
+from autograd_fb.graph.node import Node, Output, tools
+from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
+
+if TYPE_CHECKING:
+    from autograd_fb.tensor.tensor import Tensor
+
+ANY: Any = "any"  # the grad_dtype of a leaf that takes gradients of every dtype; None is the leaf's own
+CPP_NAMES = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half"}
+
+
+def grad_dtype_of(t: Any) -> DType | None:
+    """The dtype that the gradient of a leaf has; None for any."""
+    own = None if t.meta is None else t.meta.grad_dtype
+    dtype: DType | None = t.dtype if own is None else None if own is ANY else own
+    return dtype
+
+
+class GraphMethods:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+
+    @property
+    def grad_dtype(self) -> DType | None:
+        """The dtype of a leaf's gradient: what arrives is cast to it. By default that of the leaf; None takes any."""
+        t: Any = self
+        if not t.is_leaf:
+            raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+        return grad_dtype_of(t)
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: DType | None) -> None:
+        if value is not None and not isinstance(value, DType):
+            raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
+        t: Any = self
+        if not t.is_leaf:
+            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+        meta = t.meta = t.meta or AutogradMeta()
+        if value is not None and meta.grad is not None and meta.grad.dtype is not value:
+            have = meta.grad.dtype.name
+            raise RuntimeError(
+                f"Cannot set grad_dtype to '{value.torch_name}' because there is already a gradient with dtype "
+                f"'{CPP_NAMES.get(have, have)}'. Please clear the gradient (.grad = None) before changing grad_dtype, "
+                "or ensure the new grad_dtype matches the existing gradient's dtype."
+            )
+        meta.grad_dtype = ANY if value is None else None if value is t.dtype else value
+
+    def _view_func(self, new_base: Any) -> Any:
+        """This view made again of another base laid out like its own; None for what is no view, or another layout."""
+        t: Any = self
+        base = t.base
+        if base is None or tuple(base.array.shape) != tuple(new_base.array.shape):
+            return None
+        return self._view_func_unsafe(new_base) if base.stride() == new_base.stride() else None
+
+    def _view_func_unsafe(self, new_base: Any) -> Any:
+        """The same without looking at the layout."""
+        t: Any = self
+        if t.base is None:
+            return None
+        offset = t.storage_offset() - t.base.storage_offset() + new_base.storage_offset()
+        return call("as_strided", (new_base, list(t.array.shape), list(t.stride()), offset), {})
+
+
+class InputMetadata(NamedTuple):
+    """What is known of a gradient that a node is given: that of one output of the op."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    device: Any
+    is_nested_tensor: bool = False
+    is_cpp_nested_tensor: bool = False
+
+
+def input_metadata(node: Node) -> tuple[InputMetadata, ...]:
+    """The metadata of a node's outputs. Nodes do not keep what they made: it is asked of the tensors, while they live.
+
+    RuntimeError for an output of which no tensor is left.
+    """
+    import gc  # lazy: only here, and only while debugging
+
+    if isinstance(node, AccumulateGrad):
+        return (_metadata(node.variable),)
+    found: dict[int, Any] = {}
+    holders: list[Any] = gc.get_referrers(node)
+    for holder in holders:
+        if getattr(holder, "node", None) is not node:
+            continue
+        if isinstance(holder, Output):
+            for t in gc.get_referrers(holder):
+                if getattr(t, "node", None) is holder:
+                    found.setdefault(holder.nr, t)
+        else:
+            found.setdefault(0, holder)
+    missing = [i for i in range(node.outputs()) if not hasattr(found.get(i), "array")]
+    if missing:
+        raise RuntimeError(
+            f"{node.name()}._input_metadata: the tensor at output {missing[0]} is gone, and nodes do not keep shapes; "
+            "ask while it is alive"
+        )
+    return tuple(_metadata(found[i]) for i in range(node.outputs()))
+
+
+def _metadata(t: Tensor) -> InputMetadata:
+    return InputMetadata(t.shape, t.dtype, t.device)
+
+
+tools.input_metadata = input_metadata
