@@ -85,19 +85,13 @@ def input_metadata(node: Node) -> tuple[InputMetadata, ...]:
 
     RuntimeError for an output of which no tensor is left.
     """
-    import gc  # lazy: only here, and only while debugging
-
     if isinstance(node, AccumulateGrad):
         return (_metadata(node.variable),)
     found: dict[int, Any] = {}
-    holders: list[Any] = gc.get_referrers(node)
-    for holder in holders:
-        if getattr(holder, "node", None) is not node:
-            continue
+    for holder in _with_node(node):
         if isinstance(holder, Output):
-            for t in gc.get_referrers(holder):
-                if getattr(t, "node", None) is holder:
-                    found.setdefault(holder.nr, t)
+            for t in _with_node(holder):
+                found.setdefault(holder.nr, t)
         else:
             found.setdefault(0, holder)
     missing = [i for i in range(node.outputs()) if not hasattr(found.get(i), "array")]
@@ -107,6 +101,13 @@ def input_metadata(node: Node) -> tuple[InputMetadata, ...]:
             "ask while it is alive"
         )
     return tuple(_metadata(found[i]) for i in range(node.outputs()))
+
+
+def _with_node(value: Any) -> list[Any]:
+    """The objects whose ``node`` a value is."""
+    import gc  # lazy: only here, and only while debugging
+
+    return [holder for holder in gc.get_referrers(value) if getattr(holder, "node", None) is value]
 
 
 def _metadata(t: Tensor) -> InputMetadata:
