@@ -142,7 +142,10 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
         if None not in others:
             values = ["self", size, *(text for text in others if text is not None)]
             return [
-                "        if args and not kwargs:",
+                "        if not kwargs and args:",
+                "            match args:",
+                "                case (first, second) if first.__class__ is second.__class__ is int:",
+                f"                    return {plan_call(sized, ['self', 'args', *values[2:]])}",
                 f"            {size} = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]",
                 f"            for number in {size}:",
                 "                if number.__class__ is not int:",

@@ -256,7 +256,7 @@ class Writer:
         return None if own else self.row.plain
 
     def fix_scalar(self, r: str = "r") -> None:
-        if self.binding.backend.traits.scalar_results:
+        if self.binding.backend.traits.scalar_results and not (self.row.is_view and self.row.key in self.inline):
             self.add(f"if type({r}) is not ARRAY: {r} = as_array({r})")
 
     def static_signature(self) -> int | None:

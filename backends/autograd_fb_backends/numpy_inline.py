@@ -7,7 +7,7 @@ one raises ValueError the plan calls the kernel, which says what is wrong in PyT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -22,16 +22,29 @@ EXPRESSIONS: Mapping[str, str] = {
     # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little
     "sum": "{kernel} if {dtype} is not None else {self}.dot(ones[{self}.size]) "
            f"if {{self}}.size < {FEW} and {{self}}.ndim == 1 else np_sum({{self}}, None)",
-    # NumPy takes any negative number for -1
-    "reshape": "v if {shape} and ((v := {self}.reshape(*{shape})).shape == {shape} or min({shape}) >= -1) "
+    "reshape": "{self}.reshape(*{shape}) if ({shape}.__class__ is tuple and {shape} in sizes) or are_sizes({shape}) "
                "else {kernel}",
-    "view": "v if {size} and {self}.flags.c_contiguous and "
-            "((v := {self}.reshape(*{size})).shape == {size} or min({size}) >= -1) else {kernel}",
+    "view": "{self}.reshape(*{size}) if {self}.flags.c_contiguous and "
+            "(({size}.__class__ is tuple and {size} in sizes) or are_sizes({size})) else {kernel}",
     "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
     "linear": "np_add(dot_ := {input}.dot({weight}.T), {bias}, dot_) if {bias} is not None and "
               "{input}.ndim == 2 == {weight}.ndim and {weight}.shape[1] > 1 else {kernel}",
 }  # fmt: skip
+
+
+_sizes: set[tuple[int, ...]] = set()  # seen before and found to be what `are_sizes` asks for
+
+
+def are_sizes(sizes: Sequence[int]) -> bool:
+    """Whether NumPy understands the sizes as PyTorch does: it takes any negative number for -1, and wants at least
+    one."""
+    if not sizes or min(sizes) < -1:
+        return False
+    if len(_sizes) > 4096:
+        _sizes.clear()
+    _sizes.add(tuple(sizes))
+    return True
 
 
 @cache
@@ -41,6 +54,7 @@ def inline(dtype: str) -> tuple[Mapping[str, str], Mapping[str, Any]]:
         return {}, {}
     names = {
         "np_negative": np.negative, "np_maximum": np.maximum, "np_add": np.add, "np_sum": np.add.reduce,
+        "sizes": _sizes, "are_sizes": are_sizes,
         "zero": np.zeros((), dtype), "ones": [np.ones(n, dtype) for n in range(FEW)],
     }  # fmt: skip
     return EXPRESSIONS, names

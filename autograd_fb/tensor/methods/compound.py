@@ -81,7 +81,10 @@ class CompoundMethods:
 
     def sum_to_size(self, *args: Any, **kwargs: Any) -> Any:
         """``sum_to_size(Tensor self, SymInt[] size) -> Tensor``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _sum_to_size[self.signature & _state.mask](self, args)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:

@@ -25,7 +25,10 @@ class CreationMethods:
 
     def new_empty(self, *args: Any, **kwargs: Any) -> Any:
         """``new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _new_empty[self.signature & _state.mask](self, args, None, None, None, None)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
@@ -44,7 +47,10 @@ class CreationMethods:
 
     def new_ones(self, *args: Any, **kwargs: Any) -> Any:
         """``new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _new_ones[self.signature & _state.mask](self, args, None, None, None, None)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
@@ -55,7 +61,10 @@ class CreationMethods:
 
     def new_zeros(self, *args: Any, **kwargs: Any) -> Any:
         """``new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _new_zeros[self.signature & _state.mask](self, args, None, None, None, None)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:

@@ -31,7 +31,10 @@ class NnPoolMethods:
 
     def adaptive_avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
         """Averages over windows chosen so that the output has the given length."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _adaptive_avg_pool1d[self.signature & _state.mask](self, args)
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:
@@ -42,7 +45,10 @@ class NnPoolMethods:
 
     def adaptive_avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
         """Averages over windows chosen so that the output has the given size."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _adaptive_avg_pool2d[self.signature & _state.mask](self, args)
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:
@@ -53,7 +59,10 @@ class NnPoolMethods:
 
     def adaptive_max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
         """Maxima over windows chosen so that the output has the given size, and their positions."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _adaptive_max_pool2d[self.signature & _state.mask](self, args)
             output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in output_size:
                 if number.__class__ is not int:

@@ -83,7 +83,10 @@ class ShapeMethods:
 
     def broadcast_to(self, *args: Any, **kwargs: Any) -> Any:
         """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _broadcast_to[self.signature & _state.mask](self, args)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
@@ -141,7 +144,10 @@ class ShapeMethods:
 
         ``expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)``
         """
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _expand[self.signature & _state.mask](self, args, False)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
@@ -160,7 +166,10 @@ class ShapeMethods:
 
     def flip(self, *args: Any, **kwargs: Any) -> Any:
         """A copy with the order along ``dims`` reversed."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _flip[self.signature & _state.mask](self, args)
             dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
@@ -223,7 +232,10 @@ class ShapeMethods:
 
     def permute(self, *args: Any, **kwargs: Any) -> Any:
         """The dimensions in another order."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _permute[self.signature & _state.mask](self, args)
             dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
@@ -241,7 +253,10 @@ class ShapeMethods:
 
         ``repeat(Tensor self, SymInt[] repeats) -> Tensor``
         """
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _repeat[self.signature & _state.mask](self, args)
             repeats = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in repeats:
                 if number.__class__ is not int:
@@ -266,7 +281,10 @@ class ShapeMethods:
 
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
         """The same elements with another shape: a view where the strides allow it, otherwise a copy."""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _reshape[self.signature & _state.mask](self, args)
             shape = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in shape:
                 if number.__class__ is not int:
@@ -357,7 +375,10 @@ class ShapeMethods:
 
     def tile(self, *args: Any, **kwargs: Any) -> Any:
         """``tile(Tensor self, SymInt[] dims) -> Tensor``"""
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _tile[self.signature & _state.mask](self, args)
             dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in dims:
                 if number.__class__ is not int:
@@ -425,7 +446,10 @@ class ShapeMethods:
         ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``,
         ``view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)``
         """
-        if args and not kwargs:
+        if not kwargs and args:
+            match args:
+                case (first, second) if first.__class__ is second.__class__ is int:
+                    return _view[self.signature & _state.mask](self, args)
             size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
             for number in size:
                 if number.__class__ is not int:
