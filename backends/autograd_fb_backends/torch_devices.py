@@ -125,13 +125,13 @@ class TorchBackend(Backend):
         return array.detach() if array.requires_grad or type(array) is not torch.Tensor else array
 
     def from_numpy(self, array: Any, index: int = 0, *, copy: bool = True) -> Array:
-        place = self.native_device(index)
         array = np.asarray(array)
         if array.dtype.name not in self.traits.dtypes:
             raise TypeError(
                 f"Cannot put a {array.dtype.name} tensor on device '{self.device_type}', which does not support this "
                 f"dtype; it has: {', '.join(sorted(self.traits.dtypes))}"
             )
+        place = self.native_device(index)
         if self.native == "cpu":
             return _tensor(array.copy(order="K") if copy else array)
         return _tensor(array).to(place)
