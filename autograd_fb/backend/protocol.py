@@ -133,7 +133,8 @@ class Backend:
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Kernels ``(xp, *arguments)`` that replace the shared ones, by row name (``"mm"``, ``"add.Tensor"``).
 
-        One named after a composite row serves where rules call that over raw arrays, unless it answers NotImplemented.
+        One named after a composite row is called as that is, with the namespace of all ops for ``xp``, where rules run
+        it over raw arrays.
         """
         return {}
 

@@ -90,9 +90,12 @@ def _rebuild(cls: type[Parameter], data: Tensor, requires_grad: bool) -> Paramet
 
 def forget_grad(p: Tensor, set_to_none: bool) -> None:
     """Drop the gradient of a tensor, or set it to zero where it is, outside any graph."""
-    grad = p.grad
-    if grad is None or set_to_none:
-        p.grad = None
+    meta = p.meta
+    grad = None if meta is None else meta.grad
+    if meta is None or grad is None:
+        return
+    if set_to_none:
+        meta.grad = None
         return
     grad.detach_() if grad.grad_fn is not None else grad.requires_grad_(False)
     grad.zero_()

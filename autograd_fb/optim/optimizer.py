@@ -231,9 +231,9 @@ class RuleOptimizer(Optimizer):
                     f"{type(self).__name__}(differentiable=True): steps are not recorded. Write the update with tensor "
                     "operations out of place where gradients must flow through it."
                 )
-            params = [p for p in group["params"] if p.grad is not None]
-            if params:
-                for stage, items in self.prepare(group, params).items():
+            params = [p for p in group["params"] if p.meta is not None and p.meta.grad is not None]
+            for stage, items in self.prepare(group, params).items():
+                if items:
                     update(partial(self.rule, group, stage), items)
         return loss
 

@@ -39,20 +39,23 @@ class SGD(RuleOptimizer):
     def prepare(self, group: dict[str, Any], params: Sequence[Tensor]) -> dict[Any, Items]:
         if not group["momentum"]:
             return {False: [(p,) for p in params]}
-        items: dict[Any, Items] = {}
+        fresh: Items = []
+        known: Items = []
         for p in params:
             state = self.state[p]
             buffer = state.get("momentum_buffer")
-            first = buffer is None
-            if first:
+            if buffer is None:
                 buffer = state["momentum_buffer"] = zeros_for(p)
-            items.setdefault(first, []).append((p, buffer))
-        return items
+                fresh.append((p, buffer))
+            else:
+                known.append((p, buffer))
+        return {True: fresh, False: known}
 
     def rule(self, group: dict[str, Any], first: bool, number: Number) -> Rule:
-        maximize, nesterov, damped = group["maximize"], group["nesterov"], group["dampening"] != 0
+        maximize, nesterov, dampening = group["maximize"], group["nesterov"], group["dampening"]
+        lr, momentum = number(float(group["lr"])), number(float(group["momentum"]))
         decay = number(float(group["weight_decay"])) if group["weight_decay"] else None
-        lr, momentum, rest = (number(float(v)) for v in (group["lr"], group["momentum"], 1 - group["dampening"]))
+        damped = number(float(1 - dampening)) if dampening else None
 
         def rule(xp: Any, g: Any, p: Any, buffer: Any = None) -> tuple[Any, ...]:
             if maximize:
@@ -66,7 +69,7 @@ class SGD(RuleOptimizer):
                 buffer += g
             else:
                 buffer *= momentum
-                buffer += g * rest if damped else g
+                buffer += g if damped is None else g * damped
             p -= (g + buffer * momentum if nesterov else buffer) * lr
             return p, buffer
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf, prod
+from operator import is_
 from typing import Any
 
 from autograd_fb.backend.registry import Binding
@@ -62,17 +63,14 @@ def update(make_rule: Callable[[Number], Rule], items: Items) -> None:
     is decided once for them.
     """
     p = items[0][0]
-    signature, kind = p.signature, p.array.__class__
-    alike = [i for i in items if i[0].signature == signature and i[0].array.__class__ is kind]
-    if len(alike) < len(items):
-        known = {id(i) for i in alike}
-        update(make_rule, [i for i in items if id(i) not in known])
-    binding, dtype = p.binding, p.dtype
-    traits = binding.backend.traits
+    binding = p.binding
+    dtype, traits = binding.dtype(p.array.dtype), binding.backend.traits
     at_once = traits.strided and not traits.asynchronous
     number = _constants(dtype.to_real(), binding) if at_once and not binding.multi else float
     run = _run_by_parts if dtype.is_complex else _run
-    binding.quietly(run, make_rule(number), binding, alike, BLOCKED if at_once else inf)
+    others = binding.quietly(run, make_rule(number), binding, items, BLOCKED if at_once else inf)
+    if others:
+        update(make_rule, others)
 
 
 def _constants(dtype: DType, binding: Binding) -> Number:
@@ -86,19 +84,27 @@ def _constants(dtype: DType, binding: Binding) -> Number:
     return number
 
 
-def _run(rule: Rule, binding: Binding, items: Items, blocked: float) -> None:
-    xp = binding.xp
+def _run(rule: Rule, binding: Binding, items: Items, blocked: float) -> Items:
+    """Update the parameters that are like the first one, and return the others."""
+    xp, others = binding.xp, []
+    first = items[0][0]
+    signature, kind = first.signature, first.array.__class__
     for targets in items:
         p = targets[0]
-        arrays = [p.meta.grad.array]  # type: ignore[union-attr]
-        arrays += [t.array for t in targets]
-        if prod(arrays[0].shape) < blocked or not _run_in_blocks(rule, binding, arrays):
-            grad, *before = arrays
-            for t, old, new in zip(targets, before, rule(xp, grad, *before)):
-                if new is not old:
-                    _put(t, new, binding)
+        if p.signature != signature or p.array.__class__ is not kind:
+            others.append(targets)
+            continue
+        grad = p.meta.grad.array  # type: ignore[union-attr]
+        before = [t.array for t in targets]
+        if prod(grad.shape) < blocked or not _run_in_blocks(rule, binding, (grad, *before)):
+            after = rule(xp, grad, *before)
+            if not all(map(is_, before, after)):
+                for t, old, new in zip(targets, before, after, strict=True):
+                    if new is not old:
+                        _put(t, new, binding)
         storage = p.storage or share(p)
         storage.version += 1
+    return others
 
 
 def _run_in_blocks(rule: Rule, binding: Binding, arrays: Sequence[Any]) -> bool:
@@ -122,17 +128,21 @@ def _flattened(binding: Binding, arrays: Sequence[Any]) -> list[Any] | None:
         return None
 
 
-def _run_by_parts(rule: Rule, binding: Binding, items: Items, blocked: float) -> None:
-    """The rule on real and imaginary parts, as if they were two parameters."""
-    xp = binding.xp
+def _run_by_parts(rule: Rule, binding: Binding, items: Items, blocked: float) -> Items:
+    """The same with the rule run on real and imaginary parts, as if they were two parameters."""
+    xp, others = binding.xp, []
+    signature = items[0][0].signature
     for targets in items:
-        p, parts = targets[0], []
+        p = targets[0]
+        if p.signature != signature:
+            others.append(targets)
+            continue
         arrays = [p.meta.grad.array, *[t.array for t in targets]]  # type: ignore[union-attr]
-        for part in (xp.real, xp.imag):
-            parts.append(rule(xp, *[xp.asarray(part(a), copy=True) for a in arrays]))
+        parts = [rule(xp, *[xp.asarray(part(a), copy=True) for a in arrays]) for part in (xp.real, xp.imag)]
         for t, re, im in zip(targets, *parts, strict=True):
             _put(t, re + im * 1j, binding)
         bump(p)
+    return others
 
 
 def _put(t: Tensor, new: Any, binding: Binding) -> None:

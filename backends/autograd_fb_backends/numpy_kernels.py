@@ -98,11 +98,13 @@ def linear(xp: Any, input: Array, weight: Array, bias: Array | None = None) -> A
 
 
 @silent
-def linear_backward(xp: Any, self: Array, grad_output: Array, weight: Array, output_mask: Sequence[bool]) -> Any:
+def linear_backward(F: Any, self: Array, grad_output: Array, weight: Array, output_mask: Sequence[bool]) -> Any:
     """Two products, and a third with ones: NumPy's sums over a long first dim take longer and are less precise."""
     dtype = weight.dtype
     if not (self.dtype == dtype == grad_output.dtype and dtype.char in _REAL and self.size and grad_output.size):
-        return NotImplemented
+        return sys.modules["autograd_fb.aten.row"].TABLE["linear_backward"].composite(
+            F, self, grad_output, weight, output_mask
+        )
     x = self if self.ndim == 2 else self.reshape(-1, weight.shape[1])
     g = grad_output if grad_output.ndim == 2 else grad_output.reshape(-1, weight.shape[0])
     first = second = third = None
@@ -430,7 +432,7 @@ def nll_loss_backward(
         )
     value = -grad_output / total_weight if reduction == 1 else -grad_output
     out = np.zeros(self.shape, self.dtype)
-    only = _one_class(target, self.shape[1], ignore_index)
+    only = -1 if reduction == 0 else _one_class(target, self.shape[1], ignore_index)
     if only >= 0:
         out[0, only] = value
         return out

@@ -25,14 +25,17 @@ def shared_kernel(key: str) -> Any:
     return TABLE[key].kernel or (lambda xp, *args, **kwargs: raw_harness.numpy_f().call_row(key, *args, **kwargs))
 
 
+def first_argument(key: str) -> Any:
+    """What kernels take before the op's arguments: the library's namespace; those of composites that of all ops."""
+    return xp if TABLE[key].composite is None else raw_harness.numpy_f()
+
+
 def compare(key: str, *args: Any, tolerance: float = 1e-5, **kwargs: Any) -> None:
     """The kernel and the shared kernel give the same shapes, dtypes and values, and leave the arguments alone."""
     before = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
     shared = shared_kernel(key)
     with np.errstate(all="ignore"):
-        got = raw_harness.as_tuple(KERNELS[key](xp, *args, **kwargs))
-        if got[0] is NotImplemented and TABLE[key].composite is not None:
-            return
+        got = raw_harness.as_tuple(KERNELS[key](first_argument(key), *args, **kwargs))
         expected = raw_harness.as_tuple(shared(xp, *args, **kwargs))
     for g, e in zip(got, expected, strict=True):
         if e is None:
@@ -59,7 +62,7 @@ def test_samples(key: str, dtype: str) -> None:
                 shared(xp, *sample.args, **sample.kwargs)
         except Exception as error:
             with pytest.raises(type(error)):
-                KERNELS[key](xp, *sample.args, **sample.kwargs)
+                KERNELS[key](first_argument(key), *sample.args, **sample.kwargs)
             continue
         compare(key, *sample.args, tolerance=1e-4, **sample.kwargs)
 
