@@ -192,9 +192,10 @@ def test_named_results() -> None:
 
 
 INDICES = [
-    slice(None), slice(0, 3), slice(0, 2), (slice(None), slice(0, 4)), (1, slice(None)), (1, slice(0, 2)), Ellipsis, None,
-    (None, Ellipsis), (slice(None), None), (slice(0, 2), None), (slice(0, 2), Ellipsis), (1, Ellipsis), (Ellipsis, 0),
-    (), (slice(-5, 100),), (slice(0, 2), slice(0, 9), 0), -1, (None, slice(0, 2)), (1, 2, 0), (Ellipsis, slice(0, 1)),
+    slice(None), slice(0, 3), slice(0, 2), (slice(None), slice(0, 4)), (1, slice(None)), (1, slice(0, 2)), Ellipsis,
+    None, (None, Ellipsis), (slice(None), None), (slice(0, 2), None), (slice(0, 2), Ellipsis), (1, Ellipsis),
+    (Ellipsis, 0), (), (slice(-5, 100),), (slice(0, 2), slice(0, 9), 0), -1, (None, slice(0, 2)), (1, 2, 0),
+    (Ellipsis, slice(0, 1)),
 ]  # fmt: skip
 
 
