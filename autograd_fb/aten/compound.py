@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.core.dtype import as_dtype, int64
 from autograd_fb.core.geometry import normalize_dim
 
@@ -145,7 +146,7 @@ def _cdist(F: Any, x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = 
 def _pdist(F: Any, self: Any, p: float = 2.0) -> Any:
     if self.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {self.ndim}D")
-    rows, columns = F.triu_indices(self.shape[0], self.shape[0], 1, device=self.device)
+    rows, columns = F.triu_indices(self.shape[0], self.shape[0], 1, device=device_of(self))
     return F.linalg_vector_norm(F.index_select(self, 0, rows) - F.index_select(self, 0, columns), p, [-1])
 
 
@@ -173,7 +174,7 @@ def _quantile_of(ignore_nan: bool) -> Callable[..., Any]:
         F: Any, self: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
     ) -> Any:
         if isinstance(q, (int, float)):
-            q = F.scalar_tensor(float(q), dtype=self.dtype, device=self.device)
+            q = F.scalar_tensor(float(q), dtype=self.dtype, device=device_of(self))
         _check_quantile(self, q, interpolation)
         ndim = self.ndim
         values = F.flatten(self) if dim is None else F.movedim(self, dim, -1) if ndim else F.reshape(self, [1])

@@ -160,9 +160,8 @@ def _mask_indices(xp: Any, mask: Array, operator: str) -> tuple[Array, ...]:
         return tuple(xp.nonzero(mask)) if mask.ndim else tuple(xp.nonzero(xp.reshape(mask, (1,))))
     except NotImplementedError:
         raise NotImplementedError(
-            f"{operator}: the size of the result depends on the values of a mask, and the mask has no values (meta); "
-            f"use "
-            "torch.where or integer indices") from None
+            f"{operator}: the size of the result depends on the values of a mask, and the mask has no values (meta), "
+            "or none yet (lazy); use torch.where or integer indices") from None
 
 
 def integer_indices(xp: Any, self: Array, indices: Sequence[Array | None], operator: str) -> tuple[Array,
@@ -914,9 +913,8 @@ def _nonzero_tuple(xp: Any, self: Array, operator: str = "nonzero") -> tuple[Arr
         found = xp.nonzero(self if self.ndim else xp.reshape(self, (1,)))
     except NotImplementedError:
         raise NotImplementedError(
-            f"{operator}: the size of the result depends on values, and a meta tensor has none; run it on a device "
-            f"with "
-            "memory") from None
+            f"{operator}: the size of the result depends on values, and a meta tensor has none, a lazy one none yet; "
+            "run it on a device with memory") from None
     return tuple(xp.astype(i, xp.int64, copy=False) for i in found)
 
 

@@ -14,6 +14,7 @@ from autograd_fb.aten.linalg import sum_to, transpose
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import described, has_zero, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import suspect
 from autograd_fb.core.geometry import normalize_dims
 
@@ -146,7 +147,7 @@ op("inverse(Tensor self) -> Tensor", family=_FAMILY, composite=lambda F, self: F
 
 
 def _inv_ex(xp: Any, A: Any, *, check_errors: bool = False) -> tuple[Any, Any]:
-    info = xp.zeros(tuple(A.shape[:-2]), dtype=xp.int32, device=A.device)
+    info = xp.zeros(tuple(A.shape[:-2]), dtype=xp.int32, device=device_of(A))
     try:
         return _inv(xp, A), info
     except LinAlgError:
@@ -156,7 +157,7 @@ def _inv_ex(xp: Any, A: Any, *, check_errors: bool = False) -> tuple[Any, Any]:
     n = A.shape[-1]
     flat = xp.reshape(A, (-1, n, n))
     parts = [xp.full_like(flat[i, ...], inf) if p else _inv(xp, flat[i, ...]) for i, p in enumerate(pivots)]
-    info = xp.reshape(xp.asarray(pivots, dtype=xp.int32, device=A.device), tuple(A.shape[:-2]))
+    info = xp.reshape(xp.asarray(pivots, dtype=xp.int32, device=device_of(A)), tuple(A.shape[:-2]))
     return xp.reshape(xp.stack(parts), A.shape), info
 
 
@@ -229,7 +230,7 @@ op("linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor", family=_FAMI
 def _triangle(xp: Any, A: Any, upper: bool, unitriangular: bool) -> Any:
     t = xp.triu(A) if upper else xp.tril(A)
     if unitriangular:
-        eye = xp.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+        eye = xp.eye(A.shape[-1], dtype=A.dtype, device=device_of(A))
         t = xp.where(eye != 0, eye, t)
     return t
 
@@ -400,7 +401,7 @@ def _qr(xp: Any, A: Any, mode: str = "reduced") -> tuple[Any, Any]:
     _matrices("linalg.qr", A)
     _floating("linalg.qr", A, "geqrf_cpu")
     q, r = xp.linalg.qr(A, mode="complete" if mode == "complete" else "reduced")
-    return (xp.zeros((0,), dtype=A.dtype, device=A.device) if mode == "r" else q), r
+    return (xp.zeros((0,), dtype=A.dtype, device=device_of(A)) if mode == "r" else q), r
 
 
 def _qr_backward(F: Any, grads: Any, A: Any, Q: Any, R: Any, mode: str) -> Any:
@@ -577,7 +578,7 @@ def _pinv(xp: Any, self: Any, *, atol: float | None = None, rtol: float | None =
         )
     if 0 in self.shape:
         shape = (*self.shape[:-2], self.shape[-1], self.shape[-2])
-        return xp.zeros(shape, dtype=self.dtype, device=self.device)
+        return xp.zeros(shape, dtype=self.dtype, device=device_of(self))
     if hermitian:
         values, vectors = _eigh(xp, self)
         size = xp.abs(values)
@@ -627,7 +628,7 @@ def _matrix_rank(
         raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
     s = xp.abs(_eigh(xp, self)[0]) if hermitian else xp.linalg.svdvals(self)
     if s.shape[-1] == 0:
-        return xp.zeros(tuple(s.shape[:-1]), dtype=xp.int64, device=self.device)
+        return xp.zeros(tuple(s.shape[:-1]), dtype=xp.int64, device=device_of(self))
     absolute, relative = _tolerances("linalg.matrix_rank", self, s, atol, rtol)
     cut = xp.max(s, axis=-1, keepdims=True) * relative
     cut = xp.where(cut < absolute, xp.full_like(cut, absolute), cut)
@@ -770,7 +771,7 @@ def _matrix_exp(xp: Any, self: Any) -> Any:
         suspect(xp, None)
         squarings = 8
     a = self / (2.0**squarings)
-    eye = xp.eye(n, dtype=self.dtype, device=self.device)
+    eye = xp.eye(n, dtype=self.dtype, device=device_of(self))
     result = xp.broadcast_to(eye, self.shape)
     for k in range(18, 0, -1):
         result = eye + xp.matmul(a, result) / k

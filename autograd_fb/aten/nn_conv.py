@@ -13,6 +13,7 @@ from typing import Any
 
 from autograd_fb.aten.reduction import c_name, described, low_precision
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.core.window_geometry import window_tuple
 
 _FAMILY = "nn"
@@ -148,7 +149,7 @@ def pad_axis(xp: Any, x: Any, axis: int, before: int, after: int, value: Any = 0
 
     def filler(amount: int) -> Any:
         shape = tuple(amount if i == axis else n for i, n in enumerate(x.shape))
-        return xp.full(shape, value, dtype=x.dtype, device=x.device)
+        return xp.full(shape, value, dtype=x.dtype, device=device_of(x))
 
     pieces = [filler(before)] if before > 0 else []
     pieces.append(x)
@@ -164,7 +165,7 @@ def spread_axis(xp: Any, x: Any, axis: int, step: int, value: Any = 0) -> Any:
         return x
     wide = xp.expand_dims(x, axis=axis + 1)
     shape = tuple(step - 1 if i == axis + 1 else n for i, n in enumerate(wide.shape))
-    wide = xp.concat([wide, xp.full(shape, value, dtype=x.dtype, device=x.device)], axis=axis + 1)
+    wide = xp.concat([wide, xp.full(shape, value, dtype=x.dtype, device=device_of(x))], axis=axis + 1)
     flat = xp.reshape(wide, (*x.shape[:axis], size * step, *x.shape[axis + 1 :]))
     cut: list[Any] = [slice(None)] * x.ndim
     cut[axis] = slice(0, (size - 1) * step + 1)

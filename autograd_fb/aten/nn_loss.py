@@ -12,6 +12,7 @@ from typing import Any
 from autograd_fb.aten.linalg import sum_to
 from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import truth
 from autograd_fb.core.checks import looks_at
 from autograd_fb.core.geometry import broadcast_shapes
@@ -97,7 +98,7 @@ def _nll(spatial: bool) -> Any:
         losses = -xp.squeeze(picked, axis=axis) * weights
         losses = xp.where(weights == 0, xp.zeros_like(losses), losses) if weight is None else losses
         if reduction == NONE and (spatial or self.ndim == 2):
-            return losses, xp.zeros((), dtype=self.dtype, device=self.device)
+            return losses, xp.zeros((), dtype=self.dtype, device=device_of(self))
         wide = xp.float32 if low_precision(self.dtype) else self.dtype
         total = xp.sum(losses, dtype=wide)
         count = xp.sum(weights, dtype=wide)
@@ -127,7 +128,7 @@ def _nll_backward(spatial: bool) -> Any:
         values = -weights * grad_output
         if reduction == MEAN:
             values = values / total_weight
-        classes = xp.arange(self.shape[axis], dtype=xp.int64, device=self.device)
+        classes = xp.arange(self.shape[axis], dtype=xp.int64, device=device_of(self))
         shape = tuple(self.shape[axis] if i == axis else 1 for i in range(self.ndim))
         hit = xp.expand_dims(safe, axis=axis) == xp.reshape(classes, shape)
         hit = hit & xp.expand_dims(weights != 0, axis=axis)

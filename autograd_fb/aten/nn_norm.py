@@ -13,6 +13,7 @@ from typing import Any
 from autograd_fb.aten.linalg import sum_to
 from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import truth
 from autograd_fb.core.checks import looks_at
 
@@ -182,7 +183,7 @@ def _batch_norm(
     else:
         mean = _channel(x.ndim, _wide(xp, running_mean), xp)
         rstd = 1 / xp.sqrt(_channel(x.ndim, _wide(xp, running_var), xp) + eps)
-        nothing = xp.zeros((0,), dtype=x.dtype, device=x.device)
+        nothing = xp.zeros((0,), dtype=x.dtype, device=device_of(x))
         saved = (nothing, nothing)
     scale = rstd if weight is None else rstd * _channel(x.ndim, _wide(xp, weight), xp)
     shift = -mean * scale
@@ -428,7 +429,7 @@ def _embedding_backward(
     """Each row of the weight receives the sum of its uses: a product with the one-hot matrix, in row-major order."""
     width = grad_output.shape[-1]
     flat = xp.reshape(indices, (-1,))
-    rows = xp.arange(num_weights, dtype=flat.dtype, device=grad_output.device)
+    rows = xp.arange(num_weights, dtype=flat.dtype, device=device_of(grad_output))
     hit = xp.reshape(rows, (-1, 1)) == flat
     if padding_idx >= 0:
         hit = hit & (flat != padding_idx)

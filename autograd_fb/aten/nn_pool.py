@@ -14,6 +14,7 @@ from typing import Any
 from autograd_fb.aten.nn_conv import pad_axis, spread_axis, windows
 from autograd_fb.aten.reduction import described, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.core.window_geometry import pool_output_size
 
 _FAMILY = "nn"
@@ -101,7 +102,7 @@ def _max_pool(
     slices = windows(
         _padded(xp, self, kernel, steps, pads, gaps, size, lowest(self.dtype)), axes, kernel, steps, gaps, size
     )
-    best, where = slices[0], xp.zeros(slices[0].shape, dtype=xp.int64, device=self.device)
+    best, where = slices[0], xp.zeros(slices[0].shape, dtype=xp.int64, device=device_of(self))
     for position, candidate in zip(product(*map(range, kernel)), slices):
         better = candidate > best
         if kind.is_floating_point:
@@ -109,12 +110,12 @@ def _max_pool(
         offset = position[0] * gaps[0] * width + position[1] * gaps[1]
         if offset:
             best = xp.where(better, candidate, best)
-            where = xp.where(better, xp.asarray(offset, dtype=xp.int64, device=self.device), where)
-    first = _first_inside(xp, self.shape[-2:], kernel, steps, pads, gaps, size, self.device)
+            where = xp.where(better, xp.asarray(offset, dtype=xp.int64, device=device_of(self)), where)
+    first = _first_inside(xp, self.shape[-2:], kernel, steps, pads, gaps, size, device_of(self))
     if first is not None:  # a window of nothing but padding and -inf: PyTorch names its first real element
         outside = best == lowest(self.dtype)
         where = xp.where(outside, xp.where(where == 0, first, where), where)
-    found = where + window_positions(xp, width, size, steps, pads, self.device)
+    found = where + window_positions(xp, width, size, steps, pads, device_of(self))
     if best is slices[0]:  # a window of one element: a view of the input must not leave the kernel
         best = xp.asarray(best, copy=True)
     return best, found
@@ -157,7 +158,7 @@ def _max_pool_backward(
         "max_pool2d", self.shape, kernel_size, stride, padding, dilation, ceil_mode
     )
     width = self.shape[-1]
-    offsets = indices - window_positions(xp, width, size, steps, pads, grad_output.device)
+    offsets = indices - window_positions(xp, width, size, steps, pads, device_of(grad_output))
     zero = xp.zeros_like(grad_output)
     seen: dict[int, int] = {}
     parts = []
@@ -165,7 +166,7 @@ def _max_pool_backward(
         offset = position[0] * gaps[0] * width + position[1] * gaps[1]
         # With kernels wider than the plane two positions share an offset, but only one of them is inside.
         if seen.setdefault(offset, place) != place:
-            column = xp.arange(size[1], dtype=xp.int64, device=grad_output.device) * steps[1] - pads[1]
+            column = xp.arange(size[1], dtype=xp.int64, device=device_of(grad_output)) * steps[1] - pads[1]
             inside = (column + position[1] * gaps[1] >= 0) & (column + position[1] * gaps[1] < width)
             parts.append(xp.where((offsets == offset) & inside, grad_output, zero))
             continue
@@ -294,7 +295,7 @@ def _divisors(
 def _divide(xp: Any, total: Any, divisors: Any, integral: bool) -> Any:
     if isinstance(divisors, int):
         return total // divisors if integral else total / divisors
-    rows, columns = (xp.asarray(c, dtype=total.dtype, device=total.device) for c in divisors)
+    rows, columns = (xp.asarray(c, dtype=total.dtype, device=device_of(total)) for c in divisors)
     table = xp.reshape(rows, (-1, 1)) * columns
     return total // table if integral else total / table
 
@@ -405,7 +406,7 @@ def _bounds(n: int, m: int) -> list[tuple[int, int]]:
 def _averaging(xp: Any, n: int, m: int, like: Any) -> Any:
     """The ``(m, n)`` matrix of an adaptive average along one axis."""
     rows = [[1.0 / (b - a) if a <= j < b else 0.0 for j in range(n)] for a, b in _bounds(n, m)]
-    return xp.reshape(xp.asarray(rows, dtype=like.dtype, device=like.device), (m, n))
+    return xp.reshape(xp.asarray(rows, dtype=like.dtype, device=device_of(like)), (m, n))
 
 
 def _adaptive_avg(xp: Any, self: Any, output_size: Any) -> Any:

@@ -559,6 +559,9 @@ def angle(xp: Any, self: Any) -> Any:
 def complex_(xp: Any, real: Any, imag: Any) -> Any:
     dtype = complex_dtype(xp, real.dtype)
     real, imag = xp.broadcast_arrays(real, imag)
+    own = getattr(xp, "complex", None)
+    if own is not None:
+        return own(real, imag)
     made = xp.astype(real, dtype)
     try:  # parts written one by one keep infinities: inf * 1j is (nan, inf)
         made.imag[...] = imag

@@ -12,6 +12,7 @@ from typing import Any
 
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
 from autograd_fb.core.geometry import normalize_dim, normalize_dims
 
@@ -333,7 +334,7 @@ def _arg(xp: Any, x: Any, axis: int, keepdims: bool, largest: bool) -> Any:
     work = xp.astype(x, xp.uint8) if described(x.dtype).kind == "b" else x
     if described(x.dtype).is_floating_point:
         gaps = xp.isnan(work)
-        worst = xp.where(gaps, xp.asarray(inf if largest else -inf, dtype=x.dtype, device=x.device), work)
+        worst = xp.where(gaps, xp.asarray(inf if largest else -inf, dtype=x.dtype, device=device_of(x)), work)
         found = (xp.argmax if largest else xp.argmin)(worst, axis=axis, keepdims=keepdims)
         first = xp.argmax(xp.astype(gaps, xp.uint8), axis=axis, keepdims=keepdims)
         found = xp.where(xp.any(gaps, axis=axis, keepdims=keepdims), first, found)

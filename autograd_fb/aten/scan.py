@@ -30,6 +30,7 @@ from autograd_fb.aten.reduction import (
     widened,
 )
 from autograd_fb.aten.row import no_derivative, op
+from autograd_fb.aten.shape import device_of
 from autograd_fb.core.geometry import normalize_dim
 
 _FAMILY = "reduction"
@@ -254,7 +255,7 @@ def _running(largest: bool) -> Any:
         x = at_least_1d(xp, self)
         work = xp.astype(x, xp.uint8) if kind == "b" else x
         shape = tuple(x.shape[axis] if i == axis else 1 for i in range(x.ndim))
-        places = xp.reshape(xp.arange(x.shape[axis], dtype=xp.int64, device=x.device), shape)
+        places = xp.reshape(xp.arange(x.shape[axis], dtype=xp.int64, device=device_of(x)), shape)
         places = xp.astype(xp.broadcast_to(places, x.shape), xp.int64, copy=True)
 
         def combine(left: Sequence[Any], right: Sequence[Any]) -> Sequence[Any]:
@@ -433,7 +434,7 @@ def _median_all(ignore: bool) -> Any:
         _check_median("median", self)
         if prod(self.shape) == 0:
             empty = nan if described(self.dtype).is_floating_point else -(2 ** (8 * described(self.dtype).itemsize - 1))
-            return xp.full((), empty, dtype=self.dtype, device=self.device)
+            return xp.full((), empty, dtype=self.dtype, device=device_of(self))
         return on_dim(xp, xp.reshape(self, (-1,)), 0)[0]
 
     return kernel
@@ -451,7 +452,7 @@ def _mode(xp: Any, self: Any, dim: int = -1, keepdim: bool = False) -> tuple[Any
     size = x.shape[-1]
     first = xp.min(xp.where(best, rank, xp.full_like(rank, size)), axis=-1, keepdims=True)
     value = take(xp, x, take(xp, order, first, x.ndim - 1), x.ndim - 1)
-    places = xp.broadcast_to(xp.arange(size, dtype=xp.int64, device=x.device), x.shape)
+    places = xp.broadcast_to(xp.arange(size, dtype=xp.int64, device=device_of(x)), x.shape)
     last = xp.max(xp.where(x == value, places, xp.zeros_like(places)), axis=-1, keepdims=True)
     return _picked(xp, self, xp.moveaxis(last, -1, axis), axis, keepdim)
 
@@ -503,7 +504,7 @@ def _searchsorted(
 ) -> Any:
     after = _right_of(right, side)
     if not hasattr(self, "shape"):
-        self = xp.asarray(self, dtype=sorted_sequence.dtype, device=sorted_sequence.device)
+        self = xp.asarray(self, dtype=sorted_sequence.dtype, device=device_of(sorted_sequence))
     values = self
     if sorted_sequence.ndim != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(values.shape[:-1]):
         raise RuntimeError(
@@ -544,7 +545,7 @@ for _overload, _self in (("Tensor", "Tensor self"), ("Scalar", "Scalar self")):
 
 def counted(xp: Any, places: Any, size: int, weights: Any) -> Any:
     """How often each number below ``size`` occurs, or the sum of its weights."""
-    rows = xp.reshape(xp.arange(size, dtype=places.dtype, device=places.device), (size, 1))
+    rows = xp.reshape(xp.arange(size, dtype=places.dtype, device=device_of(places)), (size, 1))
     hit = rows == xp.reshape(places, (1, -1))
     if weights is None:
         return xp.sum(xp.astype(hit, xp.int64), axis=1, dtype=xp.int64)
@@ -567,7 +568,7 @@ def check_bincount(self: Any, weights: Any, minlength: int) -> None:
 def _bincount(xp: Any, self: Any, weights: Any = None, minlength: int = 0) -> Any:
     check_bincount(self, weights, minlength)
     if self.shape[0] == 0:
-        return xp.zeros((minlength,), dtype=xp.int64, device=self.device)
+        return xp.zeros((minlength,), dtype=xp.int64, device=device_of(self))
     if int(xp.min(self)) < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and described(weights.dtype).name != "float32":
@@ -609,7 +610,7 @@ def _unique(
     xp: Any, self: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
 ) -> tuple[Any, Any, Any]:
     values, _, inverse, counts = xp.unique_all(self)
-    none = xp.zeros((0,), dtype=xp.int64, device=self.device)
+    none = xp.zeros((0,), dtype=xp.int64, device=device_of(self))
     inverse = xp.astype(xp.reshape(inverse, self.shape), xp.int64, copy=False) if return_inverse else none
     return values, inverse, xp.astype(counts, xp.int64, copy=False) if return_counts else none
 
@@ -617,14 +618,14 @@ def _unique(
 def _unique_consecutive(
     xp: Any, self: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> tuple[Any, Any, Any]:
-    none = xp.zeros((0,), dtype=xp.int64, device=self.device)
+    none = xp.zeros((0,), dtype=xp.int64, device=device_of(self))
     x = xp.reshape(self, (1, -1)) if dim is None else xp.moveaxis(self, dim, 0)
     lines = xp.reshape(self, (-1, 1)) if dim is None else xp.reshape(x, (x.shape[0], -1))
     size = lines.shape[0]
     if size == 0:
         return xp.reshape(self, (-1,)) if dim is None else self, none, none
     changes = xp.any(lines[1:, :] != lines[:-1, :], axis=1)
-    first = xp.concat([xp.ones((1,), dtype=xp.bool, device=self.device), changes])
+    first = xp.concat([xp.ones((1,), dtype=xp.bool, device=device_of(self)), changes])
     group = xp.cumulative_sum(xp.astype(first, xp.int64)) - 1
     (places,) = xp.nonzero(first)
     source = xp.reshape(self, (-1,)) if dim is None else self

@@ -610,7 +610,7 @@ def contiguous_result(kernel: Callable[..., Array]) -> Callable[..., Array]:
 
     def on_meta(xp: Any, *args: Any, **kwargs: Any) -> Array:
         made = kernel(xp, *args, **kwargs)
-        return xp.empty(tuple(made.shape), dtype=made.dtype, device=made.device)
+        return xp.empty(tuple(made.shape), dtype=made.dtype, device=device_of(made))
 
     return on_meta
 

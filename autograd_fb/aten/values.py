@@ -13,8 +13,12 @@ def truth(xp: Any, flag: Any) -> bool:
     """``bool(flag)``; False where the array has no value to ask for, or asking would wait for a device.
 
     A namespace whose arrays are traced may have a function ``suspect``: it is given the flag, and when it later turns
-    out to be true, the kernel is run again on arrays with values.
+    out to be true, the kernel is run again on arrays with values. One whose arrays are computed later says so by
+    ``deferred``: they are never asked.
     """
+    if getattr(xp, "deferred", False):
+        suspect(xp, flag)
+        return False
     if not looks_at(flag):
         return False
     try:

@@ -44,6 +44,7 @@ OWN: tuple[tuple[str, str], ...] = (
     ("hpu", "autograd_fb_backends.torch_devices:make_hpu"),
     ("xla", "autograd_fb_backends.xla_jax:make_backend"),
     ("cuda", "autograd_fb_backends.cuda_cupy:make_backend"),
+    ("lazy", "autograd_fb_backends.lazy_dask:make_backend"),
 )
 _preferred: list[str] = [part.strip() for part in os.environ.get(VARIABLE, "").split(",") if part.strip()]
 _warned: set[str] = set()

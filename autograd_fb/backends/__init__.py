@@ -16,6 +16,8 @@ from autograd_fb.backends import mkl as mkl
 from autograd_fb.backends import mkldnn as mkldnn
 from autograd_fb.backends import mps as mps
 from autograd_fb.backends import openmp as openmp
+from autograd_fb.backends._lazy import compute as compute
+from autograd_fb.backends._lazy import materialize as materialize
 from autograd_fb.backends._listing import BackendInfo as BackendInfo
 from autograd_fb.backends._listing import BackendList as BackendList
 from autograd_fb.backends._listing import list_backends as list

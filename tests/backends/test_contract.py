@@ -20,6 +20,7 @@ BACKENDS = {
     "meta": "numpy",
     "simulated cuda": "numpy",
     "autograd_fb_backends.strict": "array_api_strict",
+    "autograd_fb_backends.torch_devices": "torch",
 }
 
 

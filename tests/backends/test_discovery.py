@@ -152,7 +152,7 @@ def test_the_error_tells_why_no_backend_serves_a_device(install: Callable[..., N
     text = str(raised.value)
     assert "toy_z (absent): it found no such device here" in text
     assert "toy_z.lib (toy_needs:make_backend): a_library_that_is_not_there is not installed" in text
-    known = r"No backend serves the device type 'vulkan'\. Known: cpu, cuda, hpu, meta, "
+    known = r"No backend serves the device type 'vulkan'\. Known: cpu, cuda, hpu, lazy, meta, "
     with pytest.raises(RuntimeError, match=known):
         torch.backends.load("vulkan")
 

@@ -14,7 +14,7 @@ from autograd_fb.core.keys import DispatchKey
 from autograd_fb.tensor.memory import memory_of
 
 pytest.importorskip("jax")
-DEVICES = ["xla"]
+DEVICES = ["xla", "lazy"]
 
 
 def base(device: str, *shape: int) -> Any:
