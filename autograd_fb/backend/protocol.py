@@ -184,6 +184,14 @@ class Backend:
         """
         return kernel
 
+    def plan_call(self, kernel: Callable[..., Any], name: str, arguments: str, first: str) -> tuple[str, str]:
+        """How plans call a pointwise kernel: the expression, and a statement about its result ``r`` ("" for none).
+
+        ``name`` stands for the kernel, ``first`` is an array among the arguments; both texts may use the names that
+        `inline` gives.
+        """
+        return f"{name}({arguments})", ""
+
     def random_stream(self, seed: int) -> Any:
         """The stream of random numbers for a seed; asked of the CPU's backend only, whose numbers go to all devices."""
         raise NotImplementedError(f"{self.name}: random numbers are drawn on the host")

@@ -76,8 +76,9 @@ class simulate(contextlib.ContextDecorator):
     """Put ``count`` devices of a type on the host's memory in place of real ones, for a block or a function.
 
     ``dtypes`` limits what the devices support. Whatever served the device type before serves it again afterwards, also
-    when the block ends with an exception. ValueError for ``"cpu"`` and ``"meta"``, which are always real. The
-    environment variable ``AUTOGRAD_FB_SIMULATE=cuda:2,xpu`` does the same for a whole process.
+    when the block ends with an exception. In pytest the fixture ``simulate`` does so for a test, and the environment
+    variable ``AUTOGRAD_FB_SIMULATE=cuda:2,xpu`` for a whole process. ValueError for ``"cpu"`` and ``"meta"``, which are
+    always real.
 
     >>> import autograd_fb as torch
     >>> with torch.simulate("cuda") as sim:

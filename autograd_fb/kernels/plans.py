@@ -228,16 +228,18 @@ class Writer:
         if self.row.is_view and self.binding.functional:
             self.add(f"r = taken_of(view_, {self.call.tensors[0]})" if self.takes else "r = a0")
             return
-        call = f"kernel({call_text(self.call, self.values)})"
+        arrays = ", ".join(self.values[t] for t in self.call.tensors)
+        call, after = self._call("kernel", self.scope["kernel"], call_text(self.call, self.values))
         if self.plain is not None:
-            self.scope["plain"] = getattr(self.binding.xp, self.plain)
+            self.scope["plain"] = plain = getattr(self.binding.xp, self.plain)
             tests = [
                 f"{n} == {a.default_value!r}"
                 for a, n in zip(self.call.arguments(), self.call.names, strict=True)
                 if n not in self.call.tensors
             ]
-            arrays = ", ".join(self.values[t] for t in self.call.tensors)
-            call = f"plain({arrays})" + (f" if {' and '.join(tests)} else {call}" if tests else "")
+            kernel = call
+            call, after = self._call("plain", plain, arrays)
+            call += f" if {' and '.join(tests)} else {kernel}" if tests else ""
         if self.row.key in self.inline:
             inlined = self.inline[self.row.key].format(kernel=call, **self.values)
             self.add("try:", f"    r = {inlined}", "except ValueError:", f"    r = {call}")
@@ -246,8 +248,19 @@ class Writer:
             self.add(f"r = {call}")
             return
         self.scope["failed"] = failed
-        arrays = ", ".join(self.values[t] for t in self.call.tensors)
         self.add("try:", f"    r = {call}", "except Exception as error:", f"    failed(op, error, ({arrays},))")
+        if after:
+            self.add(after)
+
+    def _call(self, name: str, kernel: Callable[..., Any], arguments: str) -> tuple[str, str]:
+        """The call of a kernel and what is to be done with its result, as the backend wants it."""
+        first = next((self.values[t] for t in self.call.tensors if t not in self.call.optional), "")
+        if self.row.promotion is PLAIN or not first:
+            return f"{name}({arguments})", ""
+        call, after = self.binding.backend.plan_call(kernel, name, arguments, first)
+        if after:
+            self.scope.update(self.binding.backend.inline(ALL_DTYPES[self.dtype or 0])[1])
+        return call, after
 
     @property
     def plain(self) -> str | None:

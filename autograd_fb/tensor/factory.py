@@ -314,6 +314,12 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         if not same_device and dtype.name not in (source.backend.traits.dtypes or (dtype.name,)):
             assert device is not None
             array, source, same_device = _moved(array, source, device), registry.load(device.type), True
+        have = source.backend.traits.dtypes
+        if have and dtype.name not in have:
+            raise TypeError(
+                f"Cannot convert a tensor on device '{source.backend.device_type}' to {dtype!r}, which its backend "
+                f"'{source.backend.name}' does not have; it has: {', '.join(sorted(have))}"
+            )
         array = source.quietly(source.xp.astype, array, source.backend.native_dtype(dtype))
     if not same_device:
         assert device is not None

@@ -1,4 +1,6 @@
-"""pytest plugin: a run in which a gradient is lost in the autograd fallback can be made to fail.
+"""pytest plugin: the fixture `simulate`, and a run in which a gradient is lost in the fallback can be made to fail.
+
+The fixture ``simulate`` begins simulated devices that last as long as the test: ``sim = simulate("cuda", count=2)``.
 
 `pytest --autograd-fallback=error` sets the fallback's mode for the session; a test in which any operator went through
 the fallback with inputs that require grad fails at its end, even if it never called backward or caught the error. The
@@ -8,6 +10,7 @@ but load with its package; `-p no:autograd_fb` keeps pytest from that too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable
 from typing import Any
 
@@ -53,6 +56,15 @@ def package() -> Any:
             f"which {autograd_fb.__file__} does not have"
         )
     return autograd_fb
+
+
+@pytest.fixture
+def simulate() -> Generator[Any, None, None]:
+    """Begin simulated devices for the rest of a test: ``simulate("cuda", count=2)`` gives the Simulation."""
+    import autograd_fb
+
+    with contextlib.ExitStack() as begun:
+        yield lambda *args, **kwargs: begun.enter_context(autograd_fb.simulate(*args, **kwargs))
 
 
 def mode_of(item: pytest.Item) -> str | None:

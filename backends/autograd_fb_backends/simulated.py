@@ -4,16 +4,23 @@ A simulated device computes real values on the host, but nothing in the library 
 type of an array names its device, host and device are separate, and what crosses between them is counted.
 
 Note [How arrays keep their device]
-    Every device has a subclass of `ndarray`. NumPy's ufuncs keep the subclass of their arguments by themselves and are
-    used as they are. Functions that lose it (``where``, joins, linear algebra, everything that makes a scalar) are
-    wrapped: what comes out is put on the device of the arrays that went in, or on the one named by ``device=``.
-    Where arrays of two devices meet inside a kernel the higher index wins, so that constants a kernel made without
-    naming a device do not pull its result to device 0.
+    Every device has a subclass of `ndarray`. NumPy's ufuncs keep the subclass of their arguments by themselves.
+    Functions that lose it (``where``, joins, linear algebra, everything that makes a scalar) are wrapped: what comes
+    out is put on the device of the arrays that went in, or on the one named by ``device=``. Where arrays of two devices
+    meet inside a function the higher index wins, so that constants made without naming a device do not pull its result
+    to device 0.
+
+Note [What a subclass costs]
+    A ufunc takes half a microsecond more for a subclass than for plain arrays: it looks for overrides, and asks the
+    subclass to wrap the result. A simulated device would be twice as slow as the CPU on small arrays. So kernels get
+    plain views of their arguments (40 ns each) and run as on the CPU, and plans and operators ask for a plain result,
+    of which they take a view. Views of an argument have to be made of the argument itself, whose memory they share.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -23,8 +30,34 @@ import numpy as np
 from autograd_fb.backend.protocol import Array, Backend, Traits
 from autograd_fb.core.dtype import DType
 from autograd_fb_backends.cpu_numpy import NumpyBackend
+from autograd_fb_backends.numpy_inline import EXPRESSIONS
 
 _NOT_WRAPPED = frozenset({"can_cast", "finfo", "iinfo", "isdtype", "result_type"})
+
+
+def on_device_of(array: Any, result: Any) -> Any:
+    """A plain result, or a NumPy scalar, on the device of an array."""
+    return (result if type(result) is np.ndarray else np.asarray(result)).view(type(array))
+
+
+def _operators(ufunc: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A binary operator and its reflected form; see Note [What a subclass costs]."""
+
+    def operator(self: Any, other: Any) -> Any:
+        kind = type(other)
+        if kind is type(self) or kind is float or kind is int:
+            result = ufunc(self, other, subok=False)
+            return (result if type(result) is np.ndarray else np.asarray(result)).view(type(self))
+        return ufunc(self, other) if _is_operand(other) else NotImplemented
+
+    def reflected(self: Any, other: Any) -> Any:
+        return ufunc(other, self) if _is_operand(other) else NotImplemented
+
+    return operator, reflected
+
+
+def _is_operand(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.generic, bool, int, float, complex))
 
 
 class SimulatedArray(np.ndarray):
@@ -46,6 +79,14 @@ class SimulatedArray(np.ndarray):
 
     def __dlpack_device__(self) -> Any:
         return 12, self.device_index  # DLPack's code for devices it does not know
+
+    __add__, __radd__ = _operators(np.add)
+    __sub__, __rsub__ = _operators(np.subtract)
+    __mul__, __rmul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__ = _operators(np.true_divide)
+
+    def __neg__(self) -> Any:
+        return on_device_of(self, np.negative(self, subok=False))
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
@@ -80,6 +121,8 @@ def _device_among(values: Iterable[Any]) -> type[SimulatedArray] | None:
     """The array type of the arguments; the one of the highest index where there are several."""
     found: type[SimulatedArray] | None = None
     for value in values:
+        if value.__class__ is found:
+            continue
         kind: type[SimulatedArray] | None = None
         if isinstance(value, SimulatedArray):
             kind = type(value)
@@ -136,18 +179,84 @@ class Namespace:
         return on_device
 
 
-def _kernel(fn: Callable[..., Any], default: type[SimulatedArray]) -> Callable[..., Any]:
-    """One of NumPy's own kernels, its results on the device of its arguments."""
+def _kernel(fn: Callable[..., Any], kinds: Sequence[type[SimulatedArray]]) -> Callable[..., Any]:
+    """A kernel of NumPy's on plain views of its arguments; see Note [What a subclass costs]."""
+    host, default, single = np.ndarray, kinds[0], len(kinds) == 1
 
     @functools.wraps(fn)
     def on_device(xp: Any, *args: Any, **kwargs: Any) -> Any:
-        result = fn(xp, *args, **kwargs)
-        device = kwargs.get("device")
+        given: list[Any] = []
+        views: list[Any] = []
+        plain = []
+        for a in args:
+            if isinstance(a, host):
+                given.append(a)
+                a = a.view(host)
+                views.append(a)
+            elif a.__class__ in _CONTAINERS:
+                a = _plain(a, given, views)
+            plain.append(a)
+        named = {name: _plain(v, given, views) for name, v in kwargs.items()} if kwargs else kwargs
+        result = fn(_NUMPY, *plain, **named)
+        kind = default if single else _device_among(given) or default
+        device = kwargs.get("device") if kwargs else None
         if device is not None:
-            return commit(result, array_class(*split(device)))
-        return commit(result, _device_among((*args, *kwargs.values())) or default)
+            kind = array_class(*split(device))
+        if result.__class__ is host and result.base is None:
+            return result.view(kind)
+        if _shares(result, given):
+            for before, view in zip(given, views):
+                if result is view:  # what a kernel that writes in place gives back
+                    return before
+            result = fn(_NUMPY, *args, **kwargs)
+        return commit(result, kind)
 
     return on_device
+
+
+_NUMPY = NumpyBackend.xp
+_CONTAINERS = (list, tuple, str)
+
+
+def _plain(value: Any, given: list[Any], views: list[Any]) -> Any:
+    """An argument with plain views for its arrays, which are noted, and the host for a named device."""
+    if isinstance(value, np.ndarray):
+        given.append(value)
+        views.append(value.view(np.ndarray))
+        return views[-1]
+    if type(value) in (list, tuple):
+        return [_plain(v, given, views) for v in value] if _has_arrays(value) else value
+    if type(value) is str and ":" in value and value.partition(":")[2].isdigit():
+        return "cpu"
+    return value
+
+
+def _has_arrays(values: Iterable[Any]) -> bool:
+    return any(isinstance(v, (np.ndarray, list, tuple)) for v in values)
+
+
+def _shares(result: Any, given: list[Any]) -> bool:
+    """Whether a result is, or contains, an argument or a view of one."""
+    if isinstance(result, (list, tuple)):
+        return any([_shares(r, given) for r in result])
+    base = result.base if isinstance(result, np.ndarray) else None
+    if base is not None:
+        for g in given:
+            if base is g or base is g.base:
+                return True
+    return False
+
+
+_EXPRESSIONS: Mapping[str, str] = {  # NumPy's, their results on the device
+    **{name: EXPRESSIONS[name] for name in ("aliases", "reshape", "view", "matmul")},
+    "linear": "on_device_of({input}, np_add(dot_ := {input}.view(PLAIN).dot({weight}.view(PLAIN).T), {bias}, dot_, "
+              "subok=False)) if {bias} is not None and "
+              "{input}.ndim == 2 == {weight}.ndim and {weight}.shape[1] > 1 else {kernel}",
+    "neg": "on_device_of({self}, np_negative({self}, subok=False))",
+    "relu": "on_device_of({self}, np_maximum({self}, zero, subok=False))",
+    "sum": "{kernel} if {dtype} is not None else on_device_of({self}, "
+           "{self}.dot(ones[{self}.shape]) if {self}.shape in ones else np_sum({self}.view(PLAIN), None))",
+}  # fmt: skip
 
 
 class SimulatedBackend(NumpyBackend):
@@ -219,10 +328,41 @@ class SimulatedBackend(NumpyBackend):
         return super().as_strided(array, size, stride, offset).view(type(array))
 
     def inline(self, dtype: DType) -> tuple[Mapping[str, str], Mapping[str, Any]]:
-        return {}, {}  # NumPy's are written for arrays of no device
+        expressions, names = super().inline(dtype)
+        return (_EXPRESSIONS if expressions else {}), {**names, "PLAIN": np.ndarray, "on_device_of": on_device_of}
+
+    def plan_call(self, kernel: Callable[..., Any], name: str, arguments: str, first: str) -> tuple[str, str]:
+        if not isinstance(kernel, np.ufunc) or kernel.nout > 1:
+            return super().plan_call(kernel, name, arguments, first)
+        after = f"r = r.view({first}.__class__) if r.__class__ is PLAIN else on_device_of({first}, r)"
+        return f"{name}({arguments}, subok=False)", after
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {name: _kernel(fn, self.kinds[0]) for name, fn in super().kernels().items()}
+        return {name: _kernel(fn, self.kinds) for name, fn in super().kernels().items()}
+
+    def compiled(self, kernel: Callable[..., Any], pure: bool) -> Callable[..., Any]:
+        """A shared kernel on plain arrays and NumPy's own namespace."""
+        shared: Any = kernel
+        call = functools.partial(_kernel(shared.func, self.kinds), self.xp)
+        return call if pure else self._sending(call)
+
+    def _sending(self, draw: Callable[..., Any]) -> Callable[..., Any]:
+        """A kernel that brings numbers from the host, as those do that draw at random."""
+
+        def send(*args: Any, **kwargs: Any) -> Any:
+            self.transfers += 1
+            return draw(*args, **kwargs)
+
+        return send
+
+    def owns_memory(self, array: Array) -> bool:
+        base = array.base  # what a view for the device was made of, if nobody else has it
+        return bool(array.flags.owndata or (type(base) is np.ndarray and base.flags.owndata and _only_here(base)))
+
+
+def _only_here(array: Any) -> bool:
+    """Whether one array refers to another, beside this call and its caller."""
+    return sys.getrefcount(array) <= 4
 
 
 def make_backend(device_type: str, count: int = 1, dtypes: Iterable[str] | None = None) -> Backend:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +16,11 @@ import pytest
 import autograd_fb as torch
 from autograd_fb.backend import registry
 from autograd_fb.core.keys import DispatchKey
+from autograd_fb.testing.backend_suite import check_backend
 from autograd_fb.testing.devices import AUTOGRAD_KEYS, AutogradDevice, autograd_device
+from autograd_fb_backends.simulated import SimulatedBackend
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # --- every autograd key
 
@@ -153,6 +161,63 @@ def test_transfers_and_synchronisations_are_counted() -> None:
         assert sim.transfers == 0
     torch.ones(1)
     assert (sim.transfers, sim.synchronisations) == (0, 0)
+
+
+def test_random_numbers_come_from_the_host() -> None:
+    with torch.simulate("cuda", 2) as sim:
+        x = torch.rand(3, device="cuda:1")
+        x.normal_()
+        torch.nn.functional.dropout(x, 0.5)
+        assert (sim.transfers, sim.synchronisations) == (3, 0) and x.device.index == 1
+
+
+def test_a_device_without_float64() -> None:
+    real = ["float16", "float32", "int64", "int32", "uint8", "bool", "complex64"]
+    with torch.simulate("mps", dtypes=real):
+        x = torch.tensor([1.0, 2.0], device="mps", requires_grad=True)
+        (x.sin() / torch.tensor([2, 3], device="mps")).mean().backward()
+        assert x.grad.dtype is torch.float32
+        for make in (lambda: x.double(), lambda: x.to(torch.float64), lambda: torch.ones(1).double().to("mps"),
+                     lambda: x + torch.ones(2, dtype=torch.float64), lambda: torch.arange(2.0, dtype=torch.float64,
+                                                                                         device="mps")):  # fmt: skip
+            with pytest.raises((TypeError, NotImplementedError, RuntimeError)):
+                make()
+        assert x.cpu().double().dtype is torch.float64
+    report = check_backend(SimulatedBackend("mps", 1, real), ops=("sin", "mul.Tensor", "cumsum", "mean", "mm"))
+    assert report.failures == [], str(report)
+
+
+def test_plans_are_written_out_for_simulated_devices() -> None:
+    """What the CPU's plans write out instead of a kernel call, those of a simulated device write out too."""
+    with torch.simulate("cuda"):
+        x, y = torch.ones(3, device="cuda"), torch.ones(2, 2, device="cuda")
+        calls = ((torch.add, x, x), (torch.exp, x), (torch.relu, x), (torch.sum, x), (torch.matmul, y, y))
+        for op, *args in calls:
+            text = str(torch.explain(op, *args))
+            assert "subok=False" in text or ".dot(" in text, text
+
+
+def test_gradients_of_kernels_are_taken_without_a_copy() -> None:
+    with torch.simulate("cuda"):
+        backend = torch.backends.load("cuda")
+        x = torch.arange(3.0, device="cuda")
+        made, view = x.exp(), x[1:]
+        assert backend.owns_memory(made.array) and not backend.owns_memory(view.array)
+        assert not backend.owns_memory(made.view(3, 1).array)
+        kept = made.array.base
+        assert kept is None or not backend.owns_memory(made.array)
+
+
+DEMO = ("examples/train_digits.py", "--device", "cuda:1", "--epochs", "1", "--out", "{}")
+
+
+@pytest.mark.parametrize("arguments", [("examples/custom_kernel.py",), ("examples/numpy_kernel.py",), DEMO])
+def test_examples_run_while_devices_are_simulated(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = tuple(a.format(tmp_path) for a in arguments)
+    path = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
+    variables = {**os.environ, "PYTHONPATH": path, "AUTOGRAD_FB_SIMULATE": "cuda:2"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, env=variables)
+    assert done.returncode == 0, done.stderr
 
 
 def test_devices_are_named() -> None:

@@ -154,6 +154,25 @@ def test_the_marker_overrides_the_option_and_works_without_it(run, pytester):
     result.assert_outcomes(passed=2, failed=1)
 
 
+def test_the_fixture_simulates_for_one_test(run):
+    run(
+        """
+        import autograd_fb as torch, pytest
+
+        def test_devices(simulate):
+            sim = simulate("cuda", count=2, dtypes=["float32", "int64", "bool"])
+            assert torch.ones(1, device="cuda:1").device.index == 1 and sim.count == 2
+            simulate("xpu")
+            assert torch.ones(1, device="xpu").cpu().item() == 1.0
+            with pytest.raises(NotImplementedError, match="no dtype"):
+                torch.ones(1, device="cuda", dtype=torch.float64)
+
+        def test_they_are_gone():
+            assert not any(b.name.startswith("simulated") for b in torch.backends.list())
+        """
+    ).assert_outcomes(passed=2)
+
+
 def test_a_wrong_mode_is_a_usage_error_that_names_the_choices(run, pytester):
     pytester.makeconftest(STAND_IN)
     result = run("def test_a(): pass", "--autograd-fallback=loud")
