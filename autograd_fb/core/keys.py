@@ -33,6 +33,7 @@ ALIASES = (
     "Autograd", "CompositeImplicitAutograd", "CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional",
 )  # fmt: skip
 FIRST_STATE_BIT, FIRST_DTYPE_BIT, FIRST_BACKEND_BIT = 16, 32, 48
+SIGNATURE_BITS = 1024  # what masks cover: room for nearly a thousand backends
 
 DENSE, AUTOGRAD_OTHER, AUTOGRAD, AD_INPLACE_OR_VIEW = (
     1 << FUNCTIONALITIES.index(n) for n in ("Dense", "AutogradOther", "Autograd", "ADInplaceOrView")
@@ -180,6 +181,8 @@ def register_backend_key(name: str) -> DispatchKey:
         return _KEYS[name]
     if not name.isidentifier() or name in _KEYS:
         raise RuntimeError(f"cannot name a backend key {name!r}: it must be an identifier that is no other key's name")
+    if FIRST_BACKEND_BIT + len(BACKENDS) >= SIGNATURE_BITS:
+        raise RuntimeError(f"cannot make the backend key {name!r}: there are {len(BACKENDS)} already, and no more bits")
     BACKENDS.append(name)
     _add_backend_keys(name)
     return _KEYS[name]

@@ -24,6 +24,7 @@ from autograd_fb.core.keys import (
     GRAD_MODE,
     NORMAL_MODE,
     PER_BACKEND_MASK,
+    SIGNATURE_BITS,
     SUBCLASS,
     DispatchKey,
     DispatchKeySet,
@@ -33,7 +34,7 @@ from autograd_fb.core.keys import (
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
-ALL = (1 << 1024) - 1  # of all signatures; positive, as Python takes twice as long to AND with -1
+ALL = (1 << SIGNATURE_BITS) - 1  # of all signatures; positive, as Python takes twice as long to AND with -1
 
 
 class ThreadState(threading.local):

@@ -8,7 +8,9 @@ import pytest
 
 import autograd_fb as torch
 from autograd_fb.core import keys
+from autograd_fb.core import keys
 from autograd_fb.core.keys import DispatchKey, DispatchKeySet, alias_includes, parse_key, register_backend_key
+from autograd_fb.dispatch.state import ALL
 from autograd_fb.dispatch import fallbacks
 from autograd_fb.library import _scoped_library
 
@@ -111,3 +113,12 @@ def test_the_sets_below_autograd_have_backends_that_are_named_later() -> None:
         assert (keys & further_below).highestPriorityTypeId() == backend
         assert not below.has(torch._C.DispatchKey.AutogradCPU)
     assert below.highestPriorityTypeId() == torch._C.DispatchKey.ADInplaceOrView
+
+
+def test_masks_cover_every_backend_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ALL.bit_length() == keys.SIGNATURE_BITS
+    monkeypatch.setattr(keys, "SIGNATURE_BITS", keys.FIRST_BACKEND_BIT + len(keys.BACKENDS))
+    before = list(keys.BACKENDS)
+    with pytest.raises(RuntimeError, match="no more bits"):
+        register_backend_key("OneTooMany")
+    assert before == keys.BACKENDS
