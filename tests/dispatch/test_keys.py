@@ -8,10 +8,9 @@ import pytest
 
 import autograd_fb as torch
 from autograd_fb.core import keys
-from autograd_fb.core import keys
 from autograd_fb.core.keys import DispatchKey, DispatchKeySet, alias_includes, parse_key, register_backend_key
-from autograd_fb.dispatch.state import ALL
 from autograd_fb.dispatch import fallbacks
+from autograd_fb.dispatch.state import ALL
 from autograd_fb.library import _scoped_library
 
 
