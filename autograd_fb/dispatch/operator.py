@@ -267,7 +267,7 @@ class OpOverload:
                 f"{self.key} was defined at {self.defined_at} by a Library that is gone. Keep the Library object alive "
                 "as long as its operators are used (a module-level variable does)."
             )
-        if signature & SUBCLASS and overrides.hook.plan is not None:
+        if signature & SUBCLASS and signature & FUNCTIONALITY_MASK and overrides.hook.plan is not None:
             asking: Plan = overrides.hook.plan(self, signature)
             return asking
         key, kernel = DispatchKey.Undefined, None

@@ -48,6 +48,7 @@ class ThreadState(threading.local):
     general: int = 1 if config.SHOW_DISPATCH_TRACE else 0  # reasons to take the general path
     trace: Any = None  # the innermost dispatch_trace's list of lines
     functions: tuple[Any, ...] = ()  # function modes, innermost last: see `tensor.overriding`
+    dispatch_modes: tuple[Any, ...] = ()  # innermost last: see `autograd.python_key`
     overriding: int = 0  # which overrides are off: see `dispatch.overrides`
     on_result: Any = None                                  # sees what every call gives, on the general path
     on_call: Any = None                                    # runs every call, on the general path: see `calls_through`

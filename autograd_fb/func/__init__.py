@@ -8,6 +8,7 @@ from autograd_fb.func.forward import hessian as hessian
 from autograd_fb.func.forward import jacfwd as jacfwd
 from autograd_fb.func.forward import jvp as jvp
 from autograd_fb.func.forward import linearize as linearize
+from autograd_fb.func.functionalization import functionalize as functionalize
 from autograd_fb.func.modules import functional_call as functional_call
 from autograd_fb.func.modules import replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_
 from autograd_fb.func.modules import stack_module_state as stack_module_state

@@ -207,10 +207,10 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
 
 
 def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
-    """Whether gradients are tensors in this run: when it is recorded, and when they may carry tangents of forward
-    mode or are batched.
+    """Whether gradients are tensors in this run: when it is recorded, when they may carry tangents of forward mode or
+    are batched, and when a dispatch mode wants to see the operators.
     """
-    return record or bool(levels.open) or bool(_union(gradients) & BATCHED)
+    return record or bool(levels.open) or bool(state.dispatch_modes) or bool(_union(gradients) & BATCHED)
 
 
 def _union(values: Sequence[Any]) -> int:

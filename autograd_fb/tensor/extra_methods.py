@@ -269,6 +269,15 @@ class ExtraMethods:
         out = with_class(cls, data.detach())
         return out.requires_grad_() if require_grad else out
 
+    @staticmethod
+    def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:
+        """Refused: a tensor is always over an array."""
+        raise NotImplementedError(
+            f"{cls.__name__}: tensors without an array of their own are not supported, and __torch_dispatch__ is asked "
+            "of modes (utils._python_dispatch.TorchDispatchMode), not of subclasses. Override __torch_function__, and "
+            "make instances with Tensor._make_subclass(cls, data) or data.as_subclass(cls)"
+        )
+
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an instance of a subclass."""
         return with_class(cls, call("alias", (self,), {}))
