@@ -250,3 +250,38 @@ def binding_of(array: Array) -> Binding | None:
             if isinstance(array, kind):
                 return candidate
     return binding
+
+
+_strangers: set[type] = set()  # array types whose library has no backend that can be loaded
+CHANGED.append(_strangers.clear)
+
+
+def owner_of(array: Any) -> Binding | None:
+    """The binding for an array that a user brings. A backend of its library is loaded now if there is one.
+
+    None for what is no array of a backend's library, and for arrays on devices that none of them serves.
+    """
+    binding = binding_of(array)
+    kind = type(array)
+    if binding is None and kind not in _strangers and hasattr(array, "dtype") and hasattr(array, "shape"):
+        binding = _of_library(array)
+        if binding is None:
+            _strangers.add(kind)
+    return None if binding is None or not binding.backend.serves(array) else binding
+
+
+def _of_library(array: Any) -> Binding | None:
+    libraries = {kind.__module__.partition(".")[0].removesuffix("lib") for kind in type(array).__mro__}  # jaxlib: jax
+    if "numpy" in libraries:
+        return None
+    for candidate in discovery.candidates():
+        if candidate.device_type in BY_DEVICE or discovery.library(candidate) not in libraries:
+            continue
+        try:
+            load(candidate.device_type)
+        except RuntimeError:  # no such device here
+            continue
+        found = binding_of(array)
+        if found is not None and found.backend.serves(array):
+            return found
+    return None

@@ -213,7 +213,7 @@ def tensor(
         data = with_class(Tensor, data) if type(data) is not Tensor and not data.signature & BATCHED else data
         out = to(data.detach(), dtype=dtype, device=where, copy=True)
         return out.requires_grad_(requires_grad)
-    binding = registry.binding_of(data)
+    binding = registry.owner_of(data)
     if binding is not None and binding.backend is not registry.host() and where is None:
         out = wrap(binding.xp.asarray(binding.backend.adopt(data), copy=True), binding)
         out = out if dtype is None else to(out, dtype=dtype)
@@ -240,7 +240,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     kind, where = None if dtype is None else as_dtype(dtype), None if device is None else as_device(device)
     if isinstance(data, Tensor):
         return to(data, dtype=kind, device=where)
-    binding = registry.binding_of(data)
+    binding = registry.owner_of(data)
     on_host = isinstance(data, registry.host().array_types)
     if binding is not None or on_host:
         if on_host:
@@ -256,7 +256,7 @@ def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
     """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where it would have to."""
-    shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.binding_of(obj) is not None else None
+    shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.owner_of(obj) is not None else None
     out = as_tensor(obj, dtype=dtype, device=device)
     if copy is False and (shared is None or out.array is not shared.array):
         kind = "arbitrary sequence into a tensor" if shared is None else "the object: its dtype or device is another"

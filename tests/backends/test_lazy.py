@@ -178,6 +178,18 @@ def test_a_dask_array_is_the_storage() -> None:
         t + torch.ones(6, 4, dtype=torch.float64)
 
 
+def test_the_backend_is_loaded_for_an_array_of_its_library(fresh_python: Callable[..., Any]) -> None:
+    code = """
+import autograd_fb as torch, dask.array as da
+a = da.ones((4, 2), chunks=2)
+for make in (torch.as_tensor, torch.tensor, torch.asarray):
+    print(make(a).device)
+print(torch.as_tensor(a).array is a)
+"""
+    ran = fresh_python(code)
+    assert ran.stdout.split() == ["lazy:0"] * 3 + ["True"], ran.stderr
+
+
 def test_values_on_the_host_are_copies() -> None:
     a = np.ones(3)
     t = torch.from_numpy(a).to("lazy")

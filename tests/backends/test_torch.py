@@ -86,6 +86,21 @@ def test_one_array_type_on_two_devices() -> None:
     assert registry.BY_TYPE[reference.Tensor] is binding and not registry.SHARED
 
 
+def test_arrays_of_a_device_that_nobody_serves_are_read_as_any_others() -> None:
+    registry.unregister(binding.backend)
+    other = devices.TorchBackend("mps", "meta")
+    given = reference.tensor([1.0, 2.0])
+    registry.register(other)
+    try:
+        for make in (torch.as_tensor, torch.tensor, torch.asarray):
+            made = make(given)
+            assert made.device.type == "cpu" and type(made.array) is np.ndarray and made.tolist() == [1.0, 2.0]
+        assert torch.as_tensor(given.to("meta")).device.type == "mps"
+    finally:
+        registry.unregister(other)
+    assert torch.as_tensor(given).device.type == "cpu"
+
+
 # --- what torch's own autograd must not see
 
 
