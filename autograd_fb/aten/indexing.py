@@ -43,8 +43,9 @@ def _dtype_of(array: Array) -> Any:
     return dtype_from_name(str(array.dtype).rpartition(".")[2])
 
 
-def _extremes(xp: Any, index: Array) -> tuple[int, int] | None:
-    if 0 in index.shape or not looks_at(index):
+def _extremes(xp: Any, index: Array, needed: bool = False) -> tuple[int, int] | None:
+    """The least and the largest; None without values, and where asking would wait, unless the answer is ``needed``."""
+    if 0 in index.shape or not (needed or looks_at(index)):
         return None
     try:
         return int(xp.min(index)), int(xp.max(index))
@@ -935,7 +936,7 @@ def _nonzero_numpy(xp: Any, self: Array) -> list[Array]:
 def _one_hot(xp: Any, self: Array, num_classes: int = -1) -> Array:
     if self.dtype != xp.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    extremes = _extremes(xp, self)
+    extremes = _extremes(xp, self, needed=num_classes == -1)
     if num_classes == -1:
         if 0 in self.shape:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

@@ -306,6 +306,8 @@ class CupyBackend(Backend):
         return found
 
     def tf32_changed(self, allowed: bool) -> None:
+        if not self.is_available() or self.properties(0).get("major", 0) < 8:
+            return  # CuPy asks the device; older ones have no TF32, and PyTorch ignores the switch on them
         linalg = self.cupy._core._routines_linalg  # CuPy has no public switch: its variable is read once
         kind = linalg.COMPUTE_TYPE_TF32 if allowed else linalg.COMPUTE_TYPE_DEFAULT
         for name in ("float32", "complex64"):
