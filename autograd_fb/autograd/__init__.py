@@ -10,6 +10,7 @@ from autograd_fb.autograd import function as function
 from autograd_fb.autograd import functional as functional
 from autograd_fb.autograd import grad_mode as grad_mode
 from autograd_fb.autograd import graph as graph
+from autograd_fb.autograd import placing as placing
 from autograd_fb.autograd import straight_backward as straight_backward
 from autograd_fb.autograd import variable as variable
 from autograd_fb.autograd.anomaly import detect_anomaly as detect_anomaly

@@ -45,6 +45,7 @@ class Backend:
     xp: Any  # namespace of the Array API standard
     array_types: tuple[type, ...]  # for the type(array) -> backend dict
     traits: Traits
+    copies_aside: bool = False  # `from_numpy` and `to_numpy` take ``non_blocking=True``: they queue the copy and return
     gaps: Mapping[str, str] = {}  # what `testing.backend_suite` finds missing and is known: "check:operator" -> reason
 
     def is_available(self) -> bool:
@@ -207,6 +208,62 @@ class Backend:
     def device_guard(self, index: int) -> Any:
         """A context manager in which the library works on device ``index``."""
         return nullcontext()
+
+    def set_current(self, index: int) -> None:
+        """Make device ``index`` the one this thread's calls go to when none is named."""
+        return None
+
+    # --- streams and memory, for libraries that have them (`autograd_fb.cuda`); streams and events are the library's
+
+    def make_stream(self, index: int, priority: int = 0) -> Any:
+        return None
+
+    def current_stream(self, index: int) -> Any:
+        return None
+
+    def default_stream(self) -> Any:
+        return None
+
+    def stream_guard(self, stream: Any, index: int) -> Any:
+        """A context manager in which the library queues its work on a stream of device ``index``."""
+        return nullcontext()
+
+    def make_event(self, timing: bool, blocking: bool) -> Any:
+        return None
+
+    def elapsed(self, start: Any, end: Any) -> float:
+        """Milliseconds between two recorded events."""
+        return 0.0
+
+    def memory_stats(self, index: int) -> dict[str, int]:
+        """Bytes ``allocated``, their ``peak`` and bytes ``reserved``."""
+        return {"allocated": 0, "peak": 0, "reserved": 0}
+
+    def reset_peak_memory_stats(self, index: int) -> None:
+        return None
+
+    def empty_cache(self) -> None:
+        """Give memory that is kept for reuse back to the device."""
+        return None
+
+    def memory_info(self, index: int) -> tuple[int, int]:
+        """Free and total bytes of a device."""
+        return 0, 0
+
+    def properties(self, index: int) -> dict[str, Any]:
+        """What CUDA tells of a device, under the names of its ``cudaDeviceProp``."""
+        return {}
+
+    def pin(self, array: Any) -> Any:
+        """A NumPy array's values in page-locked memory."""
+        return array
+
+    def is_pinned(self, array: Any) -> bool:
+        return False
+
+    def update_many(self, rule: str, arrays: Sequence[tuple[Any, ...]], options: Mapping[str, Any]) -> bool:
+        """One step of an optimizer (``"sgd"``, ``"adam"``) over many parameters at once; False where there is none."""
+        return False
 
     def facts(self) -> Mapping[str, str]:
         """What ``python -m autograd_fb doctor`` prints of a loaded library and its devices."""

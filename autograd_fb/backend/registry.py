@@ -114,8 +114,6 @@ CHANGED: list[Callable[[], None]] = []  # told when a backend comes or goes
 def register(backend: Backend) -> Binding:
     """Put a backend in charge of its device type and its array types."""
     binding = Binding(backend)
-    if not backend.traits.free_values:
-        wait_for_values_of(*backend.array_types)
     install(binding)
     return binding
 
@@ -133,6 +131,8 @@ def put_in_charge(backend: Backend) -> Binding:
 def install(binding: Binding) -> None:
     """Put a binding in charge; plans stay valid if it was the last to serve its key."""
     backend = binding.backend
+    if not backend.traits.free_values:
+        wait_for_values_of(*backend.array_types)
     BY_DEVICE[backend.device_type] = binding
     before = BY_KEY.get(binding.key.name)
     BY_KEY[binding.key.name] = binding

@@ -18,7 +18,7 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.dispatch.state import state
 from autograd_fb.kernels import namespace
-from autograd_fb.kernels.devices import joining
+from autograd_fb.kernels.devices import joining, on_their_device
 from autograd_fb.kernels.inplace import RawCall, bump, check_cast, check_written, inplace_compute, out_compute
 from autograd_fb.kernels.inplace_plans import direct
 from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
@@ -149,7 +149,7 @@ def _untaped(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
 
 
 def _out_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
-    return out_compute(op, op.row, Writer(op, signature).binding)
+    return on_their_device(out_compute(op, op.row, Writer(op, signature).binding), signature)
 
 
 @joining
@@ -198,7 +198,11 @@ def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             call = calls[device.type] = RawCall(op.row, op, binding)
         if place is not None:
             args = (*args[:place], device, *args[place + 1 :])
-        result = call.run(call.prepare(args))
+        if binding.backend.guards:
+            with binding.backend.device_guard(device.ordinal):
+                result = call.run(call.prepare(args))
+        else:
+            result = call.run(call.prepare(args))
         if isinstance(result, (list, tuple)):
             return wrap_results(result, binding, None, result_kind(op._schema))
         return wrap(result, binding)

@@ -14,9 +14,9 @@ from functools import wraps
 from typing import Any
 
 from autograd_fb.backend import registry
-from autograd_fb.backend.registry import BY_DEVICE, Binding
+from autograd_fb.backend.registry import BY_DEVICE, BY_KEY, Binding
 from autograd_fb.core import keys
-from autograd_fb.core.device import Device
+from autograd_fb.core.device import Device, current_index
 from autograd_fb.core.keys import DispatchKey
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload
@@ -42,7 +42,7 @@ def joining(specialize: Specialize) -> Specialize:
         if place is not None:
             return _elsewhere(op, signature, key, specialize, place)
         if not is_mixed(signature) and not (op._opname in COPIES and _has_several()):
-            return specialize(op, signature, key)
+            return on_their_device(specialize(op, signature, key), signature)
         plans: dict[int, Plan] = {}
 
         def join(*args: Any) -> Any:
@@ -52,6 +52,37 @@ def joining(specialize: Specialize) -> Specialize:
         return join
 
     return outer
+
+
+def on_their_device(plan: Plan, signature: int) -> Plan:
+    """A plan that makes its tensors' device the library's current one; itself where the library needs no telling.
+
+    Libraries with a current device allocate and launch there, wherever their arguments are.
+    """
+    bits = signature >> keys.FIRST_BACKEND_BIT
+    binding = BY_KEY.get(keys.BACKENDS[bits.bit_length() - 1]) if bits else None
+    if binding is None or not binding.backend.guards:
+        return plan
+    backend = binding.backend
+
+    def guarded(*args: Any) -> Any:
+        with backend.device_guard(_place_of(args, backend.device_type)):
+            return plan(*args)
+
+    guarded.source = getattr(plan, "source", "")  # type: ignore[attr-defined]
+    return guarded
+
+
+def _place_of(args: Sequence[Any], device_type: str) -> int:
+    """The index of the device a call is about: that it names, that of its first tensor, else the current one."""
+    named = next((a for a in args if isinstance(a, Device) and a.type == device_type), None)
+    if named is not None:
+        return named.ordinal
+    for a in args:
+        for t in a if isinstance(a, (list, tuple)) else (a,):
+            if isinstance(t, Tensor) and t.device.type == device_type:
+                return t.device.index or 0
+    return current_index(device_type)
 
 
 def is_mixed(signature: int) -> bool:
@@ -76,7 +107,8 @@ def _plan(
         inner = inner & ~AUTOGRADS | (keys.AUTOGRAD if backend.backend else keys.AUTOGRAD_OTHER)
     found = plans.get(inner)
     if found is None:
-        found = plans[inner] = specialize(op, inner, keys.autograd_key_of(backend) if key.is_autograd else backend)
+        plan = specialize(op, inner, keys.autograd_key_of(backend) if key.is_autograd else backend)
+        found = plans[inner] = on_their_device(plan, inner)
     return found
 
 
@@ -137,7 +169,7 @@ def device_place(op: OpOverload) -> int | None:
 
 def _elsewhere(op: OpOverload, signature: int, key: DispatchKey, specialize: Specialize, place: int) -> Plan:
     """The plan of an op that may be asked for another device than its tensor's."""
-    usual = specialize(op, signature, key)
+    usual = on_their_device(specialize(op, signature, key), signature)
     only_form = op._opname.endswith("_like") or op._opname.startswith("new_")
     plans: dict[int, Plan] = {}
 

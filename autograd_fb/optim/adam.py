@@ -37,6 +37,14 @@ class Adam(RuleOptimizer):
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
         return self.by_step(params, dict.fromkeys(names, 0.0))
 
+    def together(self, group: dict[str, Any], step: float) -> tuple[str, dict[str, Any]]:
+        lr, (first, second) = float(group["lr"]), (float(beta) for beta in group["betas"])
+        return "adam", {
+            "lr": lr, "size": lr / (1 - first**step), "unbiased": 1 / sqrt(1 - second**step), "beta1": first,
+            "beta2": second, "eps": float(group["eps"]), "decay": float(group["weight_decay"]),
+            "decoupled": group["decoupled_weight_decay"], "maximize": group["maximize"],
+        }  # fmt: skip
+
     def rule(self, group: dict[str, Any], step: float, number: Number) -> Rule:
         lr, weight_decay = float(group["lr"]), float(group["weight_decay"])
         first, second = (float(beta) for beta in group["betas"])

@@ -12,7 +12,7 @@ from typing import Any
 from autograd_fb.autograd.grad_mode import enable_grad
 from autograd_fb.graph.node import Handle
 from autograd_fb.nn.parameter import forget_grad
-from autograd_fb.optim.update import Items, Number, Rule, count_step, update, zeros_for
+from autograd_fb.optim.update import Items, Number, Rule, count_step, update, update_together, zeros_for
 from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.tensor import Tensor
 
@@ -233,7 +233,10 @@ class RuleOptimizer(Optimizer):
                 )
             params = [p for p in group["params"] if p.meta is not None and p.meta.grad is not None]
             for stage, items in self.prepare(group, params).items():
-                if items:
+                if not items:
+                    continue
+                together = None if group.get("fused") is False else self.together(group, stage)
+                if together is None or not update_together(*together, items):
                     update(partial(self.rule, group, stage), items)
         return loss
 
@@ -256,6 +259,11 @@ class RuleOptimizer(Optimizer):
                 state.update({name: zeros_for(p, value) for name, value in fills.items()})
             items.setdefault(count_step(state), []).append((p, *[state[name] for name in fills]))
         return items
+
+    def together(self, group: dict[str, Any], stage: Any) -> tuple[str, dict[str, Any]] | None:
+        """The rule as backends know it that update many parameters at once: its name and its numbers. See
+        `Backend.update_many`; None for a rule that no backend knows."""
+        return None
 
     def rule(self, group: dict[str, Any], stage: Any, number: Number) -> Rule:
         """The rule for a group's options and a stage; its constants are made by ``number``."""

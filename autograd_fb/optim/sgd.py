@@ -51,6 +51,13 @@ class SGD(RuleOptimizer):
                 known.append((p, buffer))
         return {True: fresh, False: known}
 
+    def together(self, group: dict[str, Any], first: bool) -> tuple[str, dict[str, Any]]:
+        numbers = {"lr": group["lr"], "momentum": group["momentum"], "decay": group["weight_decay"]}
+        return "sgd", {
+            **{name: float(value) for name, value in numbers.items()}, "damped": 1 - float(group["dampening"]),
+            "nesterov": group["nesterov"], "first": first, "maximize": group["maximize"],
+        }  # fmt: skip
+
     def rule(self, group: dict[str, Any], first: bool, number: Number) -> Rule:
         maximize, nesterov, dampening = group["maximize"], group["nesterov"], group["dampening"]
         lr, momentum = number(float(group["lr"])), number(float(group["momentum"]))

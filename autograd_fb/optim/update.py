@@ -19,7 +19,7 @@ Note [Blocks]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, prod
 from operator import is_
 from typing import Any
@@ -43,7 +43,8 @@ BLOCKED = 1 << 18  # from this many on
 def zeros_for(p: Tensor, fill: float = 0.0) -> Tensor:
     """A state tensor of the parameter's shape, dtype and device."""
     xp, value = p.binding.xp, complex(fill, fill) if p.dtype.is_complex else fill
-    return wrap(xp.full_like(p.array, value) if fill else xp.zeros_like(p.array), p.binding)
+    with p.binding.backend.device_guard(p.device.index or 0):
+        return wrap(xp.full_like(p.array, value) if fill else xp.zeros_like(p.array), p.binding)
 
 
 def count_step(state: dict[str, Any]) -> float:
@@ -71,6 +72,19 @@ def update(make_rule: Callable[[Number], Rule], items: Items) -> None:
     others = binding.quietly(run, make_rule(number), binding, items, BLOCKED if at_once else inf)
     if others:
         update(make_rule, others)
+
+
+def update_together(rule: str, options: Mapping[str, Any], items: Items) -> bool:
+    """Let a backend take the step for all of these parameters at once; False where it has no such step for them."""
+    backend = items[0][0].binding.backend
+    if any(i[0].array.__class__ is not items[0][0].array.__class__ for i in items):
+        return False
+    arrays = [(i[0].array, i[0].meta.grad.array, *[t.array for t in i[1:]]) for i in items]  # type: ignore[union-attr]
+    if not backend.update_many(rule, arrays, options):
+        return False
+    for p, *_ in items:
+        bump(p)
+    return True
 
 
 def _constants(dtype: DType, binding: Binding) -> Number:

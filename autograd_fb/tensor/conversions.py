@@ -30,9 +30,9 @@ class Conversions:
             answer = in_mode(Conversions.to, (self, *args), kwargs)
             if answer is not NOT_OVERRIDDEN:
                 return answer
-        memory_format = kwargs.pop("memory_format", None)
+        memory_format, aside = kwargs.pop("memory_format", None), bool(kwargs.get("non_blocking", False))
         dtype, device, copy = factory.parse_to(args, kwargs)
-        out: Any = factory.to(self, dtype=dtype, device=device, copy=copy)  # type: ignore[arg-type]
+        out: Any = factory.to(self, dtype=dtype, device=device, copy=copy, non_blocking=aside)  # type: ignore[arg-type]
         if memory_format is None or out.is_contiguous(memory_format=memory_format):
             return out
         return out if memory_format.name == "preserve_format" else out.contiguous(memory_format=memory_format)
@@ -114,8 +114,12 @@ class Conversions:
         return self.to(Device("cpu"))
 
     def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
-        """The tensor on a CUDA device."""
-        return self.to(Device("cuda", 0) if device is None else Device(device))
+        """The tensor on a CUDA device, by default the current one."""
+        number = isinstance(device, int) and not isinstance(device, bool)
+        where = Device("cuda") if device is None else Device("cuda", device) if number else Device(device)
+        if where.type != "cuda":
+            raise RuntimeError(f"Invalid device, must be cuda device, but got: {where}")
+        return self.to(where, non_blocking=bool(non_blocking))
 
     def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any:
         """A leaf with a copy of ``data``, by default of this tensor's dtype and device."""

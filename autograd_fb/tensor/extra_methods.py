@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from autograd_fb.backend import registry
 from autograd_fb.core.device import Device
 from autograd_fb.core.geometry import storage_size
 from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, REQUIRES_GRAD, SUBCLASS
@@ -15,7 +16,7 @@ from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.memory import replace, share_memory
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor_base import TensorBase, renew, share
+from autograd_fb.tensor.tensor_base import TensorBase, renew, share, wrap
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -57,7 +58,13 @@ class ExtraMethods:
         """Whether conjugation is pending: never, it is done at once."""
         return False
 
-    is_neg = is_shared = is_pinned = is_coalesced = is_conj
+    is_neg = is_shared = is_coalesced = is_conj
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """Whether it is in page-locked host memory."""
+        if self.device.type != "cpu":
+            return False
+        return any(b.backend.is_pinned(self.array) for b in list(registry.BY_DEVICE.values()) if b.backend.copies_aside)
 
     def is_inference(self) -> bool:
         """Whether it was made under `inference_mode`."""
@@ -105,8 +112,21 @@ class ExtraMethods:
     storage_type = property(lambda self: UntypedStorage)
 
     def pin_memory(self, device: Any = None) -> Any:
-        """The tensor itself: the libraries manage host memory."""
-        return self
+        """The tensor in page-locked host memory, which a device copies from by itself; itself if it is there already.
+
+        RuntimeError for tensors of devices, and where no device is there to copy.
+        """
+        if self.device.type != "cpu":
+            kind = self.type()  # type: ignore[attr-defined]
+            raise RuntimeError(f"cannot pin '{kind}' only dense CPU tensors can be pinned")
+        if "cuda" not in registry.BY_DEVICE:
+            try:
+                registry.load("cuda")
+            except RuntimeError as error:
+                text = "Cannot access accelerator device when none is available."
+                raise RuntimeError(f"{text} pin_memory() needs one that copies by itself. {error}") from None
+        pinned = registry.BY_DEVICE["cuda"].backend.pin(self.array)
+        return self if pinned is self.array else wrap(pinned, self.binding)
 
     def share_memory_(self) -> Any:
         """The tensor itself: memory is not shared between processes."""

@@ -280,14 +280,17 @@ class ToCopyBackward0(PlainNode):
         return (to(grad, dtype=dtype, device=device),)
 
 
-def _moved(array: Any, source: Any, device: Device) -> Any:
+def _moved(array: Any, source: Any, device: Device, non_blocking: bool = False) -> Any:
     """The array on another device (of the same or another backend)."""
     target = registry.load(device.type)
     if target is source:
         return target.backend.to_device(array, device.ordinal)
     if not source.backend.traits.has_values:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
-    return target.backend.from_numpy(source.backend.to_numpy(array), device.ordinal, copy=True)
+    taken = {"non_blocking": True} if non_blocking and source.backend.copies_aside else {}
+    host = source.backend.to_numpy(array, **taken)
+    aside = {"non_blocking": True} if non_blocking and target.backend.copies_aside else {}
+    return target.backend.from_numpy(host, device.ordinal, copy=not taken, **aside)
 
 
 def _is_there(wanted: Device, own: Device) -> bool:
@@ -295,8 +298,14 @@ def _is_there(wanted: Device, own: Device) -> bool:
     return wanted == own or (wanted.index is None and wanted.type == own.type and wanted.ordinal == (own.index or 0))
 
 
-def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, copy: bool = False) -> Tensor:
-    """The tensor in another dtype or on another device; itself when nothing changes and no copy is asked for."""
+def to(
+    t: Tensor, *, dtype: DType | None = None, device: Device | None = None, copy: bool = False,
+    non_blocking: bool = False,
+) -> Tensor:  # fmt: skip
+    """The tensor in another dtype or on another device; itself when nothing changes and no copy is asked for.
+
+    ``non_blocking``: copies between the host's page-locked memory and a device are queued, not waited for.
+    """
     if t.signature & BATCHED:
         whole: Any = t
         moved: Tensor = whole.mapped(lambda value: to(value, dtype=dtype, device=device, copy=copy))
@@ -323,7 +332,7 @@ def to(t: Tensor, *, dtype: DType | None = None, device: Device | None = None, c
         array = source.quietly(source.xp.astype, array, source.backend.native_dtype(dtype))
     if not same_device:
         assert device is not None
-        array = _moved(array, source, device)
+        array = _moved(array, source, device, non_blocking)
     out = wrap(array)
     if t.requires_grad and check_mode() and (out.dtype.is_floating_point or out.dtype.is_complex):
         node = ToCopyBackward0((t.node,))

@@ -15,6 +15,7 @@ Nothing here touches a device at import or when the backend is made.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import warnings
@@ -48,6 +49,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     device_type = "cuda"
+    copies_aside = True
     traits = Traits(
         asynchronous=True, checks_bounds=False, free_values=False, dtypes=frozenset([*_NATIVE, "bfloat16"])
     )
@@ -63,6 +65,7 @@ class CupyBackend(Backend):
         self._lock = threading.Lock()
         self._kernels: Mapping[str, Callable[..., Any]] | None = None
         self.launch: Any = None
+        self._steps: Any = None
         self.generator = Generator("cuda")
         give_generator(xp, self.generator)
 
@@ -110,6 +113,20 @@ class CupyBackend(Backend):
     @property
     def guards(self) -> bool:
         return self.device_count() > 1
+
+    def quiet(self, fn: Callable[..., Any], direct: bool = False) -> Callable[..., Any]:
+        """CuPy warns of nothing; with several devices the call runs on that of its first array."""
+        if not self.guards:
+            return fn
+
+        def placed(*args: Any, **kwargs: Any) -> Any:
+            first: Any = next((a for a in args if isinstance(a, self.array_types)), None)
+            if first is None or first.device.id == self.cupy.cuda.get_device_id():
+                return fn(*args, **kwargs)
+            with first.device:
+                return fn(*args, **kwargs)
+
+        return functools.update_wrapper(placed, fn, updated=())
 
     def to_device(self, array: Array, index: int) -> Array:
         if array.device.id == self._index(index):
@@ -314,6 +331,15 @@ class CupyBackend(Backend):
             linalg.set_compute_type(np.dtype(name), kind)
 
     # --- kernels
+
+    def update_many(self, rule: str, arrays: Sequence[tuple[Array, ...]], options: Mapping[str, Any]) -> bool:
+        if self._steps is None:
+            from autograd_fb_backends.cuda.steps import Steps  # lazy: with the first optimizer
+
+            self.kernels()
+            self._steps = Steps(self.cupy, self.launch)
+        done: bool = self._steps.run(rule, arrays, options)
+        return done
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         if self._kernels is None:

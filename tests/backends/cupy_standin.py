@@ -142,14 +142,8 @@ class Event:
         self.cp.counters.waits.append("synchronize")
 
 
-class PinnedMemoryPointer:
-    """Page-locked memory, as a buffer."""
-
-    def __init__(self, size: int):
-        self._memory = bytearray(size)
-
-    def __buffer__(self, flags: int) -> memoryview:
-        return memoryview(self._memory)
+class PinnedMemoryPointer(bytearray):
+    """Page-locked memory of so many bytes, as a buffer."""
 
 
 class RawKernel:
@@ -286,6 +280,10 @@ class Standin:
             self.counters.waits.append(short)
         if short == "where" and len(args) == 1:
             self.counters.waits.append("where")
+        if short == "take":
+            named.setdefault("mode", "wrap")  # CuPy knows no other
+        if short == "take_along_axis":
+            given[1] = given[1] % max(given[0].shape[named.get("axis", -1)], 1)
         if short == "matmul":
             fn = _product(given, fn)
         if device is not None and short in ("asarray",):
