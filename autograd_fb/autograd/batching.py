@@ -91,20 +91,16 @@ def level_of(args: Sequence[Any]) -> int:
 def level_tangents(args: Sequence[Any], level: int) -> list[Any]:
     """Arguments whose tangents alone are batched at a level, as batched themselves: see `strip`."""
     size = open_levels()[level - 1].size if level <= len(open_levels()) else -1
+    return list(args) if size < 0 else [_with_level(a, level, size) for a in args]
 
-    def with_level(a: Any) -> Any:
-        if isinstance(a, (list, tuple)):
-            return [with_level(v) for v in a]
-        if (
-            size < 0
-            or not isinstance(a, Tensor)
-            or (isinstance(a, BatchedTensor) and a.level == level)
-            or not tangents_carry(a, level)
-        ):
-            return a
-        return batched(strip(a, level, size), 0, level)
 
-    return [with_level(a) for a in args]
+def _with_level(a: Any, level: int, size: int) -> Any:
+    if isinstance(a, (list, tuple)):
+        return [_with_level(v, level, size) for v in a]
+    own = isinstance(a, BatchedTensor) and a.level == level
+    if own or not isinstance(a, Tensor) or not tangents_carry(a, level):
+        return a
+    return batched(strip(a, level, size), 0, level)
 
 
 def _composite(op: OpOverload, kernel: Kernel, signature: int) -> Callable[[int, Sequence[Any]], Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import BatchedTensor, front
-from autograd_fb.core.geometry import broadcast_shapes, normalize_dim
+from autograd_fb.core.geometry import broadcast_shapes, normalize_dim, storage_size
 from autograd_fb.core.keys import SCALAR_BITS
 from autograd_fb.core.promotion import DIM, ZERO_DIM, result_type
 from autograd_fb.dispatch.arguments import kind_of
@@ -304,6 +304,29 @@ def roll(c: Call, x: Any, shifts: Any, dims: Any) -> Any:
     if dims:
         return c.call(value, shifts, shift(dims, x.array.ndim))
     return F.reshape(c.call(F.reshape(value, [c.size, _numel(x)]), shifts, [1]), list(value.array.shape))
+
+
+def as_strided(
+    c: Call, x: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Any:
+    """Each example by its own memory: the batch dim keeps its step, and an offset is that of the first example.
+
+    RuntimeError, as in PyTorch, for places that are not the example's own.
+    """
+    value, bdim = x.value, x.bdim
+    steps, start = list(value.stride()), value.storage_offset()
+    if storage_offset is not None:
+        own = list(value.array.shape[:bdim]) + list(value.array.shape[bdim + 1 :])
+        end = start + storage_size(own, steps[:bdim] + steps[bdim + 1 :])
+        reach = storage_offset + storage_size(list(size), list(stride))
+        if storage_offset < start or reach > end:
+            raise RuntimeError(
+                f"result = tensor.as_strided({list(size)}, {list(stride)}, {storage_offset}) can access memory outside "
+                f"of `tensor`. `result` can access some memory in range [{storage_offset}, {reach}], but `tensor` can "
+                f"only access some memory in range [{start}, {end}]. This is not supported inside of vmap, please try "
+                "to rewrite the `as_strided` call as a sequence of PyTorch view operations"
+            )
+    return F.as_strided(value, [c.size, *size], [steps[bdim], *stride], storage_offset)
 
 
 def strided(c: Call, *args: Any) -> Any:

@@ -41,6 +41,8 @@ def batched_calls(key: str, limit: int) -> Iterator[tuple[Any, list[Any], list[i
     op = getattr(getattr(torch.ops.aten, row.name), row.overload or "default")
     for sample in samples_of(key, "float64")[:limit]:
         args, kwargs = [ours(a) for a in sample.args], {k: ours(v) for k, v in sample.kwargs.items()}
+        if key == "as_strided" and len(args) > 3:
+            continue  # a loop counts the offset from the whole batch's memory, a vmap from each example's
         places = [i for i, a in enumerate(args) if isinstance(a, torch.Tensor)]
         for mask in masks(len(places)) if places else ():
             chosen = {p for p, m in zip(places, mask, strict=True) if m}

@@ -228,3 +228,29 @@ def test_devices() -> None:
         out = torch.vmap(torch.func.grad(lambda y: (y * y * torch.ones(4, device="cuda")).sum()))(x)
         assert out.device.type == "cuda" and out.cpu().tolist() == [[2.0] * 4] * 3
     assert torch.vmap(torch.dot)(torch.ones(3, 4, device="meta"), torch.ones(3, 4, device="meta")).shape == (3,)
+
+
+STRIDED = {
+    "no offset": lambda t, f, x: f.vmap(lambda a: a.as_strided((2, 2), (4, 1)))(x),
+    "offset": lambda t, f, x: f.vmap(lambda a: a.as_strided((2, 2), (4, 1), 1))(x),
+    "another dim": lambda t, f, x: f.vmap(lambda a: a.as_strided((2, 2), (12, 1), 1), in_dims=1)(x),
+    "part of an example": lambda t, f, x: f.vmap(lambda a: a[1:].as_strided((2, 2), (1, 1), 4))(x),
+    "batch with an offset": lambda t, f, x: f.vmap(lambda a: a.as_strided((2,), (1,), 5))(x[:, 1:]),
+    "nested": lambda t, f, x: f.vmap(f.vmap(lambda a: a.as_strided((2,), (2,), 1)))(x),
+    "expanded": lambda t, f, x: f.vmap(lambda a: a.as_strided((2,), (1,), 1))(x[0, 0].expand(3, 4)),
+    "reverse": lambda t, f, x: f.jacrev(lambda a: a.as_strided((2, 2), (1, 1), 1))(x[0, 0].clone()),
+    "forward": lambda t, f, x: f.jacfwd(lambda a: a.as_strided((2, 2), (1, 1), 1))(x[0, 0].clone()),
+}
+
+
+@pytest.mark.parametrize("name", STRIDED)
+def test_strides_and_offsets_are_those_of_an_example(both: Any, name: str) -> None:
+    both(STRIDED[name], np.arange(24.0).reshape(2, 3, 4))
+
+
+def test_memory_of_other_examples_is_refused(both_raise: Any) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    text = "result = tensor.as_strided([5, 5], [4, 1], 1) can access memory outside of `tensor`. `result` can access"
+    both_raise(lambda t, f, x: f.vmap(lambda a: a.as_strided((5, 5), (4, 1), 1))(x), RuntimeError, text, x)
+    text = "result = tensor.as_strided([2, 2], [1, 1], 0) can access memory outside of `tensor`"
+    both_raise(lambda t, f, x: f.vmap(lambda a: a[1:].as_strided((2, 2), (1, 1), 0))(x), RuntimeError, text, x)
