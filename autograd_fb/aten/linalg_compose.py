@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
@@ -188,7 +188,43 @@ def _check_sizes(operands: Sequence[Any], order: Sequence[str]) -> None:
             seen = size if size != 1 else seen
 
 
+# Equations that are one product, labels named in order of appearance: the general way takes ten ops.
+_PRODUCTS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "ab,bc->ac": lambda F, x, y: F.mm(x, y),
+    "ab,cb->ac": lambda F, x, y: F.mm(x, F.t(y)),
+    "abc,acd->abd": lambda F, x, y: F.bmm(x, y),
+    "abc,adc->abd": lambda F, x, y: F.bmm(x, F.transpose(y, 1, 2)),
+    "abcd,abde->abce": lambda F, x, y: F.matmul(x, y),
+    "abcd,abed->abce": lambda F, x, y: F.matmul(x, F.transpose(y, 2, 3)),
+    "ab,b->a": lambda F, x, y: F.mv(x, y),
+    "a,a->": lambda F, x, y: F.dot(x, y),
+    "a,b->ab": lambda F, x, y: F.outer(x, y),
+}
+
+
+@lru_cache(maxsize=256)
+def _product(equation: str) -> tuple[Callable[[Any, Any, Any], Any], tuple[str, ...]] | None:
+    """The product that an equation is, and the labels of its operands."""
+    text = equation.replace(" ", "")
+    names: dict[str, str] = {}
+    named = "".join(names.setdefault(c, chr(97 + len(names))) if c.isalpha() else c for c in text)
+    found = _PRODUCTS.get(named)
+    return None if found is None else (found, tuple(named.partition("->")[0].split(",")))
+
+
+def _sizes_fit(labels: Sequence[str], tensors: Sequence[Any]) -> bool:
+    """Whether every label has one size: nothing is to be broadcast or refused."""
+    sizes: dict[str, int] = {}
+    for names, x in zip(labels, tensors):
+        if len(names) != x.ndim or any(sizes.setdefault(c, n) != n for c, n in zip(names, x.shape)):
+            return False
+    return True
+
+
 def _einsum(F: Any, equation: str, tensors: Sequence[Any], *, path: Sequence[int] | None = None) -> Any:
+    product = _product(equation)
+    if product is not None and len(tensors) == 2 and path is None and _sizes_fit(product[1], tensors):
+        return product[0](F, *tensors)
     if not tensors:
         raise RuntimeError("einsum(): must provide at least one operand")
     operands, given = parse_equation(equation)

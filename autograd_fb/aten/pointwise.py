@@ -60,13 +60,19 @@ def _sub_forward(F: Any, self_t: Any, other_t: Any, alpha: Any) -> Any:
     return _sum_tangents(self_t, None if other_t is None else other_t * -alpha)
 
 
-def _div_backward(F: Any, grad: Any, other: Any) -> Any:
-    if is_number(other):
-        return grad / other.conjugate()
+def _over(F: Any, a: Any, b: Any) -> Any:
     try:
-        return grad / conj(F, other)
-    except TypeError:  # the standard divides by no integers
-        return F.div(grad, other)
+        return a / b
+    except TypeError:  # the standard divides by no integers, and nothing by what has another dtype
+        return F.div(a, b)
+
+
+def _div_backward(F: Any, grad: Any, other: Any) -> Any:
+    return grad / other.conjugate() if is_number(other) else _over(F, grad, conj(F, other))
+
+
+def _div_backward_other(F: Any, grad: Any, self: Any, other: Any) -> Any:
+    return -grad * conj(F, _over(F, _over(F, self, other), other))
 
 
 def _div_forward(F: Any, self_t: Any, other_t: Any, other: Any, result: Any) -> Any:
@@ -269,9 +275,7 @@ row("mul.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE, kernel="multip
 row("mul.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE, kernel=with_number("multiply"),
     slope={"self": lambda F, other: other})
 row("div.Tensor(Tensor self, Tensor other) -> Tensor", POINTWISE_FLOAT, kernel="divide",
-    backward={"self": _div_backward, "other": lambda F, grad, other,
-        result: -_div_backward(F, grad * conj(F, result), other)},
-    forward=_div_forward)
+    backward={"self": _div_backward, "other": _div_backward_other}, forward=_div_forward)
 row("div.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=with_number("divide"),
     backward={"self": lambda F, grad, other: _div_backward(F, grad, other)}, forward=lambda F, self_t,
     other: self_t / other)

@@ -28,7 +28,7 @@ from autograd_fb.tensor.tensor import Tensor, make
 
 # Rows whose rules use the result where PyTorch's use what was there before, of which it keeps a copy: the result may be
 # written over afterwards.
-_RESULT_COPIED = {"div.Tensor", "div.Tensor_mode", "erfinv", "ldexp.Tensor"}
+_RESULT_COPIED = {"div.Tensor_mode", "erfinv", "ldexp.Tensor"}
 
 
 class NoFormula(PlainNode):

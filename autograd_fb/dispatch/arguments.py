@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType, as_dtype
-from autograd_fb.core.keys import SCALAR_BITS
+from autograd_fb.core.keys import BACKEND_SELECT, SCALAR_BITS
 from autograd_fb.core.schema import Argument, CallError, ListType, OptionalType, Type
 from autograd_fb.core.schema_values import NO_DEFAULT
 from autograd_fb.dispatch.state import state
@@ -214,11 +214,11 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
         source += ["    except (AttributeError, TypeError):", f"        return _general_({call})"]
         source += [f"    return _plans_[_s_ & _state_.mask]({call})"]
     else:
-        source += [f"    return _general_({call})"]
+        source += [f"    return _plans_[_select_]({call}) if _state_.mask else _general_({call})"]
     scope: dict[str, Any] = {
-        "_op_": op, "_arguments_": op._schema.arguments, "_plain_": plain, "_plans_": op.plans, "_general_": op.general,
-        "_state_": state, "_defaults_": defaults, "_sequences_": (list, tuple),
-        "_numbers_": (bool, int, float, complex), "INTERNAL_FRAMES": True,
+        "_op_": op, "_select_": BACKEND_SELECT, "_arguments_": op._schema.arguments, "_plain_": plain,
+        "_plans_": op.plans, "_general_": op.general, "_state_": state, "_defaults_": defaults,
+        "_sequences_": (list, tuple), "_numbers_": (bool, int, float, complex), "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)
     entry: Callable[..., Any] = scope["entry"]

@@ -31,17 +31,27 @@ class RawCall:
     """Calls a row's kernel with tensors unwrapped, promoted and on one device: the general form of what plans write
     out."""
 
-    __slots__ = ("binding", "call", "kernel", "named", "op", "row")
+    __slots__ = ("binding", "call", "converts", "kernel", "named", "op", "row")
 
     def __init__(self, row: Row, op: OpOverload, binding: Binding):
         self.row, self.op, self.binding = row, op, binding
         self.call = Call(row, op._schema)
         self.kernel = quiet_kernel(row, binding)
         self.named = isinstance(row.kernel, str) and row.promotion is not PLAIN
+        # Of a factory, the places of dtypes and devices: all else reaches its kernel as it is.
+        kinds = [self.call.kinds[n] for n in self.call.names]
+        places = [i for i, kind in enumerate(kinds) if kind in ("ScalarType", "Device")]
+        self.converts = None if self.call.tensors or self.call.lists else places
 
     def prepare(self, args: Sequence[Any]) -> list[Any]:
         """The kernel's arguments in schema order."""
         call, binding = self.call, self.binding
+        if self.converts is not None:
+            values = list(args)
+            for i in self.converts:
+                if values[i] is not None:
+                    values[i] = self._value(values[i], call.names[i], None)
+            return values
         tensors = [a for a, n in zip(args, call.names, strict=False) if n in call.tensors]
         for a, n in zip(args, call.names, strict=False):
             if n in call.lists:
@@ -56,7 +66,7 @@ class RawCall:
                 out[i] = array
         return out
 
-    def _value(self, a: Any, name: str, unwrap: Callable[[Any], Any]) -> Any:
+    def _value(self, a: Any, name: str, unwrap: Any) -> Any:
         kind = self.call.kinds[name]
         if name in self.call.tensors:
             return unwrap(a)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from autograd_fb.backend import registry
@@ -133,8 +136,7 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
         view.signature = t.signature | _VIEW_WITH_GRAD
         node: Any = BasicIndexNode()  # written out as in plans
         view.node = node
-        last = key.__class__ if key.__class__ is not tuple or not key else key[-1].__class__
-        node.kind, node.edge = _kinds[last], t.node
+        node.kind, node.edge = _kind, t.node
         node.shapes, node.kept, node.task = (array.shape, key), (), None
         frame: Any = _frame(2)
         code = frame.f_code
@@ -186,6 +188,16 @@ class BasicIndexNode(BareNode):
 
     __slots__ = ()
 
+    def show(self) -> None:
+        if self.kind is not None:
+            shape, key = self.shapes
+            super().show()
+            self.__class__ = _named(_last_step(shape, key))
+
+    def name(self) -> str:
+        self.show()
+        return type(self).__name__
+
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
         return (_put_back(self, grad, True),)
 
@@ -212,21 +224,33 @@ def _put_back_tensor(node: BasicIndexNode, grad: Any, keep: bool) -> Any:
     return out
 
 
-def _kind(name: str) -> Kind:
-    shown = type(name, (BasicIndexNode,), {"__slots__": (), "keeps": False})
-    return Kind(_put_back, _put_back_tensor, shown, place=0, count=1, noted=True)
+_kind = Kind(_put_back, _put_back_tensor, BasicIndexNode, place=0, count=1, noted=True)
 
 
-class _Kinds(dict[type, Kind]):
-    """The kinds of the nodes by what the last step of an index is."""
-
-    def __missing__(self, last: type) -> Kind:
-        self[last] = self[tuple]
-        return self[last]
+@cache
+def _named(name: str) -> type[BasicIndexNode]:
+    return type(name, (BasicIndexNode,), {"__slots__": (), "keeps": False})
 
 
-_names = {int: "SelectBackward0", slice: "SliceBackward0", type(None): "UnsqueezeBackward0", tuple: "AliasBackward0"}
-_kinds = _Kinds({last: _kind(name) for last, name in _names.items()})
+def _last_step(shape: Sequence[int], key: Any) -> str:
+    """What PyTorch calls the last of the views an index is made of: in a tuple, slices of whole dims are none."""
+    if key.__class__ is not tuple:
+        return _NAMES[key.__class__]
+    dim, name = 0, "AliasBackward0"
+    for i, step in enumerate(key):
+        if step is Ellipsis:
+            dim = len(shape) - sum(k is not None for k in key[i + 1 :])
+            continue
+        is_slice = step.__class__ is slice and not step.start and step.step in (None, 1)
+        if not (is_slice and step.stop in (None, shape[dim])):
+            name = _NAMES[step.__class__]
+        dim += step is not None
+    return name
+
+
+_NAMES = defaultdict(lambda: "SelectBackward0", {  # numbers may be of many types
+    slice: "SliceBackward0", type(None): "UnsqueezeBackward0", type(Ellipsis): "AliasBackward0",
+})  # fmt: skip
 
 
 def _is_tensor(value: Any) -> bool:

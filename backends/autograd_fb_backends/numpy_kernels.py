@@ -1,4 +1,4 @@
-"""NumPy kernels that beat the shared ones: products, reductions, softmax, losses, embedding, copies.
+"""NumPy kernels that beat the shared ones: products, reductions, embedding, copies.
 
 Each entry of `KERNELS` replaces the shared kernel of the row of that name. A kernel takes the common case (one dtype,
 shapes that fit) straight and hands everything else, errors included, to the kernel it replaces.
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from autograd_fb.core.layout import order_of, preserve_format
-from autograd_fb_backends.numpy_quiet import quiet, silent
+from autograd_fb_backends.numpy_quiet import quiet, shared, silent
+from autograd_fb_backends.numpy_softmax import KERNELS as _SOFTMAX
 from autograd_fb_backends.numpy_windows import KERNELS as _WINDOWS
 
 Array = Any
@@ -22,11 +23,6 @@ _BLAS = "fdFD"  # dtype characters that BLAS takes: float32, float64, complex64,
 _REAL = "fd"
 _sum: Any = np.add.reduce  # np.sum costs twice as much for small arrays
 _max: Any = np.maximum.reduce
-
-
-def shared(key: str) -> Callable[..., Any]:
-    """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
-    return quiet(sys.modules["autograd_fb.aten.row"].TABLE[key].kernel)
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -263,100 +259,6 @@ def bincount(xp: Any, self: Array, weights: Array | None = None, minlength: int 
     return shared("bincount")(xp, self, weights, minlength)
 
 
-# ------------------------------------------------------------------------------------------------ softmax
-
-
-# Rows of a matrix that lies in order: NumPy's reductions go through it row by row, which takes up to ten times as long
-# as finding the places of the maxima, or a product with a column of ones.
-
-_WIDE = 1024  # numbers that are summed by a product: of more the pairwise sum is more precise
-_COLUMNS: dict[tuple[int, Any], Any] = {}
-
-
-def _rows(x: Array, dim: int) -> Array | None:
-    """``x`` as a matrix whose rows run along ``dim``; None for the cases that NumPy's reductions serve better."""
-    if not (dim == -1 or dim == x.ndim - 1) or not x.flags.c_contiguous or not 0 < x.shape[-1] <= _WIDE or not x.size:
-        return None
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def _column(width: int, dtype: Any) -> Array:
-    found = _COLUMNS.get((width, dtype))
-    if found is None:
-        found = _COLUMNS[width, dtype] = np.ones((width, 1), dtype)
-    return found
-
-
-def _row_max(x: Array) -> Array:
-    """The largest number of each row, or its NaN, as a column."""
-    if x.shape[0] == 1:
-        place = x.argmax()
-        return x[:, place : place + 1]
-    if x.shape[0] < 8:
-        return _max(x, 1, None, None, True)
-    places = x.argmax(1)
-    places += np.arange(0, x.size, x.shape[1])
-    return x.reshape(-1).take(places)[:, None]
-
-
-def _row_sum(x: Array) -> Array:
-    return x.dot(_column(x.shape[1], x.dtype))
-
-
-def _softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
-    if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
-        return shared("_softmax")(xp, self, dim, half_to_float)
-    rows = _rows(self, dim)
-    if rows is not None:
-        out = rows - _row_max(rows)
-        np.exp(out, out=out)
-        out /= _row_sum(out)
-        return out if rows is self else out.reshape(self.shape)
-    out = self - _max(self, axis=dim, keepdims=True)
-    np.exp(out, out=out)
-    out /= _sum(out, axis=dim, keepdims=True)
-    return out
-
-
-def _log_softmax(xp: Any, self: Array, dim: int, half_to_float: bool = False) -> Array:
-    if self.dtype.char not in _REAL or not self.size or not -self.ndim <= dim < self.ndim:
-        return shared("_log_softmax")(xp, self, dim, half_to_float)
-    rows = _rows(self, dim)
-    if rows is not None:
-        out = rows - _row_max(rows)
-        total = _row_sum(np.exp(out))
-        out -= np.log(total, out=total)
-        return out if rows is self else out.reshape(self.shape)
-    out = self - _max(self, axis=dim, keepdims=True)
-    out -= np.log(_sum(np.exp(out), axis=dim, keepdims=True))
-    return out
-
-
-def _softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, input_dtype: Any = None) -> Array:
-    if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
-        return shared("_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
-    out = grad_output * output
-    rows = _rows(out, dim)
-    if rows is not None:
-        rows -= output.reshape(rows.shape) * _row_sum(rows)
-        return out
-    out -= output * _sum(out, axis=dim, keepdims=True)
-    return out
-
-
-def _log_softmax_backward(xp: Any, grad_output: Array, output: Array, dim: int, input_dtype: Any = None) -> Array:
-    if grad_output.dtype.char not in _REAL or grad_output.dtype != input_dtype or not -output.ndim <= dim < output.ndim:
-        return shared("_log_softmax_backward_data")(xp, grad_output, output, dim, input_dtype)
-    out = np.exp(output)
-    rows = _rows(grad_output, dim)
-    if rows is not None and out.flags.c_contiguous:
-        shaped = out if rows is grad_output else out.reshape(rows.shape)
-        shaped *= _row_sum(rows)
-    else:
-        out *= _sum(grad_output, axis=dim, keepdims=True)
-    return np.subtract(grad_output, out, out=out)
-
-
 # ------------------------------------------------------------------------------------------------ joining
 
 
@@ -372,76 +274,6 @@ def stack(xp: Any, tensors: Sequence[Array], dim: int = 0) -> Array:
             return shared("stack")(xp, tensors, dim)
     out = np.empty((len(tensors), *shape), dtype)
     np.concatenate(tensors, out=out.reshape(len(tensors) * shape[0], *shape[1:]))
-    return out
-
-
-# ------------------------------------------------------------------------------------------------ losses
-
-
-def _plain_targets(self: Array, target: Array, weight: Array | None) -> bool:
-    return (
-        self.ndim == 2 and self.dtype.char in _REAL and target.shape == self.shape[:1] and target.dtype.char in "lq"
-        and weight is None and target.size > 0
-    )  # fmt: skip
-
-
-def _all_classes(target: Array, count: int, ignore_index: int) -> bool:
-    """Whether every target is one of ``count`` classes; negative numbers are too large when read without a sign."""
-    if 0 <= ignore_index < count or target.dtype.char not in "lq" or not target.size:
-        return False
-    return bool(np.maximum.reduce(target.view(np.uint64)) < count)
-
-
-def _one_class(target: Array, count: int, ignore_index: int) -> int:
-    """The class of the only target; -1 where there are several, or none that counts."""
-    if target.size != 1:
-        return -1
-    only: int = target.item()
-    return only if 0 <= only < count and only != ignore_index else -1
-
-
-def nll_loss_forward(
-    xp: Any, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int
-) -> tuple[Array, Array]:
-    if not _plain_targets(self, target, weight):
-        return shared("nll_loss_forward")(
-            xp, self, target, weight, reduction, ignore_index
-        )
-    only = -1 if reduction == 0 else _one_class(target, self.shape[1], ignore_index)
-    if only >= 0:
-        return -self[0, only], self.dtype.type(1)
-    if not _all_classes(target, self.shape[1], ignore_index):
-        return shared("nll_loss_forward")(
-            xp, self, target, weight, reduction, ignore_index
-        )
-    rows = target.size
-    picked = self[np.arange(rows), target]
-    if reduction == 0:
-        return np.negative(picked, out=picked), np.zeros((), self.dtype)
-    total = -_sum(picked)
-    return total / rows if reduction == 1 else total, self.dtype.type(rows)
-
-
-def nll_loss_backward(
-    xp: Any, grad_output: Array, self: Array, target: Array, weight: Array | None, reduction: int, ignore_index: int,
-    total_weight: Array,
-) -> Array:
-    if not _plain_targets(self, target, weight):
-        return shared("nll_loss_backward")(
-            xp, grad_output, self, target, weight, reduction, ignore_index, total_weight
-        )
-    value = -grad_output / total_weight if reduction == 1 else -grad_output
-    out = np.zeros(self.shape, self.dtype)
-    only = -1 if reduction == 0 else _one_class(target, self.shape[1], ignore_index)
-    if only >= 0:
-        out[0, only] = value
-        return out
-    rows = np.arange(target.size)
-    if not _all_classes(target, self.shape[1], ignore_index):
-        kept = target != ignore_index
-        rows, target = rows[kept], target[kept]
-        value = value[kept] if reduction == 0 else value
-    out[rows, target] = value
     return out
 
 
@@ -560,10 +392,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "max.dim": _extreme("max.dim", True), "min.dim": _extreme("min.dim", False),
     "cummax": _running("cummax", np.maximum), "cummin": _running("cummin", np.minimum),
     "logcumsumexp": logcumsumexp, "bincount": bincount,
-    "_softmax": _softmax, "_log_softmax": _log_softmax,
-    "_softmax_backward_data": _softmax_backward, "_log_softmax_backward_data": _log_softmax_backward,
-    "nll_loss_forward": nll_loss_forward, "nll_loss_backward": nll_loss_backward,
     "stack": stack, "embedding": embedding, "embedding_dense_backward": embedding_dense_backward,
     "native_layer_norm": native_layer_norm,
+    **_SOFTMAX,
     **_WINDOWS,
 }  # fmt: skip

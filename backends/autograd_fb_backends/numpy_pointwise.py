@@ -11,19 +11,21 @@ from autograd_fb_backends.numpy_quiet import silent
 
 Array = Any
 
-_ZERO: dict[Any, Any] = {}  # dtype -> a 0-d zero: a ufunc takes a Python number twice as long
+
+class _Zeros(dict[Any, Any]):
+    """A 0-d zero by dtype: a ufunc takes a Python number twice as long."""
+
+    def __missing__(self, dtype: Any) -> Array:
+        found = self[dtype] = np.zeros((), dtype)
+        return found
 
 
-def zero(dtype: Any) -> Any:
-    found = _ZERO.get(dtype)
-    if found is None:
-        found = _ZERO[dtype] = np.zeros((), dtype)
-    return found
+_zeros = _Zeros()
 
 
 @silent
 def relu(xp: Any, self: Array) -> Array:
-    return np.maximum(self, zero(self.dtype))
+    return np.maximum(self, _zeros[self.dtype])
 
 
 _INTEGER = {"e": np.int16, "f": np.int32, "d": np.int64}  # a float's character -> the integer of its width
@@ -38,12 +40,13 @@ def threshold_backward(xp: Any, grad_output: Array, self: Array, threshold: Any)
     with all ones or none.
     """
     dtype = grad_output.dtype
-    low = self <= (threshold or zero(self.dtype))
+    zero = _zeros[dtype]
+    low = self <= (threshold or (zero if self.dtype is dtype else _zeros[self.dtype]))
     if grad_output.shape != self.shape or dtype.char not in _INTEGER:
-        return np.where(low, zero(dtype), grad_output)
+        return np.where(low, zero, grad_output)
     if grad_output.size < 1000:
         out = np.array(grad_output)  # an array also of a scalar
-        np.putmask(out, low, zero(dtype))
+        np.putmask(out, low, zero)
         return out
     mask = np.subtract(low.view(np.int8), _ONE)
     return np.bitwise_and(grad_output.view(_INTEGER[dtype.char]), mask).view(dtype)

@@ -6,7 +6,6 @@ Images that arrive with the channels last in memory leave that way, as in PyTorc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -14,15 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from autograd_fb_backends.numpy_quiet import shared
+
 Array = Any
 Pair = tuple[int, int]
 _REAL = "fd"
-
-
-def shared(key: str) -> Callable[..., Any]:
-    """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
-    kernel: Callable[..., Any] = sys.modules["autograd_fb.aten.row"].TABLE[key].kernel
-    return kernel
 
 
 # ------------------------------------------------------------------------------------------------ convolution

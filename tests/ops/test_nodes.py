@@ -189,3 +189,19 @@ def test_named_results() -> None:
     assert type(torch.ones(2).unbind()) is tuple
     with pytest.raises(TypeError, match="takes a 2-sequence"):
         type(pair)((1,))
+
+
+INDICES = [
+    slice(None), slice(0, 3), slice(0, 2), (slice(None), slice(0, 4)), (1, slice(None)), (1, slice(0, 2)), Ellipsis,
+    None, (None, Ellipsis), (slice(None), None), (slice(0, 2), None), (slice(0, 2), Ellipsis), (1, Ellipsis),
+    (Ellipsis, 0), (), (slice(-5, 100),), (slice(0, 2), slice(0, 9), 0), -1, (None, slice(0, 2)), (1, 2, 0),
+    (Ellipsis, slice(0, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+def test_histories_of_indices_are_called_as_in_pytorch(index: Any) -> None:
+    if reference is None:
+        pytest.skip("PyTorch is not installed")
+    names = [type(m.ones(3, 4, 1, requires_grad=True)[index].grad_fn).__name__ for m in (torch, reference)]
+    assert names[0] == names[1]
