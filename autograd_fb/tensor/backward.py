@@ -152,10 +152,6 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     """The nodes the gradients are sent to first, and those gradients: arrays, or tensors when recording."""
     if len(gradients) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
-    if len(tensors) == 1 and gradients[0] is None and not record:  # the loss of a training step
-        (root,) = tensors
-        if root.__class__ is Tensor and root.node is not None:
-            return [root.node], [_one(root)]
     _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
@@ -275,6 +271,12 @@ def backward(
     >>> x.grad
     tensor([3., 3.])
     """
+    if (
+        tensors.__class__ is Tensor and tensors.node is not None and grad_tensors is None and inputs is None
+        and not (create_graph or levels.open or grad_variables is not None)
+    ):  # the loss of a training step, with fewer questions
+        _run((tensors,), [tensors.node], [_one(tensors)], None, bool(retain_graph), False)
+        return
     if grad_variables is not None:
         grad_tensors = _old_name(grad_tensors, grad_variables)
     if inputs is not None and len(_as_tuple(inputs)) == 0:

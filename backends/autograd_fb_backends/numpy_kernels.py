@@ -97,27 +97,24 @@ def linear(xp: Any, input: Array, weight: Array, bias: Array | None = None) -> A
 def linear_backward(F: Any, self: Array, grad_output: Array, weight: Array, output_mask: Sequence[bool]) -> Any:
     """Two products, and a third with ones: NumPy's sums over a long first dim take longer and are less precise."""
     dtype = weight.dtype
-    if not (self.dtype == dtype == grad_output.dtype and dtype.char in _REAL and self.size and grad_output.size):
+    if not (self.dtype is dtype is grad_output.dtype and dtype.char in _REAL and self.size and grad_output.size):
         return sys.modules["autograd_fb.aten.row"].TABLE["linear_backward"].composite(
             F, self, grad_output, weight, output_mask
         )
     x = self if self.ndim == 2 else self.reshape(-1, weight.shape[1])
     g = grad_output if grad_output.ndim == 2 else grad_output.reshape(-1, weight.shape[0])
-    first = second = third = None
-    if output_mask[0]:
-        first = _product(g, weight)
-        if self.ndim != 2:
-            first = first.reshape(self.shape)
-    if output_mask[1]:
-        second = _product(g.T, x)
-    if output_mask[2]:
-        rows = g.shape[0]
-        if rows == 1:
-            third = g[0].copy()
-        else:
-            ones = _ONES.get((rows, dtype))
-            third = (_ones(rows, dtype) if ones is None else ones).dot(g)
-    return first, second, third
+    for_input, for_weight, for_bias = output_mask
+    first = _product(g, weight) if for_input else None
+    if first is not None and x is not self:
+        first = first.reshape(self.shape)
+    second = _product(g.T, x) if for_weight else None
+    if not for_bias:
+        return first, second, None
+    rows = g.shape[0]
+    if rows == 1:
+        return first, second, g[0].copy()
+    ones = _ONES.get((rows, dtype))
+    return first, second, (_ones(rows, dtype) if ones is None else ones).dot(g)
 
 
 def addmm(xp: Any, self: Array, mat1: Array, mat2: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:
