@@ -235,8 +235,10 @@ class RuleOptimizer(Optimizer):
             for stage, items in self.prepare(group, params).items():
                 if not items:
                     continue
-                together = None if group.get("fused") is False else self.together(group, stage)
-                if together is None or not update_together(*together, items):
+                at_once = group.get("fused") is not False and update_together(
+                    partial(self.together, group, stage), items
+                )
+                if not at_once:
                     update(partial(self.rule, group, stage), items)
         return loss
 

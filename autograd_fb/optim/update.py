@@ -24,6 +24,7 @@ from math import inf, prod
 from operator import is_
 from typing import Any
 
+from autograd_fb.backend.protocol import Backend
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.kernels.inplace import bump
@@ -74,13 +75,19 @@ def update(make_rule: Callable[[Number], Rule], items: Items) -> None:
         update(make_rule, others)
 
 
-def update_together(rule: str, options: Mapping[str, Any], items: Items) -> bool:
-    """Let a backend take the step for all of these parameters at once; False where it has no such step for them."""
+def update_together(make_rule: Callable[[], tuple[str, Mapping[str, Any]] | None], items: Items) -> bool:
+    """Let a backend take the step for all of these parameters at once; False where it has no such step for them.
+
+    ``make_rule`` gives the rule's name and numbers; it is asked only where the backend has such steps.
+    """
     backend = items[0][0].binding.backend
-    if any(i[0].array.__class__ is not items[0][0].array.__class__ for i in items):
+    if type(backend).update_many is Backend.update_many:
+        return False
+    rule = make_rule()
+    if rule is None or any(i[0].array.__class__ is not items[0][0].array.__class__ for i in items):
         return False
     arrays = [(i[0].array, i[0].meta.grad.array, *[t.array for t in i[1:]]) for i in items]  # type: ignore[union-attr]
-    if not backend.update_many(rule, arrays, options):
+    if not backend.update_many(rule[0], arrays, rule[1]):
         return False
     for p, *_ in items:
         bump(p)
