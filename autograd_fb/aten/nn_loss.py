@@ -294,15 +294,15 @@ def _cross_entropy(
     F: Any, self: Any, target: Any, weight: Any = None, reduction: int = MEAN, ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Any:
-    ndim, shape = self.ndim, self.shape
-    axis = 0 if ndim == 1 else 1
-    fits = target.ndim == 1 and shape[0] == target.shape[0] if ndim == 2 else ndim == 1 > target.ndim
+    shape, targets = self.shape, target.shape
+    axis = 0 if len(shape) == 1 else 1
+    fits = len(targets) == 1 and shape[0] == targets[0] if len(shape) == 2 else len(shape) == 1 > len(targets)
     if fits and label_smoothing == 0.0:
         logs = F._log_softmax(self, axis, False)  # what the composites below come to, without their calls
         return F.nll_loss_forward(logs, target, weight, reduction, ignore_index)[0]
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
-    if tuple(shape) == tuple(target.shape):
+    if tuple(shape) == tuple(targets):
         if not described(target.dtype).is_floating_point:
             raise RuntimeError(
                 "Expected floating point type for target with class probabilities, got "

@@ -470,7 +470,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         ):
             grad = binding.xp.asarray(grad, copy=True)
         dtype = array.dtype if meta.grad_dtype is None else _own_dtype(meta, grad, binding)
-        if grad.dtype != dtype:
+        if grad.dtype is not dtype and grad.dtype != dtype:
             grad = binding.xp.astype(grad, dtype)
         meta.grad = make(grad, new_signatures(binding)[dtype])
     elif not old.signature & REQUIRES_GRAD and not state.grad_mode:
