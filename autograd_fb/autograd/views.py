@@ -43,7 +43,7 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
                 continue
             if creation == "no_grad":
                 mark_no_grad(t)
-            else:
+            elif t.meta is None or not t.meta.creation:
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, creation)
         return out
 
@@ -273,39 +273,33 @@ renew.reshaped = rename_reshaped
 def _refusal(t: Tensor, what: str = "is being modified inplace") -> RuntimeError:
     """Why a view made under no_grad, by an op with several views or by a Function takes no in-place op."""
     assert t.meta is not None
-    if t.meta.creation == "inference":
-        return RuntimeError(
-            f"A view was created in inference mode and {what} in normal mode. Given that this use case is ambiguous "
-            "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace "
-            "either both inside the inference_mode block (if you don't want the inplace to be tracked) or both "
-            "outside (if you want the inplace to be tracked)."
-        )
-    if t.meta.creation == "no_grad":
-        return RuntimeError(
-            f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is "
-            f"ambiguous and "
-            "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
-            "both inside "
-            "the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace "
-            "to be "
-            "tracked)."
-        )
     node = t.node
     number, made_by = (node.nr, node.node) if type(node) is Output else (0, node)
-    function = forward_name(made_by) if isinstance(made_by, Node) else "a function"
-    start = f"Output {number} of {function} is a view and {what}."
+    recorded = isinstance(made_by, Node) and not isinstance(made_by, AccumulateGrad)
+    start = f"Output {number} of {forward_name(made_by)} is a view" if recorded else "A view"
+    mode = "inference" if t.meta.creation == "inference" else "no_grad"
+    if t.meta.creation == mode or not recorded:
+        of, normal = " of a view which was" if recorded else " was", "with grad mode enabled"
+        start += f"{of} created in {mode} mode and {what} {'in normal mode' if mode == 'inference' else normal}."
+    else:
+        start += f" and {what}."
+    if t.meta.creation == mode:
+        block = "inference_mode" if mode == "inference" else mode
+        return RuntimeError(
+            f"{start} Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+            f"code by moving both the view and the inplace either both inside the {block} block (if you don't want the "
+            "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+        )
     if t.meta.creation == "multi_output":
         return RuntimeError(
             f"{start} This view is the output of a function that returns multiple views. Such functions do not allow "
-            f"the output "
-            "views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            "the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
         )
     return RuntimeError(
         f"{start} This view was created inside a custom Function (or because an input was returned as-is) and the "
-        f"autograd logic "
-        "to handle view+inplace would override the custom backward associated with the custom Function, leading to "
-        "incorrect "
-        "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+        "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+        "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output "
+        "of the custom Function."
     )
 
 
@@ -320,3 +314,6 @@ def check_inplace(t: Tensor, recorded: bool) -> None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     if isinstance(t.node, AccumulateGrad):
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+renew.check_inplace = check_inplace

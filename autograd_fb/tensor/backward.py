@@ -459,6 +459,8 @@ def _batched(
 def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ...]:
     """Add an array to a leaf's gradient. See Note [Who owns a gradient]."""
     meta, leaf = node.meta, node.leaf()
+    if leaf is not None and not leaf.signature & REQUIRES_GRAD:
+        return ()  # not any more: detach_ or requires_grad_(False) came after the graph
     old = meta.grad
     if old is None:
         array = node.array if leaf is None else leaf.array
@@ -501,7 +503,9 @@ def _own_dtype(meta: AutogradMeta, grad: Any, binding: Any) -> Any:
 
 def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[Any, ...]:
     """Add a tensor to a leaf's gradient, keeping its history."""
-    meta = node.meta
+    meta, leaf = node.meta, node.leaf()
+    if leaf is not None and not leaf.signature & REQUIRES_GRAD:
+        return ()
     if meta.grad_dtype is not None and meta.grad_dtype is not ANY:
         grad = call("to", (grad, meta.grad_dtype), {})
     if meta.grad is None:

@@ -15,7 +15,6 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.memory import replace, share_memory
-from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor_base import TensorBase, renew, share, wrap
 
 if TYPE_CHECKING:
@@ -230,8 +229,8 @@ class ExtraMethods:
 
     def _reshape_in_place(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Become what the view op gives; the memory stays, the history goes through the op."""
-        if state.grad_mode and isinstance(self.node, AccumulateGrad):
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if state.grad_mode and self.requires_grad:
+            renew.check_inplace(self, True)
         check_write(self)
         view = call(name, (self, *args), kwargs)
         share(self).version += 1  # type: ignore[arg-type]

@@ -138,11 +138,12 @@ differentiate = _Differentiate()
 
 
 class _Renew:
-    """Set by the autograd layer: makes the new grad_fn of a view whose base changed its history; gives the node of a
-    view op the name it has when a tensor is reshaped in place.
+    """Set by the autograd layer: makes the new grad_fn of a view whose base changed its history; refuses what may not
+    be modified in place; gives the node of a view op the name it has when a tensor is reshaped in place.
     """
 
     grad_fn: Any = None
+    check_inplace: Any = None
     reshaped: Any = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -523,3 +524,38 @@ def test_programs_of_views_and_writes(torch: Any, seed: int) -> None:
         assert "modified by an inplace operation" in str(error)
         return
     assert torch.autograd.gradcheck(program, (x.detach().clone().requires_grad_(),), check_undefined_grad=False)
+
+
+def test_refused_views_say_how_they_were_made(torch: Any) -> None:
+    y = torch.ones(4, requires_grad=True) * 1
+    with torch.no_grad():
+        v = y.view(-1)
+    with pytest.raises(RuntimeError, match=r"Output 0 of View is a view of a view which was created in no_grad mode"):
+        v.view(2, 2).mul_(2)
+    with pytest.raises(RuntimeError, match=r"Output 0 of Split is a view and is being modified inplace. This view is"):
+        v.split(2)[0].mul_(2)
+    part = torch.ones(4).split(2)[0]
+    with pytest.raises(RuntimeError, match=r"A view was created in no_grad mode and .* This view is the output of"):
+        part.mul_(torch.ones(2, requires_grad=True))
+    assert torch.equal(part, torch.ones(2))
+
+
+@pytest.mark.parametrize("reshape", ["squeeze_", "t_"])
+def test_views_are_reshaped_in_place_only_where_they_may_be_written(torch: Any, reshape: str) -> None:
+    leaf = torch.ones(2, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"):
+        getattr(leaf.view(2, 2), reshape)()
+    with pytest.raises(RuntimeError, match="Output 0 of Split is a view and is being modified inplace"):
+        getattr((leaf * 1).split(2)[0], reshape)()
+
+
+@pytest.mark.parametrize("stop", [lambda t: t.detach_(), lambda t: t.requires_grad_(False)], ids=["detach_", "flag"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_leaf_that_no_longer_requires_grad_gets_none(torch: Any, stop: Any, create_graph: bool) -> None:
+    a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    y = (a * b).sum()
+    stop(a)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the cycle that create_graph makes
+        y.backward(create_graph=create_graph)
+    assert a.grad is None and torch.equal(b.grad, torch.ones(2))
