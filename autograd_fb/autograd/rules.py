@@ -189,6 +189,7 @@ class NodeWriter:
         if saved:
             lines += self._load()
             lines += [line for n in self.tensor_names() if n in saved for line in self._check(n)]
+            lines += [line for n in saved if rules.kind(n) == "list" for line in self._check_list(n)]
             lines += [f"    {python_name(n)} = {self._unpack(n, raw)}" for n in saved]
         if self.lone is None:
             lines.append("    edges_ = node_.targets")
@@ -225,6 +226,14 @@ class NodeWriter:
         changed = f"s_{n}.version" if fresh else f"s_{n}.storage is not None and s_{n}.storage.version != {known}"
         missing = "" if self.lone is not None and not self._may_be_missing(n) else f"s_{n} is not None and "
         return [f"    if {missing}{changed}: check_versions(node_)"]
+
+    @staticmethod
+    def _check_list(n: str) -> list[str]:
+        """The version check of a saved list, left out while none of its tensors was viewed or modified."""
+        return [
+            f"    for t_ in s_{n}:",
+            "        if t_ is not None and t_.storage is not None: check_versions(node_); break",
+        ]
 
     def _may_be_missing(self, n: str) -> bool:
         return self.rules.kind(n) == "tensor" and any(

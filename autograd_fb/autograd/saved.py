@@ -119,8 +119,11 @@ def versions_of(saved: tuple[Any, ...], written: Storage | None = None) -> tuple
 
     ``written`` was just modified by the op that saves: an argument over it was read before that, at the version before.
     """
-    versions = []
+    versions: list[Any] = []
     for t in saved:
+        if isinstance(t, (list, tuple)):  # a list of tensors: of indices
+            versions.append(versions_of(tuple(t), written) or 0)
+            continue
         storage = getattr(t, "storage", None)
         before = storage is not None and storage is written and type(t) is not ResultRef
         versions.append(0 if storage is None else storage.version - before)
@@ -130,11 +133,18 @@ def versions_of(saved: tuple[Any, ...], written: Storage | None = None) -> tuple
 def check_versions(node: Node) -> None:
     """RuntimeError if a saved tensor was modified in place since."""
     saved, versions = node.saved, node.versions  # in this order: what was saved shows the node
+    _check(node, saved, versions)
+
+
+def _check(node: Node, saved: Any, versions: Any) -> None:
     for i, t in enumerate(saved):
+        expected = versions[i] if versions else 0
+        if isinstance(t, (list, tuple)):
+            _check(node, t, expected)
+            continue
         storage = getattr(t, "storage", None)
         if storage is None:
             continue
-        expected = versions[i] if versions is not None else 0
         if storage.version != expected:
             modified(node, t, storage.version, expected)
 

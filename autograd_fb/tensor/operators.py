@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,15 @@ def _operand(other: Any) -> bool:
     return getattr(other, "ndim", None) == 0 and hasattr(other, "item")
 
 
+_told: list[bool] = []  # once per process, as PyTorch
+
+
 class Operators:
     """Mixed into Tensor."""
 
     __slots__ = ()
     array: Any
+    node: Any
     signature: int
     shape: Any
     binding: Any
@@ -148,6 +153,14 @@ class Operators:
         return kind(value)
 
     def __float__(self) -> float:
+        if self.node is not None and not _told:
+            _told.append(True)
+            warnings.warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+                "Consider using tensor.detach() first.",
+                UserWarning,
+                stacklevel=2,
+            )
         number: float = self._converted(float)
         return number
 
