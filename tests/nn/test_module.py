@@ -332,3 +332,19 @@ def test_containers_change() -> None:
         and q.pop("a").tolist() == [1.0]
         and len(q) == 1
     )
+
+
+def test_a_sequence_calls_what_its_modules_make_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Twice(nn.Identity):
+        def __call__(self, input: Any) -> Any:
+            return super().__call__(super().__call__(input) * 2)
+
+    m, seen = nn.Sequential(Twice(), nn.Identity()), []
+    assert m(autograd_fb.ones(1)).item() == 2
+    handle = m[1].register_forward_hook(lambda module, args, out: out + 1)
+    assert m(autograd_fb.ones(1)).item() == 3
+    handle.remove()
+    call = nn.Module.__call__
+    monkeypatch.setattr(nn.Module, "__call__", lambda self, *a, **k: seen.append(type(self)) or call(self, *a, **k))
+    assert m(autograd_fb.ones(1)).item() == 2
+    assert seen == [nn.Sequential, Twice, Twice, nn.Identity]

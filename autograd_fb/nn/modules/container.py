@@ -13,6 +13,7 @@ from autograd_fb.nn.parameter import Parameter
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # calls only pass through
+_call = Module.__call__
 
 
 def _place(index: Any, size: int) -> int:
@@ -135,7 +136,10 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]
+            if module is None or module._hooked or type(module).__call__ is not _call:
+                input = module(input)  # type: ignore[misc]
+            else:  # what the call comes to: as much as a small layer's arithmetic
+                input = module.forward(input)
         return input
 
 
