@@ -545,7 +545,7 @@ def masked_fill(xp: Any, self: Array, mask: Array, value: Any) -> Array:
         shape = np.broadcast_shapes(mask.shape, self.shape)
         if shape != self.shape:
             return masked_fill_(xp, np.broadcast_to(self, shape).copy(order="C"), mask, value)
-    return masked_fill_(xp, self.copy(order="K"), mask, value)
+    return masked_fill_(xp, np.array(self, copy=True, order="K"), mask, value)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
