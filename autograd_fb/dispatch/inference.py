@@ -12,14 +12,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from autograd_fb.core.keys import DTYPE_MASK, INFERENCE, NORMAL_MODE
+from autograd_fb.core.keys import (
+    AD_INPLACE_OR_VIEW,
+    AUTOGRAD,
+    DTYPE_MASK,
+    INFERENCE,
+    NORMAL_MODE,
+    REQUIRES_GRAD,
+    SCALAR_MASK,
+)
 from autograd_fb.core.schema import FunctionSchema
+from autograd_fb.dispatch.arguments import NUMBERS_AS_TENSORS
 from autograd_fb.dispatch.state import state
 
 
 def in_inference_mode(signature: int) -> bool:
     """Whether a call of this signature is made under `inference_mode` (calls without tensors do not tell)."""
     return not signature & NORMAL_MODE and bool(signature & DTYPE_MASK)
+
+
+def beside_numbers(schema: FunctionSchema, signature: int) -> int:
+    """The signature of a call as PyTorch dispatches it: a Python number where the schema has a tensor is a plain tensor.
+
+    Outside the mode it brings the autograd keys that an inference tensor lacks, so that a leaf that requires grad is
+    recorded.
+    """
+    wanted = INFERENCE | NORMAL_MODE | REQUIRES_GRAD
+    if signature & wanted != wanted or not signature & SCALAR_MASK or schema.base_name not in NUMBERS_AS_TENSORS:
+        return signature
+    return signature | AUTOGRAD | AD_INPLACE_OR_VIEW
 
 
 def check_write(t: Any) -> None:

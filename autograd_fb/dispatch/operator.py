@@ -270,6 +270,7 @@ class OpOverload:
         if signature & SUBCLASS and signature & FUNCTIONALITY_MASK and overrides.hook.plan is not None:
             asking: Plan = overrides.hook.plan(self, signature)
             return asking
+        signature = inference.beside_numbers(self._schema, signature)
         key, kernel = DispatchKey.Undefined, None
         for key, kernel in self.route(signature):  # noqa: B007 (the last pair is what is wanted)
             pass

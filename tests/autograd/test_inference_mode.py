@@ -283,3 +283,12 @@ def test_transforms_differentiate_within(torch: Any) -> None:
             assert torch.func.vmap(torch.func.grad(lambda a: a * a))(x).tolist() == [2.0, 2.0]
         made_inside = torch.ones(2)
     assert torch.func.grad(f)(made_inside).tolist() == [2.0, 2.0]
+
+
+def test_numbers_bring_the_autograd_keys_that_a_leaf_lacks(torch: Any) -> None:
+    with torch.inference_mode():
+        x, y = torch.ones(2, requires_grad=True), torch.ones(2)
+    assert [t.requires_grad for t in (x * 2, x + 1, x / 2, x.exp(), x**2)] == [True, True, True, False, False]
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    assert not (y * 2).requires_grad and not (y * 2).is_inference()
