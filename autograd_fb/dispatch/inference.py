@@ -32,7 +32,7 @@ def in_inference_mode(signature: int) -> bool:
 
 
 def beside_numbers(schema: FunctionSchema, signature: int) -> int:
-    """The signature of a call as PyTorch dispatches it: a Python number where the schema has a tensor is a plain tensor.
+    """The signature of a call as PyTorch dispatches it: a number where the schema has a tensor is a plain tensor there.
 
     Outside the mode it brings the autograd keys that an inference tensor lacks, so that a leaf that requires grad is
     recorded.
