@@ -20,6 +20,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import array_api_compat.dask.array as array_api
@@ -303,13 +304,18 @@ def _joined(real: Any, imag: Any) -> Any:
     return made
 
 
+def index_put(xp: Any, *args: Any) -> Array:
+    """The shared kernel; the table is loaded whenever one is called."""
+    return sys.modules["autograd_fb.aten.row"].TABLE["index_put"].kernel(xp, *args)
+
+
 def _index_put(
-    xp: Any, self: Array, indices: Sequence[Array | None], values: Array, accumulate: bool = False
+    shared: Any, xp: Any, self: Array, indices: Sequence[Array | None], values: Array, accumulate: bool = False
 ) -> Array:
     """``x[mask] = v`` without knowing where the mask is True; all else is the shared kernel's."""
     (mask, *others) = [*indices] or [None]
     if mask is None or mask.dtype != np.bool_ or any(i is not None for i in others) or values.size != 1:
-        return sys.modules["autograd_fb.aten.row"].TABLE["index_put"].kernel(xp, self, indices, values, accumulate)
+        return shared(xp, self, indices, values, accumulate)
     if mask.shape != self.shape[: mask.ndim]:
         raise IndexError(
             f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the indexed tensor "
@@ -412,7 +418,7 @@ class DaskBackend(Backend):
         return checked
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {"index_put": _index_put}
+        return {"index_put": partial(_index_put, self.compiled(index_put, True))}
 
     def facts(self) -> Mapping[str, str]:
         return {"scheduler": str(dask.config.get("scheduler", None) or "threads, or a distributed client's")}

@@ -243,9 +243,15 @@ def test_masks_that_choose_where_to_write_are_no_refusal() -> None:
         y[torch.ones(3, dtype=torch.bool, device="lazy")] = 1
 
 
+def _set(x: Any, index: Any) -> Any:
+    x[index] = 2
+    return x
+
+
 WRONG: dict[str, Callable[[Any, Any], Any]] = {
     "index": lambda x, i: x[i], "index_select": lambda x, i: x.index_select(0, i),
     "gather": lambda x, i: x.gather(0, i), "take": lambda x, i: x.take(i),
+    "index_put": lambda x, i: x.index_put((i,), x[:2]), "setitem": lambda x, i: _set(x.clone(), i),
     "scatter_add": lambda x, i: x.scatter_add(0, i, x[:2]),
     "embedding": lambda x, i: torch.nn.functional.embedding(i, x.reshape(3, 1)),
     "nll_loss": lambda x, i: torch.nn.functional.nll_loss(x.expand(2, 3), i),
