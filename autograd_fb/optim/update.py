@@ -20,6 +20,7 @@ Note [Blocks]
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import inf, prod
 from operator import is_
 from typing import Any
@@ -94,6 +95,7 @@ def update_together(make_rule: Callable[[], tuple[str, Mapping[str, Any]] | None
     return True
 
 
+@cache
 def _constants(dtype: DType, binding: Binding) -> Number:
     """See Note [Numbers in rules]."""
     table = constant_table(dtype, binding)
