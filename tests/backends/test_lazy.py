@@ -293,10 +293,10 @@ def test_large_matrices_stay_in_chunks() -> None:
 
 def test_a_linear_model_is_trained_on_a_cluster_of_two_workers() -> None:
     distributed = pytest.importorskip("distributed")
-    settings = {"distributed.worker.daemon": False, "distributed.admin.log-format": "%(message)s"}
+    patient = {"distributed.comm.timeouts.connect": "120s", "distributed.comm.timeouts.tcp": "120s"}  # a busy machine
     truth = np.array([[1.0], [-2.0], [0.5]])
     with (
-        dask.config.set(settings, scheduler=None),
+        dask.config.set(patient, scheduler=None),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
