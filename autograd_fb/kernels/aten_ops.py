@@ -185,6 +185,7 @@ def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """BackendSelect for factories: the device argument, or the default device, chooses the backend."""
     names = [python_name(a.name) for a in op._schema.arguments]
     place = next((i for i, a in enumerate(op._schema.arguments) if kind_of(a) == "Device"), None)
+    pin = next((i for i, n in enumerate(names) if n == "pin_memory"), None)
     calls: dict[str, RawCall] = {}
 
     def select(*args: Any) -> Any:
@@ -205,7 +206,8 @@ def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             result = call.run(call.prepare(args))
         if isinstance(result, (list, tuple)):
             return wrap_results(result, binding, None, result_kind(op._schema))
-        return wrap(result, binding)
+        made = wrap(result, binding)
+        return made.pin_memory() if pin is not None and args[pin] else made
 
     select.__name__ = f"select_{names[0] if names else 'factory'}"
     return select

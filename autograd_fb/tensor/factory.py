@@ -221,6 +221,8 @@ def tensor(
         out = place(host_array(data, dtype), where or current_default_device())
     if requires_grad and not (out.dtype.is_floating_point or out.dtype.is_complex):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    if pin_memory:
+        out = out.pin_memory()
     return out.requires_grad_() if requires_grad else out
 
 

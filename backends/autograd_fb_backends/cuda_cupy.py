@@ -211,7 +211,9 @@ class CupyBackend(Backend):
             if dtype.kind == "i" and value >> (bits - 1):
                 value -= 1 << bits
         with self.cupy.cuda.Device(self._index(index)):
-            return self.cupy.full((), native.type(value), dtype=native)
+            if dtype.name == "bfloat16":  # a kernel's scalar arguments have the dtypes of NumPy itself
+                return self.cupy.full((), value, dtype=np.float32).astype(native)
+            return self.cupy.full((), native.type(value) if dtype.kind in "iu" else value, dtype=native)
 
     def as_array(self, value: Any) -> Array:
         return value if isinstance(value, self.array_types) else self.cupy.asarray(value)

@@ -271,6 +271,9 @@ def test_pinned_memory_and_copies_that_are_not_waited_for(one: Cuda) -> None:
     assert not one.standin.counters.waits, "pageable memory is staged: nothing has to be waited for"
     with pytest.raises(RuntimeError, match="only dense CPU tensors can be pinned"):
         on.pin_memory()
+    for made in (torch.empty(3, pin_memory=True), torch.tensor([1.0], pin_memory=True), torch.ones(2, pin_memory=True)):
+        assert made.is_pinned()
+    assert not torch.zeros(2, pin_memory=False).is_pinned()
 
 
 def test_memory_statistics(one: Cuda) -> None:
@@ -427,10 +430,13 @@ for call in (lambda: torch.ones(1, device="cuda"), lambda: torch.ones(1).cuda(),
         assert "No backend serves the device type 'cuda' here" in str(error), error
     else:
         raise SystemExit("a CUDA tensor was made")
-try:
-    torch.ones(1).pin_memory()
-except RuntimeError as error:
-    assert "Cannot access accelerator device when none is available." in str(error)
+for call in (lambda: torch.ones(1).pin_memory(), lambda: torch.ones(1, pin_memory=True)):
+    try:
+        call()
+    except RuntimeError as error:
+        assert "Cannot access accelerator device when none is available." in str(error)
+    else:
+        raise SystemExit("memory was pinned")
 print("done")
 """
     from tests.backends.cupy_fixture import real
