@@ -53,9 +53,9 @@ def add(workload: Workload) -> None:
 def load() -> dict[str, Workload]:
     """All workloads, by name, in the order in which they are reported."""
     # lazy: they add themselves here
-    from ci.bench.workloads import custom, elementwise, memory, micro, training, transforms
+    from ci.bench.workloads import custom, elementwise, jax_ops, memory, micro, training, transforms
 
-    assert micro and custom and elementwise and training and memory and transforms
+    assert micro and custom and elementwise and training and memory and transforms and jax_ops
     return WORKLOADS
 
 
