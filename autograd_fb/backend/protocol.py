@@ -74,8 +74,18 @@ class Backend:
         return 1
 
     def native_device(self, index: int) -> Any:
-        """What the library's functions take as ``device=``."""
+        """What the library's functions take as ``device=``. RuntimeError for a device that is not there."""
+        self.check_index(index)
         return None
+
+    def check_index(self, index: int) -> None:
+        """RuntimeError unless there is a device of this index."""
+        count = self.device_count()
+        if not 0 <= index < count:
+            raise RuntimeError(
+                f"{self.device_type}:{index}: invalid device ordinal; {self.name} has {count} "
+                f"{'device' if count == 1 else 'devices'}"
+            )
 
     def device_index(self, array: Array) -> int:
         return 0
@@ -168,8 +178,10 @@ class Backend:
     def set_at(self, array: Array, key: Any, value: Array) -> Array:
         """``array`` with ``value`` at ``key``, slices for all dims or a vector of places; ``array`` stays as it is.
 
-        The default needs arrays that take ``copy[key] = value``.
+        The default needs arrays that take ``copy[slices] = value``, which the standard has; places it does not have.
         """
+        if not isinstance(key[0], slice):
+            return _put_at_places(self.xp, array, key[0], value)
         result = self.xp.asarray(array, copy=True)
         result[key] = value
         return result
@@ -179,7 +191,7 @@ class Backend:
         return fn
 
     def compiled(self, kernel: Callable[..., Any], pure: bool) -> Callable[..., Any]:
-        """A row's kernel, of arrays, lists of arrays and other values, as the library runs it best.
+        """A shared kernel, of arrays, lists of arrays and other values, as the library runs it best.
 
         ``pure``: it draws no random numbers. Kernels may look at values (`aten/values.py` says how they ask).
         """
@@ -272,6 +284,21 @@ class Backend:
     def tf32_changed(self, allowed: bool) -> None:
         """``backends.cuda.matmul.allow_tf32`` was set; a backend loaded later reads ``core.config.switches``."""
         return None
+
+
+def _put_at_places(xp: Any, array: Array, places: Array, values: Array) -> Array:
+    """A vector with values at some places, by functions of the standard alone; of equal places the last wins."""
+    count = places.shape[0]
+    if not count:
+        return array
+    order = xp.argsort(places, stable=True)
+    ordered = xp.take(places, order, axis=0)
+    every = xp.arange(array.shape[0], dtype=places.dtype, device=array.device)
+    last = xp.searchsorted(ordered, every, side="right") - 1
+    last = xp.where(last < 0, xp.zeros_like(last), last)
+    found = xp.take(ordered, last, axis=0) == every
+    chosen = xp.take(values, xp.take(order, last, axis=0), axis=0)
+    return xp.where(found, chosen, array)
 
 
 def check_members(backend: Any, device_type: str | None = None) -> Any:

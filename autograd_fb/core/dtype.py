@@ -180,7 +180,7 @@ def _foreign_name(value: object) -> str | None:
             return None
         own = getattr(value, "name", None)
         return own if isinstance(own, str) else str(value).rpartition(".")[2]
-    return None
+    return kind if kind in _BY_NAME and str(value) == kind else None  # a class for each dtype, named after it
 
 
 def dtype_from_name(name: str) -> DType:

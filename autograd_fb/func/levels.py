@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
-from autograd_fb.autograd.tangents import DIFFERENTIABLE_BITS
 from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Output
@@ -26,7 +25,7 @@ from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad as _grad
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor import Tensor, make, wrap
+from autograd_fb.tensor.tensor import Tensor, make
 
 _OWNER = "_transform"
 
@@ -53,7 +52,7 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
     """An alias of an input to differentiate with respect to; see Note [Levels are graphs]."""
     t = in_all_levels(t)
     inner = plain(tracked(t))
-    if not inner.signature & DIFFERENTIABLE_BITS:
+    if not (inner.dtype.is_floating_point or inner.dtype.is_complex):
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     recorded = owner.record and (inner.requires_grad or inner.signature & HAS_TANGENT)
     alias: Tensor = tensor_namespace().view_as(inner, inner) if recorded else _loose(inner)
@@ -127,22 +126,20 @@ def _settled(t: Tensor, owner: Transform) -> Tensor:
 def pull_back(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor] | None,
+    cotangents: Sequence[Tensor],
     owner: Transform,
     keep: bool = False,
 ) -> list[Tensor]:
-    """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used; of
-    ones for ``cotangents`` where there are none.
+    """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used.
 
     Batched ones are unwrapped: the graph knows plain tensors only, laid out in their own ways.
     """
     F = tensor_namespace()
     roots, seeds = [], []
-    for i, y in enumerate(outputs):
+    for y, v in zip(outputs, cotangents, strict=True):
         if y.requires_grad:
-            root = plain(y)
-            roots.append(root)
-            seeds.append(_ones(root) if cotangents is None else like(cotangents[i], y))
+            roots.append(plain(y))
+            seeds.append(like(v, y))
     wanted = [plain(x) for x in inputs]
     found: Sequence[Any] = [None] * len(wanted)
     if roots:
@@ -156,12 +153,6 @@ def pull_back(
         )
     grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
     return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
-
-
-def _ones(like: Tensor) -> Tensor:
-    array, b = like.array, like.binding
-    device = b.backend.native_device(b.backend.device_index(array))
-    return wrap(b.xp.ones(tuple(array.shape), dtype=array.dtype, device=device), b)
 
 
 def _constant(t: Tensor) -> Tensor:

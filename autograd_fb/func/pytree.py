@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _DICTS = (dict, OrderedDict, defaultdict)
-_CONTAINERS = (dict, list, tuple)
 
 
 class TreeSpec:
@@ -19,7 +18,7 @@ class TreeSpec:
 
     def __init__(self, kind: type | None, context: Any = None, children: Sequence[TreeSpec] = ()):
         self.kind, self.context, self.children = kind, context, list(children)
-        self.num_leaves: int = 1 if kind is None else sum([c.num_leaves for c in self.children])
+        self.num_leaves: int = 1 if kind is None else sum(c.num_leaves for c in self.children)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeSpec) and (self.kind, self.context, self.children) == (
@@ -70,10 +69,6 @@ def tree_flatten(tree: Any) -> tuple[list[Any], TreeSpec]:
     leaves: list[Any] = []
     specs = []
     for child in children:
-        if not isinstance(child, _CONTAINERS):
-            leaves.append(child)
-            specs.append(LEAF)
-            continue
         below, spec = tree_flatten(child)
         leaves += below
         specs.append(spec)
@@ -97,19 +92,7 @@ def tree_unflatten(leaves: Sequence[Any], spec: TreeSpec) -> Any:
 
 
 def tree_leaves(tree: Any) -> list[Any]:
-    """The leaves from left to right."""
-    leaves: list[Any] = []
-    _collect(tree, leaves)
-    return leaves
-
-
-def _collect(tree: Any, leaves: list[Any]) -> None:
-    opened = _opened(tree) if isinstance(tree, _CONTAINERS) else None
-    if opened is None:
-        leaves.append(tree)
-    else:
-        for child in opened[1]:
-            _collect(child, leaves)
+    return tree_flatten(tree)[0]
 
 
 def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
@@ -118,17 +101,8 @@ def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
     >>> tree_map(lambda v: v + 1, [1, {"a": 2}])
     [2, {'a': 3}]
     """
-    kind = type(tree)
-    if kind is tuple:
-        return tuple([tree_map(fn, child) for child in tree])
-    if kind is list:
-        return [tree_map(fn, child) for child in tree]
-    if kind in _DICTS:
-        made = OrderedDict if kind is OrderedDict else dict
-        return made([(name, tree_map(fn, child)) for name, child in tree.items()])
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return getattr(kind, "_make", kind)([tree_map(fn, child) for child in tree])
-    return fn(tree)
+    leaves, spec = tree_flatten(tree)
+    return tree_unflatten([fn(leaf) for leaf in leaves], spec)
 
 
 def broadcast_to_and_flatten(tree: Any, spec: TreeSpec) -> list[Any] | None:

@@ -47,8 +47,8 @@ def failed(op: OpOverload, error: Exception, arrays: Sequence[Any]) -> NoReturn:
     the function is not defined for.
     """
     shaped = [a for a in arrays if hasattr(a, "shape")]
+    broadcast_shapes(*(tuple(a.shape) for a in shaped))
     if isinstance(error, (ValueError, TypeError)):
-        broadcast_shapes(*(tuple(a.shape) for a in shaped))
         binding = binding_of(shaped[0]) if shaped else None
         if isinstance(error, TypeError) and binding is not None:
             _refuse_dtype(op, error, shaped, binding)

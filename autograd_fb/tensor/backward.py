@@ -273,7 +273,7 @@ def backward(
     """
     if (
         tensors.__class__ is Tensor and tensors.node is not None and grad_tensors is None and inputs is None
-        and not (create_graph or levels.open or state.dispatch_modes or grad_variables is not None)
+        and not (create_graph or levels.open or grad_variables is not None)
     ):  # the loss of a training step, with fewer questions
         _run((tensors,), [tensors.node], [_one(tensors)], None, bool(retain_graph), False)
         return
@@ -486,8 +486,7 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         if total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
-            total = total + grad
-            put(old, total if total.dtype == old.array.dtype else old.binding.xp.astype(total, old.array.dtype))
+            put(old, old.binding.quietly(old.binding.xp.astype, total + grad, total.dtype))
         storage = old.storage or share(old)
         storage.version += 1
     else:

@@ -176,6 +176,7 @@ def place(array: Any, device: Device) -> Tensor:
     if device.type == "cpu":
         return wrap_host(array)
     binding = registry.load(device.type)
+    binding.backend.native_device(device.ordinal)  # refuses a device that is not there
     return wrap(binding.backend.from_numpy(array, device.ordinal, copy=True), binding)
 
 
@@ -290,6 +291,7 @@ def _moved(array: Any, source: Any, device: Device, non_blocking: bool = False) 
     if not source.backend.traits.has_values:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     taken = {"non_blocking": True} if non_blocking and source.backend.copies_aside else {}
+    target.backend.native_device(device.ordinal)  # refuses a device that is not there
     host = source.backend.to_numpy(array, **taken)
     aside = {"non_blocking": True} if non_blocking and target.backend.copies_aside else {}
     return target.backend.from_numpy(host, device.ordinal, copy=not taken, **aside)

@@ -39,6 +39,7 @@ class Workload(NamedTuple):
     figure: str = "time"
     limit: float | None = None
     per: int = 1
+    against: str = "torch"  # the peer whose figure ``target`` is about
 
 
 WORKLOADS: dict[str, Workload] = {}
@@ -53,9 +54,9 @@ def add(workload: Workload) -> None:
 def load() -> dict[str, Workload]:
     """All workloads, by name, in the order in which they are reported."""
     # lazy: they add themselves here
-    from ci.bench.workloads import custom, elementwise, jax_ops, memory, micro, training, transforms
+    from ci.bench.workloads import custom, elementwise, memory, micro, simulated, training, transforms
 
-    assert micro and custom and elementwise and training and memory and transforms and jax_ops
+    assert micro and custom and elementwise and training and memory and transforms and simulated
     return WORKLOADS
 
 

@@ -22,6 +22,7 @@ class Measured(NamedTuple):
     errors: Mapping[str, str]
     unit: str = "s"
     limit: float | None = None
+    against: str = "torch"
 
     def median(self, peer: str) -> float | None:
         rounds = self.rounds.get(peer)
@@ -55,7 +56,7 @@ class Measured(NamedTuple):
             return "ERROR"
         if "autograd_fb" in self.wrong:
             return "WRONG"
-        ratio, ours = self.ratio("torch"), self.median("autograd_fb")
+        ratio, ours = self.ratio(self.against), self.median("autograd_fb")
         kept = [ratio <= self.target] if self.target is not None and ratio is not None else []
         kept += [ours <= self.limit] if self.limit is not None and ours is not None else []
         return "" if not kept else "met" if all(kept) else "MISSED"

@@ -118,7 +118,7 @@ def measure(w: Workload, peers: Sequence[PeerProcess], rounds: int, seconds: flo
                 found[peer.name].append(answer["seconds"])
     for peer in peers:
         peer.ask("forget", workload=w.name)
-    return report.Measured(w.name, w.group, w.target, w.tolerance, found, deviations, errors)
+    return report.Measured(w.name, w.group, w.target, w.tolerance, found, deviations, errors, against=w.against)
 
 
 def measure_import(names: Sequence[str], rounds: int, threads: int) -> report.Measured:

@@ -162,3 +162,18 @@ def test_default_dtype() -> None:
     with pytest.raises(TypeError, match=r"^invalid dtype object: only floating-point types"):
         dt.set_default_dtype(text)
     assert dt.get_default_dtype() is dt.float32
+
+
+def test_a_library_with_a_class_for_each_dtype() -> None:
+    """As ndonnx has: the class is called Float32, its one object prints as float32."""
+
+    class Float32:
+        def __str__(self) -> str:
+            return "float32"
+
+    class Int64:
+        pass
+
+    assert as_dtype(Float32()).name == "float32"
+    with pytest.raises(TypeError, match=r"must be torch\.dtype, not"):
+        as_dtype(Int64())

@@ -12,7 +12,7 @@ from autograd_fb.core.dtype import ALL_DTYPES, DType
 
 UNMEASURED = ("lazy_values", "asynchronous", "free_values")  # an answer would have to wait for what it asks about
 # Traits that a backend may have and not declare: it is then served more slowly, not wrongly.
-MODEST = ("strided", "negative_strides", "checks_bounds")
+MODEST = ("aliasing", "strided", "negative_strides", "checks_bounds")
 
 
 def measure_traits(backend: Backend) -> Traits:
