@@ -10,9 +10,10 @@ from typing import Any
 from autograd_fb.aten.row import COMPARISON, PLAIN, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
-from autograd_fb.core.keys import INFERENCE
+from autograd_fb.core.keys import INFERENCE, REQUIRES_GRAD
 from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.cpu_fallback import falls_back, is_lacking
 from autograd_fb.kernels.describe import Call, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed
@@ -139,8 +140,12 @@ def check_cast(result: Any, t: Tensor) -> None:
 
 
 def bump(t: Tensor) -> None:
+    """Count a write. One that is not recorded, to what has a history, makes views look at theirs again as well: PyTorch
+    renews it, or refuses views that were made under no_grad or by an op with several outputs."""
     storage = t.storage or share(t)
     storage.version += 1
+    if t.signature & REQUIRES_GRAD and not state.grad_mode:
+        storage.rebased += 1
 
 
 def write(t: Tensor, result: Any) -> None:

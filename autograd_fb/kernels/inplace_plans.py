@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.core.dtype import ALL_DTYPES
-from autograd_fb.core.keys import SCALAR_MASK
+from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD, SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.plans import Plan, Writer
@@ -81,4 +81,6 @@ class InplaceWriter(Writer):
                 f"if storage is None: storage = {target}.storage = Storage()",
                 "storage.version += 1",
             )
+            if self.signature & REQUIRES_GRAD and not self.signature & GRAD_MODE:  # see `bump`
+                self.add("storage.rebased += 1")
         self.add(f"return {target}")

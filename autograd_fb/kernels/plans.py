@@ -23,6 +23,7 @@ from autograd_fb.core.promotion import dtype_bits, result_type_of_bits, scalar_d
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import in_inference_mode
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.cpu_fallback import falls_back
 from autograd_fb.kernels.describe import Call, call_text, native_dtype, overrides, quiet_kernel
 from autograd_fb.kernels.failures import failed, refuse_bool_subtraction
@@ -65,7 +66,7 @@ def compile_plan(name: str, lines: list[str], scope: dict[str, Any]) -> Plan:
 
 def stale(t: Any) -> bool:
     """Whether a view's history was out of date; it no longer is, and its signature may have changed."""
-    if t is None or t.base is None or not t.storage.rebased:
+    if t is None or t.base is None or not t.storage.rebased or not state.grad_mode:
         return False
     generation = 0 if t.meta is None else t.meta.generation
     if generation == t.storage.rebased:

@@ -273,7 +273,7 @@ def backward(
     """
     if (
         tensors.__class__ is Tensor and tensors.node is not None and grad_tensors is None and inputs is None
-        and not (create_graph or levels.open or grad_variables is not None)
+        and not (create_graph or levels.open or state.dispatch_modes or grad_variables is not None)
     ):  # the loss of a training step, with fewer questions
         _run((tensors,), [tensors.node], [_one(tensors)], None, bool(retain_graph), False)
         return

@@ -559,3 +559,18 @@ def test_a_leaf_that_no_longer_requires_grad_gets_none(torch: Any, stop: Any, cr
         warnings.simplefilter("ignore")  # of the cycle that create_graph makes
         y.backward(create_graph=create_graph)
     assert a.grad is None and torch.equal(b.grad, torch.ones(2))
+
+
+def test_unrecorded_writes_make_views_look_at_their_history_again(torch: Any) -> None:
+    y = torch.ones(4, requires_grad=True) * 1
+    one, part = y[:3], y.split(2)[0]
+    with torch.no_grad():
+        v = y.view(-1)
+        v.mul_(2)  # under no_grad nobody asks for a history
+        assert torch.equal(v + part.sum(), torch.full((4,), 6.0))
+    assert type(one.grad_fn).__name__ == "AsStridedBackward0"
+    with pytest.raises(RuntimeError, match=BASE_MODIFIED):
+        part * 1
+    with pytest.raises(RuntimeError, match=r"created in no_grad mode and its base or another view of its base has been"):
+        v * 1
+    one.sum().backward()
