@@ -571,6 +571,6 @@ def test_unrecorded_writes_make_views_look_at_their_history_again(torch: Any) ->
     assert type(one.grad_fn).__name__ == "AsStridedBackward0"
     with pytest.raises(RuntimeError, match=BASE_MODIFIED):
         part * 1
-    with pytest.raises(RuntimeError, match=r"created in no_grad mode and its base or another view of its base has been"):
+    with pytest.raises(RuntimeError, match=r"created in no_grad mode and its base or another view"):
         v * 1
     one.sum().backward()
