@@ -126,8 +126,7 @@ class FunctionNode(PlainNode, FunctionCtx):
         if self.materialize_grads:
             pairs = zip(grads, self.outputs_like, strict=True)
             grads = [_zeros(like) if g is None and like is not None else g for g, like in pairs]
-        user = cls.vjp if cls.backward is Function.backward and cls.vjp is not Function.vjp else cls.backward
-        results = user(self, *grads)
+        results = _users_backward(cls)(self, *grads)
         if not isinstance(results, tuple):
             results = (results,)
         expected = len(self.has_tensors)
@@ -198,6 +197,18 @@ class _Meta(type):
         cls._signature = None
         cls._node = type(name + "Backward", (FunctionNode,), {"_forward_cls": cls, "__module__": cls.__module__})
         super().__init__(name, bases, attributes)
+
+
+def _users_backward(cls: Any) -> Callable[..., Any]:
+    """The one of ``backward`` and ``vjp`` that a Function defines. RuntimeError where it defines both."""
+    if cls.vjp is Function.vjp:
+        return cls.backward
+    if cls.backward is not Function.backward:
+        raise RuntimeError(
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement "
+            "one of them."
+        )
+    return cls.vjp
 
 
 class Function(metaclass=_Meta):

@@ -446,3 +446,22 @@ def test_tuples_may_hold_other_values(torch: Any) -> None:
     assert out[1:] == ("name", None)
     out[0].sum().backward()
     assert x.grad.tolist() == [2.0]
+
+
+def test_backward_and_vjp_exclude_each_other(torch: Any) -> None:
+    class Both(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+        @staticmethod
+        def vjp(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    y = Both.apply(torch.ones(2, requires_grad=True))
+    with pytest.raises(RuntimeError, match="Implementing both 'backward' and 'vjp'"):
+        y.sum().backward()
