@@ -69,7 +69,9 @@ ROWS = (
     Row("cuda", "CuPy", "`cuda`", "without a GPU: all rows on a stand-in for CuPy that runs the kernels on the host, "
         "NVRTC, CuPy's own signatures and array geometry ([gpu.md](gpu.md)); the contract on simulated CUDA devices",
         "never run on a GPU yet; CUDA graphs, cuDNN, batched products of half types in one call"),
-    Row("xla", "JAX", "`xla`", "the contract, `tests/backends/test_functional.py`", "never run on a TPU or GPU"),
+    Row("xla", "JAX", "`xla`", "the contract; `tests/backends/test_jax.py`: every operator by one check, one sample, "
+        "all checks of no operator, two devices; `tests/backends/test_functional.py` (views, writes and histories "
+        "against NumPy)", "run on the CPU alone; layouts: results are row-major"),
     Row("lazy", "dask", "`lazy`", "the contract, `tests/backends/test_lazy.py` (values and gradients of every operator "
         "on arrays of several chunks, a cluster of two workers), `tests/backends/test_functional.py`",
         "eigenvalues, the full SVD, bfloat16, and every result whose shape depends on values: NotImplementedError; "

@@ -283,6 +283,11 @@ def matmul_vjp(F: Any, grad: Any, needs: Any, self: Any, other: Any) -> tuple[An
     if ranks in _SMALL_VJP:
         of_self, of_other = _SMALL_VJP[ranks]
         return of_self(F, grad, other) if needs[0] else None, of_other(F, grad, self) if needs[1] else None
+    if self.ndim == other.ndim and tuple(self.shape[:-2]) == tuple(other.shape[:-2]):  # batches that correspond
+        return (
+            F.matmul(grad, conj(F, F.transpose(other, -2, -1))) if needs[0] else None,
+            F.matmul(conj(F, F.transpose(self, -2, -1)), grad) if needs[1] else None,
+        )
     a = F.unsqueeze(self, 0) if self.ndim == 1 else self
     b = F.unsqueeze(other, 1) if other.ndim == 1 else other
     if self.ndim == 1:

@@ -24,7 +24,7 @@ row = partial(op, family="pointwise")
 
 def conj(F: Any, value: Any) -> Any:
     """The conjugate, without a copy where there is nothing to conjugate."""
-    return F.conj_physical(value) if not is_number(value) and is_complex(value) else value
+    return F.conj_physical(value) if is_complex(value) and type(value) is not complex else value
 
 
 def real(F: Any, value: Any) -> Any:

@@ -13,10 +13,12 @@ from typing import Any
 
 from autograd_fb.aten import values
 from autograd_fb.core.checks import looks_at
-from autograd_fb.core.dtype import as_dtype, get_default_dtype
+from autograd_fb.core.dtype import ALL_DTYPES, as_dtype, get_default_dtype
 from autograd_fb.core.finfo import finfo
+from autograd_fb.core.keys import FIRST_DTYPE_BIT
 
 _NUMBERS = frozenset((bool, int, float, complex))
+_COMPLEX = sum(1 << (FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.is_complex)
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
 PI = math.pi
@@ -29,8 +31,11 @@ def is_number(value: Any) -> bool:
 
 def is_complex(value: Any) -> bool:
     """Whether an array, a tensor or a Python number is complex."""
-    if is_number(value):
+    if type(value) in _NUMBERS:
         return type(value) is complex
+    signature = getattr(value, "signature", None)
+    if signature is not None:  # of a tensor
+        return bool(signature & _COMPLEX)
     kind = getattr(value.dtype, "kind", None)  # NumPy's dtypes and ours; text takes ten times as long
     return "complex" in str(value.dtype) if kind is None else bool(kind == "c")
 

@@ -334,6 +334,8 @@ def rewrapped(t: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 def in_all_levels(t: Tensor) -> Tensor:
     """A tensor with an example of its own in every open vmap: what differs between examples may be asked of it."""
+    if not state.vmaps:
+        return t
     have, inner = set(), t
     while isinstance(inner, BatchedTensor):
         have.add(inner.level)

@@ -33,7 +33,7 @@ def nll_loss_forward(c: Call, x: Any, target: Any, weight: Any, reduction: int, 
         losses = F.unflatten(losses, 0, [c.size, x.array.shape[0]])
     if reduction == _NONE:
         return losses, F.new_zeros(losses.detach(), [c.size])
-    total = F.ne(places, ignore_index).to(x.dtype)
+    total = F._to_copy(F.ne(places, ignore_index), x.dtype)
     if weight is not None:
         total = total * F.index_select(weight.detach(), 0, F.masked_fill(places, places == ignore_index, 0))
     if many:

@@ -384,6 +384,26 @@ def matmul(c: Call, a: Any, b: Any) -> Any:
     return F.squeeze(out, -1) if ranks[1] == 1 else out
 
 
+def linear(c: Call, x: Any, weight: Any, bias: Any = None) -> Any:
+    """As one product over all examples where they share the weight, else as products of matrices."""
+    rank = x.array.ndim
+    if weight.array.ndim != 2 or not rank:
+        raise NoRule
+    if not c.is_batched(weight):
+        if not c.is_batched(x):
+            raise NoRule
+        if not c.is_batched(bias):
+            return c.call(front(x), weight, bias)
+        out = c.call(front(x), weight, None)
+    elif rank == 1:
+        out = F.squeeze(F.matmul(front(weight), F.unsqueeze(c.front(x), -1)), -1)
+    else:
+        out = F.matmul(c.front(x), spread(F.transpose(front(weight), 1, 2), rank + 1))
+    if bias is None:
+        return out
+    return out + (spread(front(bias), rank + 1) if c.is_batched(bias) else bias)
+
+
 def spread(x: Any, rank: int) -> Any:
     missing = rank - x.array.ndim
     return x if missing <= 0 else F.reshape(x, [x.array.shape[0], *[1] * missing, *x.array.shape[1:]])

@@ -51,6 +51,7 @@ RULES: dict[str, Rule] = {
     "fill": nn.fill,
     "index_put": nn.index_put,
     "index_select": nn.index_select,
+    "linear": rules.linear,
     "linalg_cross": rules.linalg_cross,
     "linalg_solve": rules.linalg_solve,
     "linalg_solve_triangular": rules.linalg,

@@ -22,7 +22,8 @@ from typing import Any
 from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
 from autograd_fb.autograd.saved import ResultRef
 from autograd_fb.autograd.views import view_of_tangent, zeros_laid_out_like
-from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.dtype import ALL_DTYPES
+from autograd_fb.core.keys import FIRST_DTYPE_BIT, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
 from autograd_fb.dispatch.state import changed, state
@@ -33,6 +34,7 @@ from autograd_fb.tensor.levels import below, copy_below, give, levels, tangent_a
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
+DIFFERENTIABLE_BITS = sum(1 << (FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
 Plan = Callable[..., Any]
 Specialize = Callable[[OpOverload, int, DispatchKey], Plan]
 
@@ -138,6 +140,8 @@ class Push:
 
     def __init__(self, op: OpOverload, rules: Rules):
         self.op, self.row, self.rules = op, op.row, rules
+        self.is_view = self.row.is_view
+        self.saves_results = any(rules.kind(n) in ("result", "results") for n in rules.saved)
         self.names = [a.name for a in op._schema.arguments]
         self.differentiable = frozenset(rules.differentiable)
         self.linear_names = frozenset(self.row.linear)
@@ -154,7 +158,7 @@ class Push:
 
     def __call__(self, args: Sequence[Any], tangents: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
         """One tangent per result, None where it is zero. ``args`` and ``outs`` carry lower levels only."""
-        if self.row.is_view:
+        if self.is_view:
             first = tangents[0]
             return (None,) * len(outs) if first is None else _sequence(self.op.entry(first, *args[1:]))
         moving = {n: t for n, t in zip(self.names, tangents, strict=True) if t is not None and n in self.differentiable}
@@ -253,6 +257,9 @@ def functional_plan(op: OpOverload, signature: int, key: DispatchKey, specialize
     if not rules.differentiable and not op.row.is_view:
         return ordinary
     push, constants = Push(op, rules), op.row.constant_results
+    returns = op._schema.returns
+    if len(returns) == 1 and returns[0].is_tensor and not any(a.is_tensor_list for a in op._schema.arguments):
+        return _one_level(push, ordinary)
 
     def forward_mode(*args: Any) -> Any:
         out = ordinary(*args)
@@ -263,6 +270,110 @@ def functional_plan(op: OpOverload, signature: int, key: DispatchKey, specialize
             if not any(id(o) in given for o in outs):  # else the op gave an argument back, with what it carries
                 for level in found:
                     push_level(push, args, outs, level)
+        return out
+
+    return forward_mode
+
+
+class _Ways(dict[int, Callable[[Sequence[Any], Sequence[Any], Any], Any]]):
+    """By which arguments move, as bits: the function of (arguments, tangents, result) that gives the tangent. Rules
+    that ask for arguments, tangents, the result and their shapes and dtypes are called with just these."""
+
+    __slots__ = ("push",)
+
+    def __init__(self, push: Push):
+        super().__init__()
+        self.push = push
+
+    def __missing__(self, which: int) -> Any:
+        push = self.push
+        moving = [n for i, n in enumerate(push.names) if which >> i & 1 and n in push.differentiable]
+        scope: dict[str, Any] = {"F": push.F, "attribute": _attribute, "first": _first, "INTERNAL_FRAMES": True}
+        text = None
+        if push.is_view or not moving:
+            pass
+        elif push.forward is not None:
+            text = self.rule(push.forward, "rule", moving, scope)
+        elif set(moving) <= push.slopes.keys():
+            terms = [self.term(push.slopes[n], n, moving, scope) for n in moving]
+            text = None if None in terms else " + ".join(map(str, terms))
+        found = (lambda a, m, o: push(a, m, [o])[0]) if text is None else eval(f"lambda a, m, o: first({text})", scope)
+        self[which] = found
+        return found
+
+    def rule(self, rule: Rule, name: str, moving: Sequence[str], scope: dict[str, Any]) -> str | None:
+        """The call of a rule; None where it asks for something else."""
+        given = [self.value(p, moving) for p in rule.names]
+        scope[name] = rule.fn
+        return None if None in given else f"{name}({', '.join(map(str, given))})"
+
+    def value(self, p: str, moving: Sequence[str]) -> str | None:
+        names, results = self.push.names, ("result", *self.push.rules.returns)
+        if p == "F":
+            return p
+        if p in names:
+            return f"a[{names.index(p)}]"
+        if p in results:
+            return "o"
+        base, _, what = p.rpartition("_")
+        if what == "t" and base in names:
+            return f"m[{names.index(base)}]" if base in moving else "None"
+        if what in ("shape", "dtype") and (base in names or base in results):
+            return f"attribute({self.value(base, moving)}, {what!r})"
+        return None
+
+    def term(self, rule: Rule, name: str, moving: Sequence[str], scope: dict[str, Any]) -> str | None:
+        """The slope of an argument times its tangent."""
+        t = f"m[{self.push.names.index(name)}]"
+        if rule.constant is not None:
+            constant = rule.constant
+            return f"F.zeros_like({t})" if constant == 0 else t if constant == 1 else f"{t} * {constant!r}"
+        slope = self.rule(rule, f"rule_{name}", moving, scope)
+        return None if slope is None else f"{t} * {slope}"
+
+
+def _first(pushed: Any) -> Any:
+    return _sequence(pushed)[0]
+
+
+def _one_level(push: Push, ordinary: Plan) -> Plan:
+    """The plan of an op with one result and no lists. With one level open, as nearly always, an argument either moves
+    or does not, and nothing has to be asked about others."""
+    places = [i for i, a in enumerate(push.op._schema.arguments) if a.is_tensor]
+    count, view, ways = len(push.names), push.is_view, _Ways(push)
+
+    def forward_mode(*args: Any) -> Any:
+        out = ordinary(*args)
+        if len(levels.open) != 1:
+            found = levels_among(args)
+            if found and not any(out is a for a in args):
+                for level in found:
+                    push_level(push, args, [out], level)
+            return out
+        if not levels.enabled:
+            return out
+        bare, moving, which = list(args), [None] * count, 0
+        for i in places:
+            a = args[i]
+            if not isinstance(a, Tensor):
+                continue
+            tangents = tangents_of(a) if a.base is not None or a.signature & HAS_TANGENT else None
+            if tangents is not None:
+                if a is out:  # the op gave an argument back, with what it carries
+                    return out
+                moving[i], bare[i], which = tangents.get(0), copy_below(a, 0), which | 1 << i
+        if which:
+            try:
+                pushed = ways[which](bare, moving, copy_below(out, 0) if push.uses_results else out)
+            except RuntimeError as error:
+                _refuse(push, error)
+                raise
+            t = fitted(pushed, out) if out.signature & DIFFERENTIABLE_BITS else None
+            if t is not None:
+                shared = (not view and t.base is not None) or any([t is m for m in moving])
+                give(out, 0, tensor_namespace().clone(t) if shared else t)
+                if push.saves_results:
+                    tell_node(out, out.node)
         return out
 
     return forward_mode
@@ -285,19 +396,30 @@ def push_level(push: Push, args: Sequence[Any], outs: Sequence[Any], level: int)
     """Compute the tangents of one level and let the results carry them."""
     bare = [copy_below(o, level) if isinstance(o, Tensor) else o for o in outs] if push.uses_results else outs
     moving = [tangent(a, level) for a in args]
-    try:
-        pushed = push([primal(a, level) for a in args], moving, bare)
-    except RuntimeError as error:
-        if not str(error).startswith("derivative for "):  # what rows say that refuse a derivative
-            raise
-        raise NotImplementedError(f"Trying to use forward AD with {push.op._name} that does not support it.") from error
+    pushed = _pushed(push, [primal(a, level) for a in args], moving, bare)
     theirs = {id(p) for p in tensors_in(moving)}
     for o, t in zip(outs, pushed, strict=False):
         t = fitted(t, o) if is_differentiable(o) else None
         if t is not None:
-            shared = (not push.row.is_view and t.base is not None) or id(t) in theirs
+            shared = (not push.is_view and t.base is not None) or id(t) in theirs
             give(o, level, tensor_namespace().clone(t) if shared else t)
-            tell_node(o, o.node)
+            if push.saves_results:
+                tell_node(o, o.node)
+
+
+def _pushed(push: Push, args: Sequence[Any], moving: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
+    """The tangents of the results. NotImplementedError for an op that refuses a derivative."""
+    try:
+        return push(args, moving, outs)
+    except RuntimeError as error:
+        _refuse(push, error)
+        raise
+
+
+def _refuse(push: Push, error: RuntimeError) -> None:
+    """NotImplementedError for the error of a row that refuses a derivative."""
+    if str(error).startswith("derivative for "):
+        raise NotImplementedError(f"Trying to use forward AD with {push.op._name} that does not support it.") from error
 
 
 def tell_node(out: Tensor, node: Any) -> None:

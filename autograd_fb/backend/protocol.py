@@ -191,7 +191,7 @@ class Backend:
         return fn
 
     def compiled(self, kernel: Callable[..., Any], pure: bool) -> Callable[..., Any]:
-        """A shared kernel, of arrays, lists of arrays and other values, as the library runs it best.
+        """A row's kernel, of arrays, lists of arrays and other values, as the library runs it best.
 
         ``pure``: it draws no random numbers. Kernels may look at values (`aten/values.py` says how they ask).
         """

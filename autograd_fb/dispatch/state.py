@@ -90,17 +90,23 @@ class ThreadState(threading.local):
 state = ThreadState()
 
 
-@contextmanager
-def changed(**changes: Any) -> Iterator[None]:
+class changed:
     """Change fields of this thread's state for a block; they are restored whatever happens, and no others."""
-    saved = {name: getattr(state, name) for name in changes}
-    try:
-        for name, value in changes.items():
-            setattr(state, name, value)
-        state.refresh()
-        yield
-    finally:
-        for name, value in saved.items():
+
+    __slots__ = ("changes", "saved")
+
+    def __init__(self, **changes: Any):
+        self.changes = changes
+
+    def __enter__(self) -> None:
+        self.saved = saved = {name: getattr(state, name) for name in self.changes}
+        if saved != self.changes:
+            for name, value in self.changes.items():
+                setattr(state, name, value)
+            state.refresh()
+
+    def __exit__(self, *error: object) -> None:
+        for name, value in self.saved.items():
             setattr(state, name, value)
         state.refresh()
 

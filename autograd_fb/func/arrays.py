@@ -11,7 +11,7 @@ from autograd_fb.tensor.tensor import Tensor, wrap
 
 def is_array(value: Any) -> bool:
     """Whether a value is an array of a loaded backend, as it is."""
-    return not isinstance(value, Tensor) and type(value) in BY_TYPE
+    return value.__class__ is not Tensor and type(value) in BY_TYPE and not isinstance(value, Tensor)
 
 
 def lift(tree: Any) -> tuple[Any, bool]:
@@ -19,7 +19,10 @@ def lift(tree: Any) -> tuple[Any, bool]:
     such).
     """
     leaves = tree_leaves(tree)
-    if not any(is_array(leaf) for leaf in leaves):
+    for leaf in leaves:
+        if leaf.__class__ is not Tensor and is_array(leaf):
+            break
+    else:
         return tree, False
     raw = not any(isinstance(leaf, Tensor) for leaf in leaves)
     return tree_map(lambda leaf: wrap(leaf) if is_array(leaf) else leaf, tree), raw

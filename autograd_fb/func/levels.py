@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
+from autograd_fb.autograd.tangents import DIFFERENTIABLE_BITS
 from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Output
@@ -25,7 +26,7 @@ from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad as _grad
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import AccumulateGrad
-from autograd_fb.tensor.tensor import Tensor, make
+from autograd_fb.tensor.tensor import Tensor, make, wrap
 
 _OWNER = "_transform"
 
@@ -52,7 +53,7 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
     """An alias of an input to differentiate with respect to; see Note [Levels are graphs]."""
     t = in_all_levels(t)
     inner = plain(tracked(t))
-    if not (inner.dtype.is_floating_point or inner.dtype.is_complex):
+    if not inner.signature & DIFFERENTIABLE_BITS:
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     recorded = owner.record and (inner.requires_grad or inner.signature & HAS_TANGENT)
     alias: Tensor = tensor_namespace().view_as(inner, inner) if recorded else _loose(inner)
@@ -126,20 +127,22 @@ def _settled(t: Tensor, owner: Transform) -> Tensor:
 def pull_back(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
+    cotangents: Sequence[Tensor] | None,
     owner: Transform,
     keep: bool = False,
 ) -> list[Tensor]:
-    """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used.
+    """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used; of
+    ones for ``cotangents`` where there are none.
 
     Batched ones are unwrapped: the graph knows plain tensors only, laid out in their own ways.
     """
     F = tensor_namespace()
     roots, seeds = [], []
-    for y, v in zip(outputs, cotangents, strict=True):
+    for i, y in enumerate(outputs):
         if y.requires_grad:
-            roots.append(plain(y))
-            seeds.append(like(v, y))
+            root = plain(y)
+            roots.append(root)
+            seeds.append(_ones(root) if cotangents is None else like(cotangents[i], y))
     wanted = [plain(x) for x in inputs]
     found: Sequence[Any] = [None] * len(wanted)
     if roots:
@@ -153,6 +156,12 @@ def pull_back(
         )
     grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
     return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
+
+
+def _ones(like: Tensor) -> Tensor:
+    array, b = like.array, like.binding
+    device = b.backend.native_device(b.backend.device_index(array))
+    return wrap(b.xp.ones(tuple(array.shape), dtype=array.dtype, device=device), b)
 
 
 def _constant(t: Tensor) -> Tensor:

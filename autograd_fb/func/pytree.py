@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _DICTS = (dict, OrderedDict, defaultdict)
+_CONTAINERS = (dict, list, tuple)
 
 
 class TreeSpec:
@@ -18,7 +19,7 @@ class TreeSpec:
 
     def __init__(self, kind: type | None, context: Any = None, children: Sequence[TreeSpec] = ()):
         self.kind, self.context, self.children = kind, context, list(children)
-        self.num_leaves: int = 1 if kind is None else sum(c.num_leaves for c in self.children)
+        self.num_leaves: int = 1 if kind is None else sum([c.num_leaves for c in self.children])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeSpec) and (self.kind, self.context, self.children) == (
@@ -69,6 +70,10 @@ def tree_flatten(tree: Any) -> tuple[list[Any], TreeSpec]:
     leaves: list[Any] = []
     specs = []
     for child in children:
+        if not isinstance(child, _CONTAINERS):
+            leaves.append(child)
+            specs.append(LEAF)
+            continue
         below, spec = tree_flatten(child)
         leaves += below
         specs.append(spec)
@@ -92,7 +97,19 @@ def tree_unflatten(leaves: Sequence[Any], spec: TreeSpec) -> Any:
 
 
 def tree_leaves(tree: Any) -> list[Any]:
-    return tree_flatten(tree)[0]
+    """The leaves from left to right."""
+    leaves: list[Any] = []
+    _collect(tree, leaves)
+    return leaves
+
+
+def _collect(tree: Any, leaves: list[Any]) -> None:
+    opened = _opened(tree) if isinstance(tree, _CONTAINERS) else None
+    if opened is None:
+        leaves.append(tree)
+    else:
+        for child in opened[1]:
+            _collect(child, leaves)
 
 
 def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
@@ -101,8 +118,17 @@ def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
     >>> tree_map(lambda v: v + 1, [1, {"a": 2}])
     [2, {'a': 3}]
     """
-    leaves, spec = tree_flatten(tree)
-    return tree_unflatten([fn(leaf) for leaf in leaves], spec)
+    kind = type(tree)
+    if kind is tuple:
+        return tuple([tree_map(fn, child) for child in tree])
+    if kind is list:
+        return [tree_map(fn, child) for child in tree]
+    if kind in _DICTS:
+        made = OrderedDict if kind is OrderedDict else dict
+        return made([(name, tree_map(fn, child)) for name, child in tree.items()])
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return getattr(kind, "_make", kind)([tree_map(fn, child) for child in tree])
+    return fn(tree)
 
 
 def broadcast_to_and_flatten(tree: Any, spec: TreeSpec) -> list[Any] | None:

@@ -88,24 +88,36 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        args, raw = lift(args)
-        places = checked_argnums(argnums, args)
-        owner = Transform()
-        with changed(grad_mode=True, inference_mode=False):
-            pairs = [aliases(args[place], owner) for place in places]
-            output, aux = func(*replaced(args, places, [tree for tree, _ in pairs]), **kwargs), None
-            if has_aux:
-                output, aux = _split_aux(output, "grad_and_value(f)(*args)")
-            output = _scalar(output)
-            inputs = [x for _, made in pairs for x in made]
-            F = tensor_namespace()
-            grads = iter(pull_back([output], inputs, [F.ones_like(output.detach())], owner, keep=True))
-        owner.is_open = False
-        trees = [tree_map(lambda _: settled(next(grads), owner), tree) for tree, _ in pairs]
-        value = tree_map(lambda leaf: settled(leaf, owner), (output, aux) if has_aux else output)
-        return lower((trees[0] if isinstance(argnums, int) else tuple(trees), value), raw)
+        return _differentiated(func, argnums, has_aux, True, args, kwargs)
 
     return wrapped
+
+
+def _differentiated(
+    func: Callable[..., Any], argnums: Argnums, has_aux: bool, with_value: bool, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """The gradient; with its value ``(gradient, value)``, with the auxiliary output too the two in value's place."""
+    args, raw = lift(args)
+    places = checked_argnums(argnums, args)
+    owner = Transform()
+    with changed(grad_mode=True, inference_mode=False):
+        pairs = [aliases(args[place], owner) for place in places]
+        output, aux = func(*replaced(args, places, [tree for tree, _ in pairs]), **kwargs), None
+        if has_aux:
+            output, aux = _split_aux(output, "grad_and_value(f)(*args)")
+        output = _scalar(output)
+        inputs = [x for _, made in pairs for x in made]
+        grads = iter(pull_back([output], inputs, None, owner, keep=True))
+    owner.is_open = False
+    trees = [tree_map(lambda _: settled(next(grads), owner), tree) for tree, _ in pairs]
+    gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
+    if not with_value:
+        return lower(gradient if not has_aux else (gradient, _all_settled(aux, owner)), raw)
+    return lower((gradient, _all_settled((output, aux) if has_aux else output, owner)), raw)
+
+
+def _all_settled(tree: Any, owner: Transform) -> Any:
+    return tree_map(lambda leaf: settled(leaf, owner), tree)
 
 
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -121,12 +133,10 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     >>> torch.func.grad(torch.func.grad(torch.sin))(torch.tensor(0.5))
     tensor(-0.4794)
     """
-    both = grad_and_value(func, argnums, has_aux)
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        gradient, value = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
+        return _differentiated(func, argnums, has_aux, False, args, kwargs)
 
     return wrapped
 
@@ -155,7 +165,7 @@ class _Pulled:
         self.inputs = [x for _, made in pairs for x in made]
 
     def settled(self, tree: Any) -> Any:
-        return tree_map(lambda leaf: settled(leaf, self.owner), tree)
+        return _all_settled(tree, self.owner)
 
     def back(self, cotangents: Sequence[Tensor]) -> tuple[Any, ...]:
         """The gradients of the primals, each in the primal's structure."""

@@ -137,7 +137,7 @@ def _run(
 def _unwrapped(outputs: Any, out_dims: Any, level: int, size: int, name: str) -> Any:
     """Outputs with the batch dim where it was asked for."""
     leaves, spec = tree_flatten(outputs)
-    for d in tree_flatten(out_dims)[0]:
+    for d in () if out_dims.__class__ is int else tree_flatten(out_dims)[0]:
         if d is not None and (not isinstance(d, int) or isinstance(d, bool)):
             raise ValueError(
                 f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of "

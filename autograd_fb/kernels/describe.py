@@ -44,7 +44,7 @@ def own_kernel(row: Row, binding: Binding) -> Callable[..., Any]:
     """The row's kernel for a backend: the backend's own if it gives one, else the shared one over its namespace."""
     own = overrides(binding).get(row.key)
     if own is not None:
-        return partial(own, binding.xp)
+        return binding.backend.compiled(partial(own, binding.xp), row.family != "random")
     if row.meta is not None and not binding.backend.traits.has_values:
         return partial(row.meta, binding.xp)
     if isinstance(row.kernel, str):

@@ -15,6 +15,7 @@ from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.plans import Plan, Writer
 from autograd_fb.kernels.promote import NUMBERS
+from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.storage import Storage
 
 _NUMBER_TYPES = frozenset(NUMBERS)
@@ -29,7 +30,7 @@ def direct(op: OpOverload, signature: int, general: Callable[..., Any], counts: 
     numbers = frozenset(tensors[1:]) if signature & SCALAR_MASK else frozenset()
     w = InplaceWriter(op, signature, numbers)
     traits = w.binding.backend.traits
-    if not (traits.strided and traits.aliasing) or w.binding.multi or w.mixed_devices or len(tensors) > 2:
+    if not (traits.strided or w.binding.functional) or w.binding.multi or w.mixed_devices or len(tensors) > 2:
         return general
     if not (isinstance(w.row.kernel, str) or w.plain):  # what takes out=
         return general
@@ -64,14 +65,19 @@ class InplaceWriter(Writer):
         self.promote()
         self.add(*(f"if a{i + 1}.shape != a0.shape: {again}" for i, t in enumerate(others) if t not in self.numbers))
         if scaled:
-            self.add("if alpha != 1: a1 = a1 * alpha")
+            self.scope["multiply"] = self.binding.xp.multiply
+            self.add(f"if alpha != 1: a1 = {'multiply(a1, alpha)' if self.binding.functional else 'a1 * alpha'}")
         fn = "kernel" if isinstance(self.row.kernel, str) else "plain"
         if fn == "plain":
             self.scope["plain"] = getattr(self.binding.xp, self.row.plain or "")
         arrays = ", ".join(f"a{i}" for i in range(len(self.call.tensors)))
+        call = f"{fn}({arrays}, out=a0)"
+        if self.binding.functional:  # see Note [Functionalize]
+            self.scope["put"] = put
+            call = f"put({target}, {fn}({arrays}))"
         self.add(
             "try:",
-            f"    {fn}({arrays}, out=a0)",
+            f"    {call}",
             "except Exception as error:",
             f"    failed(op, error, ({arrays},))",
         )

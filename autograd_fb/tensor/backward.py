@@ -486,7 +486,8 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         if total.dtype == grad.dtype and old.binding.backend.traits.strided:
             total += grad
         else:
-            put(old, old.binding.quietly(old.binding.xp.astype, total + grad, total.dtype))
+            total = total + grad
+            put(old, total if total.dtype == old.array.dtype else old.binding.xp.astype(total, old.array.dtype))
         storage = old.storage or share(old)
         storage.version += 1
     else:

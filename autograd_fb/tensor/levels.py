@@ -11,6 +11,7 @@ Note [Levels]
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT
@@ -40,21 +41,44 @@ class Tangents(dict[int, Any]):
             owner.signature &= ~HAS_TANGENT
 
 
+class Given:
+    """The tangents given at an open level, weakly. The dead are cleared out when there may be as many as the living: a
+    dictionary of weak values calls back for each of them. Threads may add at once: nothing is ever outside the queue
+    but the one looked at."""
+
+    __slots__ = ("limit", "refs")
+
+    def __init__(self) -> None:
+        self.refs: deque[weakref.ref[Tangents]] = deque()
+        self.limit = 1000
+
+    def add(self, tangents: Tangents) -> None:
+        self.refs.append(weakref.ref(tangents))
+        if len(self.refs) > self.limit:
+            for _ in range(self.limit):
+                ref = self.refs.popleft()
+                if ref() is not None:
+                    self.refs.append(ref)
+            self.limit = max(1000, 2 * len(self.refs))
+
+
 class Levels:
     """The open levels, innermost last, and whether tangents are pushed at all."""
 
     def __init__(self) -> None:
-        self.open: list[weakref.WeakValueDictionary[int, Tangents]] = []
+        self.open: list[Given] = []
         self.enabled = True
 
     def enter(self) -> int:
-        self.open.append(weakref.WeakValueDictionary())
+        self.open.append(Given())
         return len(self.open) - 1
 
     def leave(self) -> None:
         level = len(self.open) - 1
-        for tangents in list(self.open.pop().values()):
-            tangents.drop(level)
+        for ref in self.open.pop().refs:
+            tangents = ref()
+            if tangents is not None:
+                tangents.drop(level)
 
 
 levels = Levels()
@@ -82,7 +106,7 @@ def give(t: Tensor, level: int, tangent: Tensor) -> None:
         tangents = t.meta.tangents = Tangents(t)
     tangents[level] = tangent
     t.signature |= HAS_TANGENT
-    levels.open[level][id(tangents)] = tangents
+    levels.open[level].add(tangents)
 
 
 def copy_below(t: Tensor, level: int) -> Tensor:
@@ -92,7 +116,7 @@ def copy_below(t: Tensor, level: int) -> Tensor:
     if t.signature & FUNCTIONALIZE:
         share_memory(t, out)
     meta = t.meta
-    if meta is not None:
+    if meta is not None and (level or meta.generation or meta.creation):
         out.meta = AutogradMeta(meta.generation, meta.creation)
         for lower, tangent in (meta.tangents or {}).items():
             if lower < level:

@@ -28,6 +28,13 @@ EXPRESSIONS: Mapping[str, str] = {
             "(({size}.__class__ is tuple and {size} in sizes) or are_sizes({size})) else {kernel}",
     "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
+    "mm": "{self}.dot({mat2}) if {self}.ndim == 2 == {mat2}.ndim and {self}.shape[1] == {mat2}.shape[0] > 1 "
+          "else {kernel}",
+    "t": "{self}.T if {self}.ndim == 2 else {kernel}",
+    "sum.dim_IntList": "ones[{self}.shape[0]].dot({self}) if {self}.ndim == 2 and {dim} == [0] and not {keepdim} and "
+                       f"{{dtype}} is None and {{self}}.shape[0] < {FEW} else {{kernel}}",
+    "tanh_backward": "{grad_output} * (one - {output} * {output})",
+    "sigmoid_backward": "{grad_output} * ((one - {output}) * {output})",
     "linear": "np_add(dot_ := {input}.dot({weight}.T), {bias}, dot_) if {bias} is not None and "
               "{input}.ndim == 2 == {weight}.ndim and {weight}.shape[1] > 1 else {kernel}",
 }  # fmt: skip
@@ -55,6 +62,6 @@ def inline(dtype: str) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     names = {
         "np_negative": np.negative, "np_maximum": np.maximum, "np_add": np.add, "np_sum": np.add.reduce,
         "sizes": _sizes, "are_sizes": are_sizes,
-        "zero": np.zeros((), dtype), "ones": [np.ones(n, dtype) for n in range(FEW)],
+        "zero": np.zeros((), dtype), "one": np.ones((), dtype), "ones": [np.ones(n, dtype) for n in range(FEW)],
     }  # fmt: skip
     return EXPRESSIONS, names

@@ -16,8 +16,11 @@ Note [Compiled kernels]
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import jax
@@ -37,7 +40,15 @@ _NAMES = (
     "float64", "complex64", "complex128",
 )  # fmt: skip
 _NATIVE = {name: np.dtype(jnp.bool_ if name == "bool" else getattr(jnp, name)) for name in _NAMES}
-_MOST = 48  # programs of one kernel
+_MOST = 64  # programs of one kernel
+_MOST_NUMBERS = 6  # and of those that differ in numbers alone
+
+
+_form: Any = jax.ShapeDtypeStruct
+_NUMBERS = frozenset((int, float, complex))
+_SCATTERS = {
+    "_add": "add", "_multiply": "multiply", "logical_or": "max", "maximum": "max", "minimum": "min",
+}  # fmt: skip
 
 
 class _Tracing(threading.local):
@@ -53,26 +64,21 @@ class _Untraceable(Exception):
     """A kernel has to know a value to go on."""
 
 
-class Namespace:
-    """`jax.numpy`, and what kernels tell while they are traced."""
+class _Home:
+    """Where arrays are made that a kernel makes without naming a device: where its arguments are."""
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(jnp, name)
-        self.__dict__[name] = value
-        return value
+    several = False
 
-    def __dir__(self) -> list[str]:
-        return dir(jnp)
-
-    def suspect(self, flag: Any) -> None:
-        """Remember a condition that cannot be looked at yet."""
-        if _tracing.suspects is not None:
-            if flag is None:
-                raise _Untraceable
-            _tracing.suspects.append(jnp.any(flag))
+    def of(self, args: Sequence[Any]) -> Any:
+        if self.several:
+            for value in args:
+                for array in value if type(value) in (list, tuple) else (value,):
+                    if isinstance(array, jax.Array) and not _is_traced(array):
+                        return jax.default_device(next(iter(array.devices())))
+        return nullcontext()
 
 
-xp = Namespace()
+_home = _Home()
 
 
 def with_64_bits(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +96,48 @@ class _Wide:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with _x64(True):
-            return self.fn(*args, **kwargs)
+            if not _home.several:
+                return self.fn(*args, **kwargs)
+            with _home.of(args):
+                return self.fn(*args, **kwargs)
+
+
+class Namespace:
+    """`jax.numpy` (or a part of it) with 64 bits, and what kernels tell while they are traced."""
+
+    def __init__(self, source: Any = jnp):
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._source, name)
+        if name in ("linalg", "fft"):
+            value = Namespace(value)
+        elif callable(value) and not isinstance(value, type):
+            value = _Wide(value)
+        self.__dict__[name] = value
+        return value
+
+    def __dir__(self) -> list[str]:
+        return dir(self._source)
+
+    def suspect(self, flag: Any) -> None:
+        """Remember a condition that cannot be looked at yet."""
+        if _tracing.suspects is not None:
+            if flag is None:
+                raise _Untraceable
+            _tracing.suspects.append(jnp.any(flag))
+
+    def segment_combine(self, base: Array, index: Array, values: Array, combine: Any) -> Array:
+        """``base`` with each row of ``values`` combined into the row that ``index`` names."""
+        name = "set" if combine is None else _SCATTERS[combine.__name__]
+        if base.dtype == jnp.bool_ and name != "set":  # or, and, max and min of bools
+            name = {"add": "max", "multiply": "min"}.get(name, name)
+            small = getattr(base.astype(jnp.uint8).at[index], name)(values.astype(jnp.uint8), mode="drop")
+            return small.astype(jnp.bool_)
+        return getattr(base.at[index], name)(values, mode="drop")
+
+
+xp = Namespace()
 
 
 def _is_traced(value: Any) -> bool:
@@ -110,11 +157,12 @@ def _choice(value: Any) -> Any:
 class _Compiled:
     """A kernel and its programs: see Note [Compiled kernels]."""
 
-    __slots__ = ("__name__", "kernel", "programs")
+    __slots__ = ("__name__", "kernel", "programs", "variants")
 
     def __init__(self, kernel: Callable[..., Any]):
         self.kernel = kernel
         self.programs: dict[Any, Any] = {}
+        self.variants: dict[Any, int] = {}
         self.__name__ = getattr(getattr(kernel, "func", kernel), "__name__", "kernel")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -154,14 +202,17 @@ class _Compiled:
         return _choice(value)
 
     def _run(self, args: Any, kwargs: Any) -> Any:
-        with _x64(True):
+        with _x64(True), _home.of(args):
             return self.kernel(*args, **kwargs)
 
     def _first(self, key: Any, args: Any, kwargs: Any, arrays: list[Any]) -> Any:
         """Compile for a choice of arguments that is new, unless it cannot be done."""
-        if len(self.programs) >= _MOST:
+        form = tuple([part[0] if type(part) is tuple and part and part[0] in _NUMBERS else part for part in key])
+        count = self.variants[form] = self.variants.get(form, 0) + 1
+        if len(self.programs) >= _MOST or count > _MOST_NUMBERS:
             return self._run(args, kwargs)
-        program = jax.jit(self._traceable(args, kwargs))
+        # An argument of which only the shape is used still says where the result belongs.
+        program = jax.jit(self._traceable(args, kwargs), keep_unused=_home.several)
         try:
             with _x64(True):
                 result, wrong = program(*arrays)
@@ -210,6 +261,75 @@ class _Compiled:
 _SLOT = object()  # where an array stands among the arguments of a program
 
 
+# --- convolutions: XLA's own, and its transposes for gradients and transposed ones
+
+
+def _shared(key: str) -> Callable[..., Any]:
+    """The kernel that the one here replaces; the table is loaded whenever a kernel is called."""
+    kernel: Callable[..., Any] = sys.modules["autograd_fb.aten.row"].TABLE[key].kernel
+    return kernel
+
+
+class _Windows:
+    """A convolution by its options; ``apply`` maps ``(N, I, *)`` to ``(N, O, *)``."""
+
+    def __init__(self, stride: Any, padding: Any, dilation: Any, groups: int):
+        self.options: dict[str, Any] = {
+            "window_strides": stride, "padding": [(n, n) for n in padding], "rhs_dilation": dilation,
+            "feature_group_count": groups,
+        }  # fmt: skip
+
+    def apply(self, x: Array, weight: Array) -> Array:
+        return lax.conv_general_dilated(x, weight, **self.options)
+
+    def back_to_input(self, y: Array, weight: Array, shape: Sequence[int]) -> Array:
+        like = _form(tuple(shape), y.dtype)
+        return jax.linear_transpose(lambda x: self.apply(x, weight), like)(y)[0]
+
+    def back_to_weight(self, y: Array, x: Array, shape: Sequence[int]) -> Array:
+        like = _form(tuple(shape), y.dtype)
+        return jax.linear_transpose(lambda weight: self.apply(x, weight), like)(y)[0]
+
+
+def _convolution(
+    xp: Any, input: Array, weight: Array, bias: Array | None, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int,
+) -> Array:
+    options = stride, padding, dilation, transposed, output_padding, groups
+    if input.dtype.kind == "c" or not jnp.issubdtype(input.dtype, jnp.floating):
+        return _shared("convolution")(xp, input, weight, bias, *options)
+    check = sys.modules["autograd_fb.aten.nn_conv"].convolution_check
+    stride, padding, dilation, _, size = check(input, weight, bias, *options)
+    windows = _Windows(stride, padding, dilation, groups)
+    if transposed:
+        out = windows.back_to_input(input, weight, (input.shape[0], weight.shape[1] * groups, *size))
+    else:
+        out = windows.apply(input, weight)
+    return out if bias is None else out + bias.reshape(-1, *[1] * len(size))
+
+
+def _convolution_backward(
+    xp: Any, grad_output: Array, input: Array, weight: Array, bias_sizes: Any, stride: Any, padding: Any,
+    dilation: Any, transposed: bool, output_padding: Any, groups: int, output_mask: Any,
+) -> tuple[Any, Any, Any]:
+    options = stride, padding, dilation, transposed, output_padding, groups
+    if input.dtype.kind == "c" or not jnp.issubdtype(input.dtype, jnp.floating):
+        return _shared("convolution_backward")(xp, grad_output, input, weight, bias_sizes, *options, output_mask)
+    check = sys.modules["autograd_fb.aten.nn_conv"].convolution_check
+    stride, padding, dilation, _, _ = check(input, weight, None, *options)
+    windows = _Windows(stride, padding, dilation, groups)
+    first = second = third = None
+    if output_mask[0]:
+        back = windows.apply if transposed else partial(windows.back_to_input, shape=input.shape)
+        first = back(grad_output, weight)
+    if output_mask[1]:
+        pair = (input, grad_output) if transposed else (grad_output, input)
+        second = windows.back_to_weight(*pair, weight.shape)
+    if output_mask[2]:
+        third = jnp.sum(grad_output, axis=(0, *range(2, grad_output.ndim)), dtype=grad_output.dtype)
+    return first, second, third
+
+
 class JaxBackend(Backend):
     """Arrays of JAX, one device for each that JAX finds."""
 
@@ -223,6 +343,8 @@ class JaxBackend(Backend):
 
     def __init__(self) -> None:
         self._devices = jax.devices()
+        _home.several = len(self._devices) > 1
+        self._scalars: dict[Any, Array] = {}
         concrete = type(jax.device_put(np.zeros(()), self._devices[0]))
         self.array_types: tuple[type, ...] = (concrete, jax.Array)
 
@@ -259,6 +381,15 @@ class JaxBackend(Backend):
         return _NATIVE[dtype.name]
 
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
+        key = type(value), repr(value), dtype, index
+        found = self._scalars.get(key)
+        if found is None:
+            if len(self._scalars) >= 1024:
+                self._scalars.clear()
+            found = self._scalars[key] = self._scalar(value, dtype, index)  # nobody can write to it: one serves all
+        return found
+
+    def _scalar(self, value: Any, dtype: DType, index: int) -> Array:
         if dtype.kind in "ui" and isinstance(value, int):
             bits = 8 * dtype.itemsize
             value &= (1 << bits) - 1  # numbers too large wrap, as in C
@@ -266,7 +397,7 @@ class JaxBackend(Backend):
                 value -= 1 << bits
         with np.errstate(all="ignore"):
             host = np.asarray(value).astype(_NATIVE[dtype.name])
-        with _x64(True):
+        with _x64(True), jax.ensure_compile_time_eval():  # it is kept: no traced one, even where it is first needed
             return jax.device_put(host, self._devices[index])
 
     def as_array(self, value: Any) -> Array:
@@ -296,7 +427,7 @@ class JaxBackend(Backend):
         return array.at[key].set(value)
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {}
+        return {"convolution": _convolution, "convolution_backward": _convolution_backward}
 
     def synchronize(self, index: int = 0) -> None:
         jax.device_put(np.zeros(()), self._devices[index]).block_until_ready()

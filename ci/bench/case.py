@@ -54,9 +54,9 @@ def add(workload: Workload) -> None:
 def load() -> dict[str, Workload]:
     """All workloads, by name, in the order in which they are reported."""
     # lazy: they add themselves here
-    from ci.bench.workloads import custom, elementwise, memory, micro, simulated, training, transforms
+    from ci.bench.workloads import custom, elementwise, jax_ops, memory, micro, simulated, training, transforms
 
-    assert micro and custom and elementwise and training and memory and transforms and simulated
+    assert micro and custom and elementwise and training and memory and transforms and jax_ops and simulated
     return WORKLOADS
 
 

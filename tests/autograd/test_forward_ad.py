@@ -497,3 +497,18 @@ def test_a_registered_backward_is_transposed(library: Any) -> None:
         d = fwAD.make_dual(leaf, v)
         (second,) = torch.autograd.grad(fwAD.unpack_dual(library.derived(d, [d])).tangent.sum(), leaf)
     assert second.tolist() == [48, 108]
+
+
+def test_a_level_forgets_tensors_that_are_gone() -> None:
+    from autograd_fb.tensor.levels import levels
+
+    with fwAD.dual_level():
+        kept = [fwAD.make_dual(torch.ones(2), torch.ones(2)) for _ in range(5)]
+        x = kept[0]
+        for _ in range(5000):
+            x = x * 1.0
+        assert len(levels.open[0].refs) < 2500
+        assert fwAD.unpack_dual(x).tangent.tolist() == [1.0, 1.0]
+    assert fwAD.unpack_dual(x).tangent is None
+    with fwAD.dual_level():
+        assert all(fwAD.unpack_dual(t).tangent is None for t in [*kept, x])

@@ -275,8 +275,8 @@ def out(target: Target, key: str, dtype: str, choice: Choice) -> int:
 
 def views(target: Target, key: str, dtype: str, choice: Choice) -> int:
     """What a view shares on NumPy it shares here: base, version, writes both ways, gradients through writes."""
-    order = "K" if target.backend.traits.strided else "C"  # what has no strides is laid out in order
     count = 0
+    order = "K" if target.backend.traits.strided else "C"  # without strides every result is row-major
     for sample in choice.samples(key, dtype):
         if not isinstance(sample.args[0], np.ndarray):
             continue
@@ -292,7 +292,7 @@ def views(target: Target, key: str, dtype: str, choice: Choice) -> int:
     return count
 
 
-def through_view(key: str, sample: Sample, device: Any, order: Any) -> tuple[list[Any], list[Any]]:
+def through_view(key: str, sample: Sample, device: Any, order: Any = "K") -> tuple[list[Any], list[Any]]:
     """What the op's results know of their base, and the base after a write through each and one to itself."""
     leaf = calls.lift(np.array(sample.args[0], order=order), device, sample.args[0].dtype.kind in "fc")
     base = leaf * 1
