@@ -27,6 +27,7 @@ from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.tensor.memory import put, replace
 from autograd_fb.tensor.tensor import Tensor, wrap
 
 CPU = parse_key("CPU")
@@ -120,10 +121,12 @@ def _write_back(target: Any, source: Any) -> None:
     """Put what the CPU's kernel wrote into the tensor it stands for, whose shape may have changed (``out=``)."""
     binding, cpu = load(target.device.type), load("cpu")
     array = binding.backend.from_numpy(cpu.backend.to_numpy(source.array), target.device.index or 0, copy=True)
-    if tuple(array.shape) == tuple(target.array.shape) and binding.backend.traits.aliasing:
-        target.array[...] = array
+    if tuple(array.shape) != tuple(target.array.shape):
+        replace(target, array)
+    elif binding.functional:
+        put(target, array)
     else:
-        target.array = array
+        target.array[...] = array
 
 
 def report(name: str, device_type: str, reason: str) -> None:

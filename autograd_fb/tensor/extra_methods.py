@@ -237,6 +237,8 @@ class ExtraMethods:
         if view.node is not None and renew.reshaped is not None:
             renew.reshaped(view.node)
         self.array, self.node = view.array, view.node if state.grad_mode else self.node
+        if self.signature & FUNCTIONALIZE:
+            share_memory(view, self)  # type: ignore[arg-type]
         return self
 
     def squeeze_(self, *args: Any, **kwargs: Any) -> Any:

@@ -111,6 +111,16 @@ def _taken_over(x: Any) -> list[Any]:
     return [y, z, out, seen]
 
 
+def _reshaped(x: Any) -> list[Any]:
+    y, whole = x[0], x.view(-1)
+    y.t_()
+    y.unsqueeze_(0)
+    y[0, 1:3, 2].fill_(50)
+    y.add_(1)
+    whole[::7] = -3
+    return [y, whole]
+
+
 def _copies(x: Any) -> list[Any]:
     y = x.transpose(0, 1).reshape(-1)
     y.zero_()
@@ -123,7 +133,7 @@ def _copies(x: Any) -> list[Any]:
 
 SCRIPTS = [
     _stacked, _rows, _splits, _diagonals, _strides, _windows, _expanded, _reversed, _by_base, _outside_the_graph,
-    _taken_over, _copies,
+    _taken_over, _reshaped, _copies,
 ]  # fmt: skip
 
 
