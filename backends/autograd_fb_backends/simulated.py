@@ -273,6 +273,7 @@ class SimulatedBackend(NumpyBackend):
         have = NumpyBackend.traits.dtypes
         self.traits = Traits(dtypes=have if dtypes is None else frozenset(dtypes))
         self.transfers = self.synchronisations = 0
+        self._own: set[Any] = set()  # kernels that take arrays of the device as they are
 
     def device_count(self) -> int:
         return self.count
@@ -338,12 +339,15 @@ class SimulatedBackend(NumpyBackend):
         return f"{name}({arguments}, subok=False)", after
 
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
-        return {name: _kernel(fn, self.kinds) for name, fn in super().kernels().items()}
+        found = {name: _kernel(fn, self.kinds) for name, fn in super().kernels().items()}
+        self._own.update(found.values())
+        return found
 
     def compiled(self, kernel: Callable[..., Any], pure: bool) -> Callable[..., Any]:
-        """A shared kernel on plain arrays and NumPy's own namespace."""
+        """A kernel on plain arrays and NumPy's own namespace."""
         shared: Any = kernel
-        call = functools.partial(_kernel(shared.func, self.kinds), self.xp)
+        own = shared.func in self._own
+        call = kernel if own else functools.partial(_kernel(shared.func, self.kinds), self.xp)
         return call if pure else self._sending(call)
 
     def _sending(self, draw: Callable[..., Any]) -> Callable[..., Any]:
