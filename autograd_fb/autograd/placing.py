@@ -19,6 +19,7 @@ from typing import Any
 from autograd_fb.autograd import watching
 from autograd_fb.backend import registry
 from autograd_fb.graph.node import Node, next_sequence
+from autograd_fb.tensor.backward import TensorValues
 
 
 class Block:
@@ -90,6 +91,19 @@ def _first_array(grad: Any) -> Any:
     return getattr(grad, "array", grad)
 
 
+_add = TensorValues.add
+
+
+def _add_there(a: Any, b: Any) -> Any:
+    """The sum of two gradients, made on their device."""
+    array = _first_array(a)
+    binding = registry.binding_of(array)
+    if binding is None or not binding.backend.guards:
+        return a + b
+    with binding.backend.device_guard(binding.backend.device_index(array)):
+        return a + b
+
+
 _placed = _Placed()
 
 
@@ -98,6 +112,8 @@ def refresh() -> None:
     needed = bool(_blocks) or any(b.backend.guards for b in registry.BY_DEVICE.values())
     if needed != (_placed in watching.watchers()):
         (watching.add if needed else watching.remove)(_placed)
+    # gradients from several steps are added between steps, where the engine is on no device in particular
+    setattr(TensorValues, "add", staticmethod(_add_there if needed else _add))  # noqa: B010 (a method is replaced)
 
 
 registry.CHANGED.append(refresh)

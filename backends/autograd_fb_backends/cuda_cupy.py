@@ -50,6 +50,10 @@ class CupyBackend(Backend):
     name = "cupy"
     device_type = "cuda"
     copies_aside = True
+    gaps = {
+        "rng:a_seed_gives_the_numbers_of_the_cpu": "dropout draws on the device, as in PyTorch; all else does not",
+        "rng:the_state_can_be_kept": "the GPUs have a generator of their own, as in PyTorch: cuda.get_rng_state",
+    }  # fmt: skip
     traits = Traits(
         asynchronous=True, checks_bounds=False, free_values=False, dtypes=frozenset([*_NATIVE, "bfloat16"])
     )

@@ -220,26 +220,28 @@ class Standin:
             return self._wrap(np.empty(shape, dtype, order=order), None)  # type: ignore[call-overload]
         root = memptr.mem.owner
         if not root.size or 0 in (tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)):
-            return self._wrap(np.empty(shape, dtype), None)
+            nothing = self._wrap(np.empty(shape, dtype), None)
+            nothing._data, nothing._device = memptr, memptr.mem.device
+            return nothing
         flat = as_strided(root[(0,) * root.ndim + (...,)], (root.nbytes // root.itemsize,), (root.itemsize,))
         whole = flat.view(np.uint8)[memptr.ptr - memptr.mem.ptr :]
         dtype = np.dtype(dtype)
         first = whole[: dtype.itemsize].view(dtype) if whole.size >= dtype.itemsize else np.empty(1, dtype)
         made = self._wrap(as_strided(first, shape, strides), None)
-        made._data = memptr
+        made._data, made._device = memptr, memptr.mem.device
         return made
 
     def _memory(self, root: np.ndarray, device: int) -> Memory:
         """One object for each allocation, as long as something points at it."""
         found = self._memories.get(id(root))
         if found is None or found.owner is not root:
-            found = self._memories[id(root)] = Memory(root)
+            found = self._memories[id(root)] = Memory(root, device)
         return found
 
     def _wrap(self, a: Any, like: Any) -> Any:
         made = object.__new__(self.ndarray)
         a = np.asarray(a)
-        if like is None or not np.may_share_memory(a, like._a):
+        if like is None or (a.size and not np.may_share_memory(a, like._a)):
             self.counters.allocations.append(self._state.device)
             made._device = self._state.device
         else:

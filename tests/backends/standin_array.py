@@ -12,8 +12,8 @@ import numpy as np
 class Memory:
     """An allocation; ``ptr`` and ``size`` in bytes."""
 
-    def __init__(self, owner: np.ndarray):
-        self.owner = owner
+    def __init__(self, owner: np.ndarray, device: int):
+        self.owner, self.device = owner, device
         self.ptr: int = owner.__array_interface__["data"][0]
         self.size = owner.nbytes
 
@@ -171,7 +171,11 @@ class Array:
         return key._a % size if size else key._a  # CuPy wraps, and says nothing
 
     def __getitem__(self, key: Any) -> Array:
-        return self._cp._wrap(self._a[self._key(key, False)], self)
+        place = self._key(key, False)
+        found = self._a[place]
+        if isinstance(found, np.generic):  # CuPy answers with a view of no dims
+            found = self._a[(*place, Ellipsis) if isinstance(place, tuple) else (place, Ellipsis)]
+        return self._cp._wrap(found, self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.ndim:

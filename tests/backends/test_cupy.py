@@ -12,7 +12,8 @@ import pytest
 import autograd_fb as torch
 from autograd_fb.autograd import placing, watching
 from autograd_fb.core.checks import set_debug
-from tests.backends import cuda_host
+from autograd_fb.testing.backend_suite import check_backend
+from tests.backends import cuda_host, cupy_standin
 from tests.backends.cupy_fixture import Cuda, cuda_devices
 
 F = torch.nn.functional
@@ -190,6 +191,23 @@ def test_backward_over_two_devices(two: Cuda) -> None:
     w = torch.tensor([1.0, -2.0], requires_grad=True)
     F.silu(F.gelu(w)).sum().backward()
     np.testing.assert_allclose(x.grad.cpu().numpy(), w.grad.numpy(), rtol=1e-6)
+
+
+def test_gradients_are_added_on_their_device(two: Cuda) -> None:
+    """Also those that come through a view that was written to, and with the backward recorded."""
+    x = torch.tensor([1.0, 2.0, 3.0], device="cuda:1", requires_grad=True)
+    base = x * 1
+    base[1:].mul_(2)
+    y = (base * base + base.sin() + x).sum()
+    w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    host = w * 1
+    host[1:].mul_(2)
+    z = (host * host + host.sin() + w).sum()
+    for recorded in (True, False):
+        (g,), (e,) = (torch.autograd.grad(r, v, create_graph=recorded, retain_graph=True) for r, v in ((y, x), (z, w)))
+        assert g.device == x.device
+        np.testing.assert_allclose(g.detach().cpu().numpy(), e.detach().numpy(), rtol=1e-6)
+    assert set(two.standin.counters.allocations) == {1}
 
 
 def test_in_place_and_views_on_the_second_device(two: Cuda) -> None:
@@ -399,6 +417,22 @@ def test_optimizers_of_what_the_kernels_do_not_take(one: Cuda) -> None:
         opt.step()
         assert not one.standin.counters.launches
     assert z.tolist() == [0.5 + 1j, 1.5] and gaps.tolist() == [0.5] * 3 == plain.tolist()
+
+
+# --- the contract of backends
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_contract(count: int) -> None:
+    """Services on the last device, and operators of each kind; all of them are in test_cupy_rows.py."""
+    backend = cupy_standin.make_backend(count)[0]
+    before, ops = watching.watchers(), ["add.Tensor", "gelu", "fill.Tensor", "index_put", "select.int", "mm", "sum"]
+    try:
+        report = check_backend(backend, ops=ops)
+    finally:
+        placing.refresh()
+        watching.set_watchers(before)
+    assert report.ok, str(report)
 
 
 # --- where there is no CUDA

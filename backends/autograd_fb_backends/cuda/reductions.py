@@ -1,6 +1,6 @@
 """Kernels over rows: softmax, log-softmax, layer normalisation, the negative log likelihood.
 
-Note [Rows]
+Note [Rows of threads]
     A row is ``size`` elements that lie ``inner`` apart. The threads of one row are blockDim.x: a warp, with blockDim.y
     rows in a block, for short rows, or the whole block. Sums are over float for the half types. Reading memory once for
     maximum and sum together (a running maximum; the sum is rescaled when it moves) saves a pass.
