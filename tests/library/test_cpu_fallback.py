@@ -11,6 +11,7 @@ import pytest
 
 import autograd_fb as torch
 from autograd_fb.backend import registry
+from autograd_fb.core.device import forget_device_type
 from autograd_fb.kernels import cpu_fallback as module
 from autograd_fb.library import cpu_fallback
 from autograd_fb.testing.backend_suite import check_backend
@@ -45,6 +46,7 @@ def toy() -> Iterator[torch.device]:
     module._reported.clear()
     yield torch.device("toy_lacking", 1)
     torch.backends.unregister(backend)
+    forget_device_type(backend.device_type)
 
 
 @pytest.fixture
