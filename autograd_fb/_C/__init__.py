@@ -44,11 +44,13 @@ from autograd_fb.overrides import has_torch_function as _has_torch_function
 from autograd_fb.overrides import has_torch_function_unary as _has_torch_function_unary
 from autograd_fb.overrides import has_torch_function_variadic as _has_torch_function_variadic
 from autograd_fb.tensor.overriding import disabled as _disabled_torch_function_impl
+from autograd_fb.tensor.overriding import no_dispatch as _disabled_torch_dispatch_impl
 
 __all__ = [
     "DispatchKey", "DispatchKeySet", "ExcludeDispatchKeyGuard", "FunctionSchema", "parse_schema",
     "_AutoDispatchBelowADInplaceOrView", "_AutoDispatchBelowAutograd", "_ExcludeDispatchKeyGuard",
-    "DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl", "_has_torch_function",
+    "DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_dispatch_impl",
+    "_disabled_torch_function_impl", "_has_torch_function",
     "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
     "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
     "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",

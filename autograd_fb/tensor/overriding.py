@@ -68,6 +68,11 @@ def disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
+def no_dispatch(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """What ``__torch_dispatch__`` is in PyTorch's classes that do not define it: the call as it is."""
+    return func(*args, **(kwargs or {}))
+
+
 # --- who overrides
 
 

@@ -82,6 +82,13 @@ class Tensor(
         cls._override_bit = SUBCLASS if overriding.overrides_calls(cls) else 0
         if cls._override_bit and not inherited:
             overriding.wrap_methods(cls)
+        if cls.__dict__.get("__torch_dispatch__", overriding.no_dispatch) is not overriding.no_dispatch:
+            warnings.warn(
+                f"{cls.__name__}.__torch_dispatch__ is never asked: only modes (TorchDispatchMode) see operators below "
+                "autograd. Override __torch_function__ instead.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor and not (args or kwargs):
