@@ -460,9 +460,9 @@ def fit_tensor(g: Any, target: Any) -> Any:
         return g
     shape, native = target
     F = tensor_namespace()
-    if tuple(g.shape) != shape:
+    if g.array.shape != shape:
         g = F.sum_to_size(g, shape)
-    if native is not None:
+    if native is not None and g.array.dtype != native:
         dtype = g.binding.dtype(native)
         if g.dtype is not dtype:
             g = F.real(g).to(dtype) if g.dtype.is_complex and not dtype.is_complex else g.to(dtype)
