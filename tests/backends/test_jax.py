@@ -47,7 +47,8 @@ def target() -> Iterator[Target]:
 def test_operators(target: Target, part: int) -> None:
     names, choice, failures, compared = keys(), One(target, dtypes=["float64"]), [], 0
     for i in range(part, len(names), PARTS):
-        able = [check for check in CHECKS if applies(check, names[i]) and (check != "jvp" or i % 2)]
+        rare = {"vjp": i % 2 == 0, "jvp": i % 4 == 1}  # several programs each
+        able = [check for check in CHECKS if applies(check, names[i]) and rare.get(check, True)]
         for check in (able[i // PARTS % len(able)], "forward"):  # a check that has no call to compare gives way
             try:
                 count = check_op(target, check, names[i], choice.dtypes_of(check, target)[0], choice)
