@@ -41,6 +41,9 @@ def replaced(**kernels: Any) -> Toy:
         def kernels(self) -> Mapping[str, Any]:
             return {**super().kernels(), **kernels}
 
+        def compiled(self, kernel: Any, pure: bool) -> Any:
+            return kernel  # with its faults: what wraps kernels would put their results on the right device
+
     return Changed()
 
 
