@@ -58,7 +58,8 @@ class RawNamespace:
             return user
         if row.composite is not None:  # nothing is recorded here, so a backend's own kernel may stand for it
             own = overrides(self._binding).get(row.key)
-            return partial(own or row.composite, self)
+            composite = partial(row.composite, self)
+            return composite if own is None else _or_composite(partial(own, self), composite)
         kernel = kernel_of(row, self._binding)
         names = [a.name for a in row.schema.arguments if kind_of(a) == "ScalarType"]
         if row.promotion is PLAIN:
@@ -115,6 +116,16 @@ class RawNamespace:
         if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(native, "complex floating"):
             g = xp.real(g)
         return g if g.dtype == native else xp.astype(g, native)
+
+
+def _or_composite(kernel: Callable[..., Any], composite: Callable[..., Any]) -> Callable[..., Any]:
+    """A backend's own kernel for all of a composite; the composite where that answers NotImplemented."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = kernel(*args, **kwargs)
+        return composite(*args, **kwargs) if result is NotImplemented else result
+
+    return call
 
 
 def _arrays(value: Any) -> Any:
