@@ -1033,9 +1033,6 @@ def _copy_source(xp: Any, self: Array, src: Any) -> Array:
         src = xp.astype(src, self.dtype)
     if tuple(src.shape) == tuple(self.shape):
         return src
-    lead = src.ndim - self.ndim
-    if lead > 0 and all(n == 1 for n in src.shape[:lead]):
-        src = xp.reshape(src, tuple(src.shape[lead:]))
     shape = tuple(self.shape)
     together = broadcast_shapes(shape, tuple(src.shape))
     if together != shape:
