@@ -327,11 +327,6 @@ def rewrap(value: Tensor, pattern: Tensor) -> Tensor:
     return batched(rewrap(value, pattern.value), pattern.bdim, pattern.level)
 
 
-def rewrapped(t: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The same levels around what ``change`` makes of the plain tensor."""
-    return rewrap(change(plain(t)), t)
-
-
 def in_all_levels(t: Tensor) -> Tensor:
     """A tensor with an example of its own in every open vmap: what differs between examples may be asked of it."""
     if not state.vmaps:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
-from autograd_fb.graph.node import RELEASED, Node, edge_of, forward_name
+from autograd_fb.graph.node import Node, edge_of, forward_name
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
@@ -184,7 +184,3 @@ def released(node: Node) -> NoReturn:
         f"you need to backward through the graph a second time or if you need to access saved tensors after calling "
         f"backward{where}."
     )
-
-
-def is_released(node: Node) -> bool:
-    return node.saved is RELEASED

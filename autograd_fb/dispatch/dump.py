@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from autograd_fb.core.keys import DispatchKey, alias_includes, runtime_keys
 from autograd_fb.core.schema import parse_schema
-from autograd_fb.dispatch import fallbacks
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import all_operators, find
@@ -115,9 +114,3 @@ def check_invariants(op: OpOverload) -> None:
         if serving is not None and serving.key.is_alias:
             assert alias_includes(serving.key, key), f"{op.key}: {serving} serves {key.name}"
     assert op.alive, f"{op.key} is registered but its library is gone"
-
-
-def backend_fallbacks() -> str:
-    """One line per key that has a backend fallback."""
-    found = sorted(fallbacks.all_fallbacks().items())
-    return "".join(f"{key.name}: {_origin(kernel)} [backend fallback]\n" for key, kernel in found)

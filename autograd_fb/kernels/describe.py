@@ -11,7 +11,6 @@ from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.schema import Argument, FunctionSchema
 from autograd_fb.dispatch.arguments import kind_of, python_name
-from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.cpu_fallback import falls_back, with_second_try
 
 
@@ -92,8 +91,3 @@ def call_text(call: Call, values: dict[str, str]) -> str:
     for argument, name in zip(call.arguments(), call.names, strict=True):
         parts.append(f"{name}={values[name]}" if argument.kwarg_only else values[name])
     return ", ".join(parts)
-
-
-def row_of(op: OpOverload) -> Row:
-    row: Row = op.row
-    return row

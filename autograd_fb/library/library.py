@@ -15,6 +15,7 @@ from autograd_fb.core.schema import parse_name, parse_schema
 from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.waiting import OpName
+from autograd_fb.kernels.cpu_fallback import cpu_fallback
 from autograd_fb.library.registrations import Registrations, find_op
 
 KINDS = ("IMPL", "DEF", "FRAGMENT")
@@ -196,6 +197,11 @@ class Library:
         if key.is_alias:
             raise RuntimeError(
                 f"a backend fallback cannot be registered to the alias key {key.name}: name a run-time key"
+            )
+        if fn is cpu_fallback and not key.is_backend:
+            raise RuntimeError(
+                f"cpu_fallback cannot be registered to {key.name}: it serves keys of devices, such as XPU. Above "
+                "them it would stand where gradients are looked after."
             )
         self._check_alive()
         kind = "fallthrough" if fn is fallthrough_kernel else "fallback"

@@ -234,7 +234,3 @@ def _resized(target: Any, value: Any) -> Any:
 def plans(name: str, overload: str = "default") -> Plans:
     """The plans of an operator of the table, for a method to look into."""
     return plans_of("aten", name, overload)
-
-
-def resolved(op: OpOverload) -> OpOverload:
-    return op

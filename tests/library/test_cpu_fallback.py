@@ -211,3 +211,12 @@ def test_the_kernel_of_the_device_goes_first(fallback: torch.device, ops: Any) -
         lib.impl("scale", lambda x, by=2.0: x + by, "Toy_lacking")
         assert ops.scale(torch.ones(2, device=fallback), 3.0).tolist() == [4.0, 4.0]
     assert ops.scale(torch.ones(2, device=fallback), 3.0).tolist() == [3.0, 3.0]
+
+
+def test_it_serves_keys_of_devices_only() -> None:
+    everywhere = torch.library.Library("_", "IMPL")
+    with pytest.raises(RuntimeError, match="cpu_fallback cannot be registered to AutogradXPU: it serves"):
+        everywhere.fallback(torch.library.cpu_fallback, "AutogradXPU")
+    x = torch.ones(2, requires_grad=True)
+    assert (x * 2).requires_grad
+    everywhere._destroy()
