@@ -182,6 +182,10 @@ class BatchedTensor(Tensor):
     def detach(self) -> Tensor:
         return self.mapped(lambda value: value.detach())
 
+    def as_subclass(self, cls: type) -> Tensor:
+        """The class is the value's: what leaves the `vmap` has it."""
+        return self.mapped(lambda value: value.as_subclass(cls))
+
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Tensor:
         """The same level around what ``change`` makes of the value, in the same shape."""
         return batched(change(self.value), self.bdim, self.level)

@@ -51,8 +51,7 @@ def _unpacked(values: Any, as_tuple: bool) -> Any:
 
 def _prepared(inputs: Tensors, create_graph: bool) -> Tensors:
     """The inputs as tensors that gradients can be asked for: in their graph where that is to be kept, else leaves."""
-    view = tensor_namespace().view_as
-    return tuple(view(t, t) if create_graph and t.requires_grad else _leaf(t) for t in inputs)
+    return tuple(t.view_as(t) if create_graph and t.requires_grad else _leaf(t) for t in inputs)
 
 
 def _finished(values: Sequence[Tensor], create_graph: bool) -> Tensors:
@@ -211,8 +210,9 @@ def jvp(
     given, is_tuple = _as_tuple(inputs, "inputs", "jvp")
     if v is None:
         _one_number(given, "input to the user-provided function is")
-    vector = (tensor_namespace().ones_like(given[0].detach()),) if v is None else _vector(v, given, is_tuple, "jvp")
     with changed(grad_mode=True):
+        ones = (tensor_namespace().ones_like(given[0].detach()),)
+        vector = ones if v is None else _vector(v, given, is_tuple, "jvp")
         given = _prepared(given, create_graph)
         outputs, out_is_tuple = _as_tuple(func(*given), _OUTPUTS, "jvp")
         _check_dependent(outputs, "outputs", strict)
@@ -226,11 +226,12 @@ def jvp(
     )
 
 
-def _scalar(func: Callable[..., Any], name: str) -> Callable[..., Tensor]:
-    """The function, checked to return one number."""
+def _scalar(func: Callable[..., Any], name: str, strict: bool) -> Callable[..., Tensor]:
+    """The function, checked to return one number, in strict mode one that depends on something."""
 
     def checked(*inputs: Tensor) -> Tensor:
         outputs, is_tuple = _as_tuple(func(*inputs), _OUTPUTS, name)
+        _check_dependent(outputs, "outputs", strict)
         if is_tuple:
             raise RuntimeError(f"The function given to {name} should return a single Tensor")
         if outputs[0].numel() != 1:
@@ -246,11 +247,11 @@ def _hessian_product(
     given, is_tuple = _as_tuple(inputs, "inputs", name)
     if v is None:
         _one_number(given, "input to the user-provided function is")
-    vector = (tensor_namespace().ones_like(given[0].detach()),) if v is None else _vector(v, given, is_tuple, name)
     with changed(grad_mode=True):
+        ones = (tensor_namespace().ones_like(given[0].detach()),)
+        vector = ones if v is None else _vector(v, given, is_tuple, name)
         given = _prepared(given, create_graph)
-        output = _scalar(func, name)(*given)
-        _check_dependent((output,), "outputs", strict)
+        output = _scalar(func, name, strict)(*given)
         first = _grad((output,), given, None, True, True)
         _check_dependent(first, "jacobian", strict)
         if name == "hvp" and (strict or any(t.is_complex() for t in given)):  # else the Hessian is symmetric
@@ -292,11 +293,24 @@ def hvp(
 # --- matrices
 
 
+def _construct_standard_basis_for(tensors: Sequence[Tensor], tensor_numels: Sequence[int]) -> tuple[Tensor, ...]:
+    """The unit vectors of all elements of the tensors together, as rows: for each tensor the block of its columns.
+
+    Shapes ``[sum(tensor_numels), n]`` for a tensor of ``n`` elements, in its dtype and on its device.
+    """
+    F = tensor_namespace()
+    total, start, blocks = sum(tensor_numels), 0, []
+    for t, n in zip(tensors, tensor_numels, strict=True):
+        rows = F.eye(total, dtype=t.dtype, device=t.device)
+        blocks.append(rows if n == total else F.narrow(rows, 1, start, n))
+        start += n
+    return tuple(blocks)
+
+
 def _units(like: Tensor) -> Tensor:
     """The unit vectors of a tensor's shape, along a leading dim."""
     n = like.numel()
-    rows: Tensor = tensor_namespace().eye(n, dtype=like.dtype, device=like.device).reshape([n, *like.shape])
-    return rows
+    return _construct_standard_basis_for((like,), (n,))[0].reshape([n, *like.shape])
 
 
 def _basis(like: Tensor) -> list[Tensor]:
@@ -456,7 +470,7 @@ def hessian(
     _, is_tuple = _as_tuple(inputs, "inputs", "hessian")
     if outer_jacobian_strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode".')
-    scalar = _scalar(func, "hessian")
+    scalar = _scalar(func, "hessian", strict)
 
     def gradient(*given: Tensor) -> Any:
         found = jacobian(scalar, given, create_graph=True)

@@ -12,7 +12,7 @@ from autograd_fb.dispatch.state import changed
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, settled, tracked
 from autograd_fb.func.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from autograd_fb.func.reverse import Argnums, _split_aux, basis, checked_argnums, jacrev, replaced, vjp
+from autograd_fb.func.reverse import Argnums, _split_aux, basis, checked_argnums, jacrev, only_tensors, replaced, vjp
 from autograd_fb.func.vmap import vmap
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
@@ -72,16 +72,11 @@ def _pushed(
             if has_aux:
                 output, aux = _split_aux(output, "jvp(f, primals, tangents)")
             leaves, out_spec = tree_flatten(output)
-            for leaf in leaves:
-                if not isinstance(leaf, Tensor):
-                    raise RuntimeError(
-                        f"jvp(f, primals, tangents): expected f(*primals) to return only tensors, got unsupported "
-                        f"type {type(leaf)}"
-                    )
+            only_tensors(leaves, "jvp(f, primals, tangents)")
             pairs = [_taken_apart(y, level, strict) for y in leaves]
             aux = tree_map(lambda leaf: _taken_apart(leaf, level, False)[0], aux) if has_aux else None
-    outputs = tree_unflatten([settled(p, owner) for p, _ in pairs], out_spec)
-    pushed = tree_unflatten([settled(t, owner) for _, t in pairs], out_spec)
+    outputs = tree_unflatten([settled(p, owner, owner.record) for p, _ in pairs], out_spec)
+    pushed = tree_unflatten([settled(t, owner, owner.record) for _, t in pairs], out_spec)
     return (outputs, pushed, aux) if has_aux else (outputs, pushed)
 
 

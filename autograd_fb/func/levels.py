@@ -32,7 +32,9 @@ _OWNER = "_transform"
 
 
 class Transform:
-    """One running transform: whether its own inputs can still be asked for gradients by others."""
+    """One running transform: whether its own inputs can still be asked for gradients by others, and whether its
+    results are recorded.
+    """
 
     __slots__ = ("is_open", "record")
 
@@ -55,7 +57,7 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
     inner = plain(tracked(t))
     if not inner.signature & DIFFERENTIABLE_BITS:
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
-    recorded = owner.record and (inner.requires_grad or inner.signature & HAS_TANGENT)
+    recorded = inner.requires_grad or (owner.record and inner.signature & HAS_TANGENT)
     alias: Tensor = tensor_namespace().view_as(inner, inner) if recorded else _loose(inner)
     if not alias.requires_grad:
         if recorded and not alias.signature & HAS_TANGENT:
@@ -101,26 +103,28 @@ def reaches_outside(roots: Sequence[Any], owner: Transform | None = None) -> boo
     return False
 
 
-def settled(t: Any, owner: Transform) -> Any:
-    """A result as it leaves a transform: a constant, unless something outside can be reached from it."""
+def settled(t: Any, owner: Transform, record: bool) -> Any:
+    """A result as it leaves a transform: a constant, unless it is recorded and something outside can be reached from
+    it.
+    """
     if not isinstance(t, Tensor):
         return t
     inner = plain(t)
-    return rewrap(_settled(inner, owner), t)
+    return rewrap(_settled(inner, owner, record), t)
 
 
-def _settled(t: Tensor, owner: Transform) -> Tensor:
+def _settled(t: Tensor, owner: Transform, record: bool) -> Tensor:
     if t.node is None and t.base is None and not t.signature & HAS_TANGENT:
         return t
     tangents = dict(tangents_of(t) or {})
-    keep = t.requires_grad and owner.record and reaches_outside([t], owner)
+    keep = t.requires_grad and record and reaches_outside([t], owner)
     if keep or not (t.requires_grad or any(plain(v).requires_grad for v in tangents.values())):
         return t
     out = t.detach()
     if out.signature & HAS_TANGENT and tangents_of(out):
         out = tensor_namespace().alias(t.data)
     for level, tangent in tangents.items():
-        give(out, level, settled(tangent, owner))
+        give(out, level, settled(tangent, owner, record))
     return out
 
 
@@ -129,10 +133,11 @@ def pull_back(
     inputs: Sequence[Tensor],
     cotangents: Sequence[Tensor] | None,
     owner: Transform,
-    keep: bool = False,
+    record: bool,
+    keep: bool = True,
 ) -> list[Tensor]:
     """The gradients of outputs with respect to aliases made by `input_of`, zeros for those that were not used; of
-    ones for ``cotangents`` where there are none.
+    ones for ``cotangents`` where there are none. With ``record`` they are part of the graphs around the transform.
 
     Batched ones are unwrapped: the graph knows plain tensors only, laid out in their own ways.
     """
@@ -146,14 +151,8 @@ def pull_back(
     wanted = [plain(x) for x in inputs]
     found: Sequence[Any] = [None] * len(wanted)
     if roots:
-        record = (
-            state.grad_mode
-            and owner.record
-            and (reaches_outside(roots, owner) or reaches_outside([plain(s) for s in seeds], owner))
-        )
-        found = _grad(
-            roots, wanted, seeds, retain_graph=True if keep or record else None, create_graph=record, allow_unused=True
-        )
+        record = record and (reaches_outside(roots, owner) or reaches_outside([plain(s) for s in seeds], owner))
+        found = _grad(roots, wanted, seeds, retain_graph=keep or record, create_graph=record, allow_unused=True)
     grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
     return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
 

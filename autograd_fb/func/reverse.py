@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
-from autograd_fb.dispatch.state import changed
+from autograd_fb.autograd.functional import _construct_standard_basis_for
+from autograd_fb.dispatch.state import changed, state
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, input_of, pull_back, settled
 from autograd_fb.func.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
@@ -107,9 +107,9 @@ def _differentiated(
             output, aux = _split_aux(output, "grad_and_value(f)(*args)")
         output = _scalar(output)
         inputs = [x for _, made in pairs for x in made]
-        grads = iter(pull_back([output], inputs, None, owner, keep=True))
+        grads = iter(pull_back([output], inputs, None, owner, owner.record))
     owner.is_open = False
-    trees = [tree_map(lambda _: settled(next(grads), owner), tree) for tree, _ in pairs]
+    trees = [tree_map(lambda _: settled(next(grads), owner, owner.record), tree) for tree, _ in pairs]
     gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
     if not with_value:
         return lower(gradient if not has_aux else (gradient, _all_settled(aux, owner)), raw)
@@ -117,7 +117,7 @@ def _differentiated(
 
 
 def _all_settled(tree: Any, owner: Transform) -> Any:
-    return tree_map(lambda leaf: settled(leaf, owner), tree)
+    return tree_map(lambda leaf: settled(leaf, owner, owner.record), tree)
 
 
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -141,7 +141,12 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return wrapped
 
 
-def _only_tensors(leaves: Sequence[Any], name: str) -> None:
+def only_tensors(leaves: Sequence[Any], name: str) -> None:
+    """RuntimeError for outputs without a tensor, and for those that are something else."""
+    if not leaves or (len(leaves) == 1 and leaves[0] is None):
+        raise RuntimeError(
+            f"{name}: Expected f to be a function that has non-empty output (got output = {list(leaves)})"
+        )
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
             raise RuntimeError(
@@ -160,25 +165,26 @@ class _Pulled:
             if has_aux:
                 output, self.aux = _split_aux(output, "vjp(f, *primals)")
         self.outputs, self.spec = tree_flatten(output)
-        _only_tensors(self.outputs, "vjp(f, *primals)")
+        only_tensors(self.outputs, "vjp(f, *primals)")
         self.trees = tuple(tree for tree, _ in pairs)
         self.inputs = [x for _, made in pairs for x in made]
 
     def settled(self, tree: Any) -> Any:
         return _all_settled(tree, self.owner)
 
-    def back(self, cotangents: Sequence[Tensor]) -> tuple[Any, ...]:
+    def back(self, cotangents: Sequence[Tensor], record: bool, keep: bool = True) -> tuple[Any, ...]:
         """The gradients of the primals, each in the primal's structure."""
-        with changed(grad_mode=True) if self.owner.record else nullcontext():
-            found = iter(pull_back(self.outputs, self.inputs, cotangents, self.owner, keep=True))
-            return tuple(tree_map(lambda _: settled(next(found), self.owner), tree) for tree in self.trees)
+        found = iter(pull_back(self.outputs, self.inputs, cotangents, self.owner, record, keep))
+        return tuple(tree_map(lambda _: settled(next(found), self.owner, record), tree) for tree in self.trees)
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The output of ``func`` and a function that takes a cotangent of it and gives the gradients of the primals.
 
     Returns ``(output, vjp_fn)``, with ``has_aux`` ``(output, vjp_fn, aux)``. ``vjp_fn`` returns a tuple, one entry
-    per primal.
+    per primal. Its gradients are recorded where it is called with grad mode on (``create_graph`` says otherwise);
+    with ``retain_graph=False`` it can be called once. RuntimeError for outputs that are no tensors, and for
+    cotangents that are not like the outputs.
 
     >>> import autograd_fb as torch
     >>> y, back = torch.func.vjp(torch.sin, torch.tensor([0.0, 1.0]))
@@ -204,30 +210,19 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                     f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of "
                     f"{y.shape}."
                 )
-        result: tuple[Any, ...] = lower(pulled.back(leaves), raw)
+        record = state.grad_mode if create_graph is None else create_graph
+        result: tuple[Any, ...] = lower(pulled.back(leaves, record, retain_graph), raw)
         return result
 
-    output = lower(tree_unflatten([settled(y, pulled.owner) for y in pulled.outputs], pulled.spec), raw)
+    output = lower(pulled.settled(tree_unflatten(pulled.outputs, pulled.spec)), raw)
     return (output, vjp_fn, lower(pulled.settled(pulled.aux), raw)) if has_aux else (output, vjp_fn)
 
 
 def basis(outputs: Sequence[Tensor]) -> tuple[list[Tensor], list[int]]:
     """For each tensor its part of the unit vectors of all of them together, as rows, and the numbers of elements."""
-    F = tensor_namespace()
     counts = [t.numel() for t in outputs]
-    total, start, parts = sum(counts), 0, []
-    for t, n in zip(outputs, counts, strict=True):
-        rows = F.eye(total, dtype=t.dtype, device=t.device) if len(counts) == 1 else _columns(total, start, n, t)
-        parts.append(F.reshape(rows, [total, *t.array.shape]))
-        start += n
-    return parts, counts
-
-
-def _columns(total: int, start: int, count: int, beside: Tensor) -> Tensor:
-    F = tensor_namespace()
-    whole = F.eye(total, dtype=beside.dtype, device=beside.device)
-    out: Tensor = F.narrow(whole, 1, start, count)
-    return out
+    parts = zip(_construct_standard_basis_for(outputs, counts), outputs, strict=True)
+    return [tensor_namespace().reshape(rows, [sum(counts), *t.array.shape]) for rows, t in parts], counts
 
 
 def jacrev(
@@ -274,7 +269,7 @@ def _jacobian(pulled: _Pulled, chunk_size: int | None) -> list[Any]:
     F = tensor_namespace()
     parts, counts = basis(pulled.outputs)
     if sum(counts):
-        rows = vmap(lambda *vs: pulled.back(vs), chunk_size=chunk_size)(*parts)
+        rows = vmap(lambda *vs: pulled.back(vs, state.grad_mode), chunk_size=chunk_size)(*parts)
     else:
         rows = tree_map(lambda x: F.new_zeros(x.detach(), [0, *x.array.shape]), pulled.trees)
     out, start = [], 0

@@ -374,13 +374,13 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _as_tuple(grad_outputs) or (None,) * len(roots)
     keep = create_graph if retain_graph is None else bool(retain_graph)
-    if is_grads_batched:
-        return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     unusual = _union(roots) | _union(wanted)
     if unusual & SUBCLASS and has_override((*roots, *wanted)):
-        options = (keep, create_graph, True, allow_unused, False, materialize_grads)
+        options = (keep, create_graph, True, allow_unused, is_grads_batched, materialize_grads)
         by_override: Any = handle(grad, (*roots, *wanted), (roots, wanted, grad_outputs, *options), {})
         return tuple(by_override)
+    if is_grads_batched:
+        return _batched(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
     if unusual & BATCHED:
         pairs = zip(roots, gradients, strict=True)
         gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)

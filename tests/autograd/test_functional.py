@@ -166,6 +166,60 @@ def test_strategies() -> None:
     compare("hessian", "cubes", X, outer_jacobian_strategy="sideways")
 
 
+@needs_reference
+@pytest.mark.parametrize("name", ["hessian", "hvp", "vhp"])
+def test_strict_mode_says_when_the_function_itself_is_constant(name: str) -> None:
+    compare(name, "constant number", X, *(() if name == "hessian" else (Y,)), strict=True)
+
+
+def test_vectors_are_recorded_where_the_graph_is_asked_for_without_grad_mode() -> None:
+    x, v = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0], requires_grad=True)
+    with torch.no_grad():
+        _, pushed = torch.autograd.functional.jvp(lambda t: t**2, x, v, create_graph=True)
+    pushed.sum().backward()
+    assert pushed.tolist() == [6, 16] and v.grad.tolist() == [2, 4]
+
+
+class Labelled(torch.Tensor):
+    """A subclass that calls keep."""
+
+
+@pytest.mark.parametrize("options", [{}, {"vectorize": True}, {"strategy": "forward-mode"}], ids=str)
+def test_results_have_the_class_of_the_inputs(options: dict[str, Any]) -> None:
+    x, v = (torch.tensor(t).as_subclass(Labelled) for t in ([1.0, 2.0], [3.0, 4.0]))
+    found = torch.autograd.functional.jacobian(lambda t: t**2, x, **options)
+    assert found.tolist() == [[2, 0], [0, 4]]
+    hessian = torch.autograd.functional.hessian(lambda t: (t**3).sum(), x, vectorize=bool(options))
+    assert hessian.tolist() == [[6, 0], [0, 12]]
+    for name in ("vjp", "jvp"):
+        out, product = getattr(torch.autograd.functional, name)(lambda t: t**2, x, v, create_graph=True)
+        assert type(out) is type(product) is Labelled and product.tolist() == [6, 16]
+
+
+def test_grad_by_rows_asks_the_override() -> None:
+    asked: list[Any] = []
+
+    class Asked(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            asked.append(func)
+            return super().__torch_function__(func, types, args, kwargs)
+
+    x = torch.tensor([1.0, 2.0]).as_subclass(Asked).requires_grad_()
+    y = x**2
+    (rows,) = torch.autograd.grad(y, x, torch.eye(2), is_grads_batched=True)
+    assert type(rows) is Asked and rows.tolist() == [[2, 0], [0, 4]] and torch.autograd.grad in asked
+
+
+@pytest.mark.parametrize("shapes", [((2, 3),), ((1,), (), ()), ((2, 3), (3,), (0,), (1, 4))], ids=str)
+def test_unit_vectors_of_several_tensors(shapes: Any) -> None:
+    tensors = [torch.zeros(s, dtype=torch.float64) for s in shapes]
+    blocks = torch.autograd.functional._construct_standard_basis_for(tensors, [t.numel() for t in tensors])
+    assert [tuple(b.shape)[1] for b in blocks] == [t.numel() for t in tensors]
+    whole = torch.cat(list(blocks), 1)
+    assert whole.dtype is torch.float64 and whole.tolist() == np.eye(len(whole)).tolist()
+
+
 def test_hessian_by_forward_over_reverse() -> None:
     fn = lambda x, y: (x**3 * y).sum() + torch.dot(x, y) ** 2
     inputs = (torch.from_numpy(X.copy()), torch.from_numpy(Y.copy()))

@@ -82,6 +82,31 @@ def test_outer_graph_goes_through(both: Any) -> None:
         both(case, V[0])
 
 
+def test_vjp_is_recorded_where_it_is_called(both: Any) -> None:
+    def without_then_with(t: Any, f: Any, x: Any) -> Any:
+        x.requires_grad_()
+        with t.no_grad():
+            y, back = f.vjp(lambda v: v**2, x)
+        (g,) = back(t.ones_like(x))
+        return y, g, t.autograd.grad(g.sum(), x)
+
+    def with_then_without(t: Any, f: Any, x: Any) -> Any:
+        y, back = f.vjp(lambda v: v**2, x.requires_grad_())
+        with t.no_grad():
+            (g,) = back(t.ones_like(x))
+        return y, g, back(t.ones_like(x), create_graph=False), t.autograd.grad(y.sum(), x)
+
+    both(without_then_with, V)
+    both(with_then_without, V)
+
+
+def test_vjp_can_let_go_of_its_graph() -> None:
+    _, back = torch.func.vjp(torch.sin, torch.tensor(V))
+    back(torch.tensor(V), retain_graph=False)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        back(torch.tensor(V))
+
+
 def test_perturbations_are_not_confused(both: Any) -> None:
     both(lambda t, f, x: f.grad(lambda a: a * f.grad(lambda b: a * b)(x))(x), 3.0)
     both(lambda t, f, x: f.jvp(lambda a: a * f.jvp(lambda b: a * b, (x,), (x,))[1], (x,), (x,)), 3.0)
@@ -161,6 +186,8 @@ def test_graphs_of_transforms_are_freed() -> None:
         (lambda t, f, x: f.grad(lambda v: v)(3.0), ValueError, "Thing passed to transform API must be"),
         (lambda t, f, x: f.vjp(lambda v: v.sum(), x)[1](t.ones(2)), RuntimeError, "Mismatch in shape: grad_output[0]"),
         (lambda t, f, x: f.vjp(lambda v: 2, x), RuntimeError, "expected f(*primals) to return only tensors"),
+        (lambda t, f, x: f.vjp(lambda v: None, x), RuntimeError, "vjp(f, *primals): Expected f to be a function that "),
+        (lambda t, f, x: f.jvp(lambda v: (), (x,), (x,)), RuntimeError, "that has non-empty output (got output = [])"),
         (lambda t, f, x: f.jvp(t.sin, x, x), RuntimeError, "Expected primals to be a tuple"),
         (lambda t, f, x: f.jvp(t.sin, (x,), (x, x)), RuntimeError, "to have the same python structure"),
         (lambda t, f, x: f.jvp(t.sin, (x,), (x[0],)), RuntimeError, "different size than that of the original Tensor"),
