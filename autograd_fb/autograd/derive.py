@@ -18,7 +18,7 @@ from autograd_fb.autograd.tangents import functional_plan
 from autograd_fb.autograd.views import note_creation
 from autograd_fb.core import keys
 from autograd_fb.core.callsite import outside
-from autograd_fb.core.dtype import ALL_DTYPES
+from autograd_fb.core.dtype import ALL_DTYPES, DType
 from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
@@ -47,15 +47,17 @@ def rules_of(row: Row) -> Rules:
     return found
 
 
-def node_class(row: Row, w: Writer, numbers: frozenset[str], variant: Any = None) -> type[RowNode]:
-    """The class of a row's nodes in their general form."""
+def node_class(
+    row: Row, w: Writer, numbers: frozenset[str], variant: Any = None, home: DType | None = None
+) -> type[RowNode]:
+    """The class of a row's nodes in their general form; with ``home``, of those that cast gradients back to it."""
     complex_ = bool(w.signature & COMPLEX_BITS)
     narrow = narrow_dtype(w.binding, w.signature)
-    key = (id(row), id(w.binding), complex_, numbers, variant, narrow)
+    key = (id(row), id(w.binding), complex_, numbers, variant, narrow, home)
     found = _NODES.get(key)
     if found is None:
         name = node_name(row, variant, bool(numbers))
-        writer = NodeWriter(rules_of(row), name, w.binding, complex_, numbers, narrow)
+        writer = NodeWriter(rules_of(row), name, w.binding, complex_, numbers, narrow, home)
         found = _NODES[key] = writer.build()
     return found
 
@@ -300,11 +302,23 @@ class TapedWriter(Writer):
         if self.row.key not in VARIANTS:
             name = "KIND" if lone is None else f"LONE_{lone}"
             self.scope[name] = kind_of(self.scope["Node"], lone, notes_shape)
-            return name
+            home = self.home()
+            if home is None:
+                return name
+            casting = node_class(self.row, self, self.numbers, home=home)
+            self.scope[f"{name}_CASTING"] = kind_of(casting, lone, notes_shape)
+            return f"{name} if dtype is None else {name}_CASTING"
         self.scope["KINDS"] = Kinds(
             lambda variant: kind_of(node_class(self.row, self, self.numbers, variant), lone, notes_shape)
         )
         return f"KINDS[{VARIANTS[self.row.key][0]}]"
+
+    def home(self) -> DType | None:
+        """The dtype gradients are cast back to where a call names one to compute in: that of the arguments."""
+        if "dtype" not in self.rules.others or any(n.endswith("_dtype") for n in self.rules.saved):
+            return None
+        found = [d for d in ALL_DTYPES if d.kind in "fc" and self.signature >> (keys.FIRST_DTYPE_BIT + d.index) & 1]
+        return found[0] if len(found) == 1 else None
 
     def lone(self, n: str, indent: str) -> None:
         """A node whose only edge leads to the argument `n`: see Note [Lone edges]."""

@@ -32,6 +32,12 @@ def enter_dual_level() -> int:
     return levels.enter()
 
 
+def __getattr__(name: str) -> Any:
+    if name == "_current_level":  # the number of the innermost open level, -1 outside of any
+        return len(levels.open) - 1
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def exit_dual_level(*, level: int | None = None) -> None:
     """Close the innermost level: its tangents are gone from all tensors. RuntimeError for any other level."""
     current = len(levels.open) - 1

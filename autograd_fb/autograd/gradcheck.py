@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from autograd_fb.autograd import gradcheck_extras as extras
 from autograd_fb.autograd import jacobians
 from autograd_fb.autograd.grad_mode import enable_grad
+from autograd_fb.autograd.gradcheck_extras import get_analytical_jacobian as get_analytical_jacobian
+from autograd_fb.autograd.gradcheck_extras import get_numerical_jacobian as get_numerical_jacobian
 from autograd_fb.autograd.jacobians import Directions, Func, as_tuple, close, differentiable, is_continuous
 from autograd_fb.autograd.jacobians import GradcheckError as GradcheckError
 from autograd_fb.autograd.variable import Variable as Variable
@@ -305,11 +307,13 @@ def gradgradcheck(
     else:
         starts = as_tuple(grad_outputs)
     count = len(starts)
+    wanted = [isinstance(a, Tensor) and a.requires_grad for a in given + starts]
 
     def first(*args: Any) -> tuple[Tensor, ...]:
-        args, weights = (args[:-count], args[-count:]) if count else (args, ())
         with enable_grad():
-            fresh = tuple(a if not isinstance(a, Tensor) or a.requires_grad else a.detach() for a in args)
+            # Forward mode hands over tensors that do not require grad.
+            args = tuple(a.requires_grad_() if needs else a for a, needs in zip(args, wanted, strict=True))
+            fresh, weights = (args[:-count], args[-count:]) if count else (args, ())
             outputs = differentiable(func(*fresh))
             found = grad(outputs, differentiable(fresh), weights, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)

@@ -1,4 +1,4 @@
-"""What `gradcheck` checks besides values: zero and undefined gradients, several rows at once."""
+"""What `gradcheck` checks besides values: zero and undefined gradients, several rows at once; and Jacobians alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 from autograd_fb.autograd import forward_ad
 from autograd_fb.autograd.batched_tensor import batched, enter, strip
-from autograd_fb.autograd.jacobians import Func, GradcheckError, as_tuple, close, differentiable, flat, is_continuous
+from autograd_fb.autograd.jacobians import (
+    Func,
+    GradcheckError,
+    analytical,
+    as_tuple,
+    close,
+    differentiable,
+    every_direction,
+    flat,
+    is_continuous,
+    numerical,
+)  # fmt: skip
 from autograd_fb.autograd.undefined import UndefinedGrad
 from autograd_fb.core.dtype import float64
 from autograd_fb.tensor.backward import grad
@@ -150,3 +161,50 @@ def batched_tangents(func: Func, inputs: Sequence[Any]) -> None:
         for i, (got, wanted) in enumerate(zip(found, expected, strict=True)):
             if not close(flat(got), flat(wanted), 1e-5, 1e-8):
                 raise _differ(_BATCHED_FORWARD, i, j, got, wanted)
+
+
+# --- Jacobians alone: PyTorch has these two from before `gradcheck` did all this, and warns of them
+
+
+def _deprecated(name: str, grad_out: float) -> None:
+    warnings.warn(
+        f"`{name}` was part of PyTorch's private API and is kept for old code only. Use torch.autograd.gradcheck, or "
+        "torch.autograd.functional.jacobian for values.",
+        FutureWarning,
+        stacklevel=3,
+    )
+    if grad_out != 1.0:
+        raise ValueError(f"Expected grad_out to be 1.0, got {grad_out}. `{name}` scales nothing: multiply its result.")
+
+
+def get_numerical_jacobian(
+    fn: Func, inputs: Any, target: Any = None, eps: float = 1e-3, grad_out: float = 1.0
+) -> tuple[Tensor, ...]:
+    """Per input (or per tensor of ``target``) that requires grad, the Jacobian of the first output by differences.
+
+    ``fn`` takes the inputs as one tuple. A Jacobian has a row per element of the input. Deprecated, as in PyTorch.
+    """
+    _deprecated("get_numerical_jacobian", grad_out)
+    given = as_tuple(inputs)
+    wanted = differentiable(given if target is None else target)
+    return tuple(numerical(lambda *args: fn(args), given, x, every_direction(x), eps)[0] for x in wanted)
+
+
+def get_analytical_jacobian(
+    inputs: Any, output: Tensor, nondet_tol: float = 0.0, grad_out: float = 1.0
+) -> tuple[tuple[Tensor, ...], bool, bool, bool]:
+    """Per input that requires grad the Jacobian of a real output by backward; whether two runs differ by no more than
+    ``nondet_tol``; whether gradients have the inputs' sizes; whether they have their dtypes. Deprecated, as in PyTorch.
+    """
+    _deprecated("get_analytical_jacobian", grad_out)
+    wanted = differentiable(inputs)
+    start = call("ones_like", (output.detach(),), {})
+    found = grad(output, wanted, start, retain_graph=True, allow_unused=True)
+    sizes = all(g is None or g.shape == x.shape for g, x in zip(found, wanted, strict=True))
+    dtypes = all(g is None or g.dtype is x.dtype for g, x in zip(found, wanted, strict=True))
+    rows, along = every_direction(output.detach()).real, [every_direction(x) for x in wanted]
+    try:
+        tables, same = analytical(output, wanted, rows, along, nondet_tol, False), True
+    except GradcheckError:
+        tables, same = analytical(output, wanted, rows, along, float("inf"), False), False
+    return tuple(tables), same, sizes, dtypes

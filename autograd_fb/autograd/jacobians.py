@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from autograd_fb.autograd import forward_ad
-from autograd_fb.autograd.grad_mode import no_grad
 from autograd_fb.core.dtype import DType, complex128, float64
 from autograd_fb.core.generator import Generator
 from autograd_fb.tensor.backward import grad
@@ -87,16 +86,26 @@ def random_direction(t: Tensor, generator: Generator) -> Directions:
 # --- by differences
 
 
-def _moved(func: Func, inputs: Sequence[Any], x: Tensor, step: Tensor) -> list[Tensor]:
-    """All continuous outputs with a step added to an input, which is put back afterwards."""
+class _End(NamedTuple):
+    """An output at one end of a difference."""
+
+    values: Tensor
+    shape: tuple[int, ...]
+    dtype: DType
+
+
+def _moved(func: Func, inputs: Sequence[Any], x: Tensor, step: Tensor) -> list[_End]:
+    """All continuous outputs with a step added to an input, which is put back afterwards.
+
+    They are computed as they were in the first place, in grad mode: the function may ask for it, as by hooks.
+    """
     data = x.data
     before = data.clone()
     try:
         data.copy_(before + step)
         if data.array is not x.array:  # a library that does not write into its arrays
             x.data = data
-        with no_grad():
-            return [flat(t) for t in as_tuple(func(*inputs)) if is_continuous(t)]
+        return [_End(flat(t), tuple(t.shape), t.dtype) for t in as_tuple(func(*inputs)) if is_continuous(t)]
     finally:
         data.copy_(before)
         x.data = data
@@ -108,10 +117,20 @@ def _differences(func: Func, inputs: Sequence[Any], x: Tensor, rows: Tensor, ste
     for row in rows.unbind(0):
         delta = (row * step).reshape(x.shape).to(x.dtype)
         ends = zip(_moved(func, inputs, x, delta), _moved(func, inputs, x, -delta), strict=True)
-        columns.append([(high - low) / (2 * abs(step)) for high, low in ends])
+        columns.append([_difference(high, low, step) for high, low in ends])
     if not columns:
         return [_no_rows(t) for t in as_tuple(func(*inputs)) if is_continuous(t)]
     return [call("stack", (list(column),), {}) for column in zip(*columns, strict=True)]
+
+
+def _difference(high: _End, low: _End, step: complex) -> Tensor:
+    for what, one, two in (("shape", high.shape, low.shape), ("dtype", high.dtype, low.dtype)):
+        if one != two:
+            raise AssertionError(
+                f"Expected the function to return outputs with the same {what} when inputs are perturbed by {step}, "
+                f"but got {one} and {two}. There is no derivative where the {what} of an output depends on values."
+            )
+    return (high.values - low.values) / (2 * abs(step))
 
 
 def _no_rows(output: Tensor) -> Tensor:
@@ -185,8 +204,11 @@ def pushed(func: Func, inputs: Sequence[Any], x: Tensor, u: Directions, same_dty
     for row in u.real.unbind(0):
         direction = row.reshape(x.shape).to(x.dtype)
         with forward_ad.dual_level():
-            dual = forward_ad.make_dual(x, direction)
-            outputs = [t for t in as_tuple(func(*(dual if a is x else a for a in inputs))) if is_continuous(t)]
+            duals = {  # others move by zero: whether a tangent may be missing is asked apart from this
+                id(a): forward_ad.make_dual(a.detach(), direction if a is x else call("zeros_like", (a.detach(),), {}))
+                for a in differentiable(inputs)
+            }
+            outputs = [t for t in as_tuple(func(*(duals.get(id(a), a) for a in inputs))) if is_continuous(t)]
             columns.append([_tangent(t, same_dtype) for t in outputs])
     if not columns:
         return [_no_rows(t) for t in as_tuple(func(*inputs)) if is_continuous(t)]

@@ -130,6 +130,7 @@ class NodeWriter:
         complex_: bool,
         numbers: frozenset[str],
         narrow: DType | None = None,
+        home: DType | None = None,
     ):
         self.rules, self.name, self.numbers = rules, name, numbers
         self.lone: str | None = None
@@ -144,6 +145,9 @@ class NodeWriter:
         self.narrow = narrow  # gradients are rounded to it, see kernels/rounding.py
         if narrow is not None:
             self.scope["round_"] = rounder(binding, narrow)
+        self.home = home  # gradients are cast back to it: the call named the dtype to compute in
+        if home is not None:
+            self.scope.update(HOME=binding.backend.native_dtype(home), cast_raw=cast_raw, cast_tensor=cast_tensor)
         self.strong = False  # see Note [Strong zeros]
         self._written: dict[bool, Callable[..., Any]] = {}
 
@@ -308,6 +312,9 @@ class NodeWriter:
             value = [f"        {', '.join('g_' + n for n in names)}, = {call}"]
         if raw and self.narrow is not None and not any(p.endswith("_dtype") for p in parameters(rule)):
             value += [f"        g_{n} = round_(g_{n})" for n in names]
+        if self.home is not None:
+            cast = "cast_raw(g_{0}, HOME, FR)" if raw else "cast_tensor(g_{0}, HOME)"
+            value += [f"        g_{n} = {cast.format(n)}" for n in names]
         if self.strong and self.pointwise:
             value += [f"        g_{n} = strong({grad}, g_{n}, {'FR' if raw else 'FT'})" for n in names]
         if self.lone is None:
@@ -449,21 +456,29 @@ def fit_raw(g: Any, target: Any, F: Any) -> Any:
     shape, native = target
     if tuple(g.shape) != shape:
         g = F.sum_to_size(g, shape)
-    if native is not None and g.dtype != native:
-        g = F.cast_gradient(g, native)
-    return g
+    return g if native is None else cast_raw(g, native, F)
+
+
+def cast_raw(g: Any, native: Any, F: Any) -> Any:
+    """A gradient in an argument's dtype, the real part of it for a real argument."""
+    return g if g is None or g.dtype == native else F.cast_gradient(g, native)
 
 
 def fit_tensor(g: Any, target: Any) -> Any:
-    """The same over tensors."""
+    """`fit_raw` over tensors."""
     if g is None or target is None:
         return g
     shape, native = target
-    F = tensor_namespace()
     if g.array.shape != shape:
-        g = F.sum_to_size(g, shape)
-    if native is not None and g.array.dtype != native:
-        dtype = g.binding.dtype(native)
-        if g.dtype is not dtype:
-            g = F.real(g).to(dtype) if g.dtype.is_complex and not dtype.is_complex else g.to(dtype)
-    return g
+        g = tensor_namespace().sum_to_size(g, shape)
+    return g if native is None else cast_tensor(g, native)
+
+
+def cast_tensor(g: Any, native: Any) -> Any:
+    """`cast_raw` over tensors."""
+    if g is None or g.array.dtype == native:
+        return g
+    dtype = g.binding.dtype(native)
+    if g.dtype is dtype:
+        return g
+    return tensor_namespace().real(g).to(dtype) if g.dtype.is_complex and not dtype.is_complex else g.to(dtype)

@@ -28,17 +28,20 @@ def rounded(kernel: Callable[..., Any], row: Row, binding: Binding, signature: i
     own = overrides(binding).get(row.key)
     if (isinstance(row.kernel, str) and own is None) or getattr(own, "rounds_itself", False):
         return kernel
+    names = [a.name for a in row.schema.arguments]
+    place = names.index("dtype") if "dtype" in names else len(names)
     for dtype in ALL_DTYPES:
         if signature >> (FIRST_DTYPE_BIT + dtype.index) & 1:
             wide = binding.backend.compute_dtype(dtype)
             if wide is not dtype:
-                kernel = _rounded(kernel, binding, dtype, wide, row.key in _LIMITS)
+                kernel = _rounded(kernel, binding, dtype, wide, row.key in _LIMITS, place)
     return kernel
 
 
 def _rounded(
-    kernel: Callable[..., Any], binding: Binding, dtype: DType, wide: DType, only_results: bool
+    kernel: Callable[..., Any], binding: Binding, dtype: DType, wide: DType, only_results: bool, place: int
 ) -> Callable[..., Any]:
+    """``place``: which argument of the kernel may name the result's dtype; it then has that, rounded or not."""
     xp, narrow_native, wide_native = binding.xp, binding.backend.native_dtype(dtype), binding.backend.native_dtype(wide)
 
     def widen(value: Any) -> Any:
@@ -56,6 +59,8 @@ def _rounded(
         if not any(getattr(value, "dtype", None) == narrow_native for value in (*args, *kwargs.values())):
             return kernel(*args, **kwargs)  # promoted to something else
         result = kernel(*map(widen, args), **{name: widen(value) for name, value in kwargs.items()})
+        if kwargs.get("dtype", args[place] if place < len(args) else None) is not None:
+            return result
         return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
 
     return call

@@ -490,3 +490,35 @@ def test_the_step_behind_an_input_of_backward_runs(torch: Any) -> None:
     z.grad_fn.register_hook(lambda gi, go: ran.append("grad"))
     torch.autograd.grad((z * z).sum(), z)
     assert ran == ["backward"]
+
+
+NAMED_DTYPE: dict[str, Any] = {
+    "sum": lambda t, d: t.sum(dtype=d), "sum over a dim": lambda t, d: t.sum(0, dtype=d),
+    "mean": lambda t, d: t.mean(dtype=d), "prod": lambda t, d: t.prod(0, dtype=d),
+    "cumsum": lambda t, d: t.cumsum(0, dtype=d), "cumprod": lambda t, d: t.cumprod(0, dtype=d),
+    "nansum": lambda t, d: t.nansum(dtype=d), "softmax": lambda t, d: t.softmax(0, dtype=d),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED_DTYPE)
+def test_ops_that_name_a_dtype_have_gradients_in_that_of_their_argument(torch: Any, name: str) -> None:
+    op = NAMED_DTYPE[name]
+    single, double = torch.float32, torch.float64
+    for dtype, named in ((single, double), (double, single), (torch.bfloat16, single)):
+        values = torch.tensor([1.0, 2.5, -3.0])
+        x = values.to(dtype).requires_grad_()
+        y = op(x, named)
+        assert y.dtype == named
+        (g,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+        (recorded,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        assert g.dtype == recorded.dtype == dtype
+        wide = values.double().requires_grad_()
+        (expected,) = torch.autograd.grad(op(wide, None).sum(), wide)
+        assert torch.allclose(g.double(), expected, rtol=1e-2, atol=1e-5)
+
+
+def test_a_sum_that_names_a_wider_dtype_is_not_rounded_to_the_narrow_one(torch: Any) -> None:
+    x = torch.tensor([256.0, 1.0, 1.0]).to(torch.bfloat16)
+    assert x.sum(dtype=torch.float32).item() == 258.0
+    assert x.cumsum(0, dtype=torch.float32).tolist() == [256.0, 257.0, 258.0]
+    assert x.mean(dtype=torch.float64).item() == 86.0

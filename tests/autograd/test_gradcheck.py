@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -155,3 +156,60 @@ def test_the_random_numbers_of_the_user_stay_as_they_are(torch: Any) -> None:
     state = torch.get_rng_state()
     torch.autograd.gradcheck(torch.sin, (x,), fast_mode=True)
     assert bool((torch.get_rng_state() == state).all())
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_function_is_run_as_it_was_the_first_time(torch: Any, fast: bool) -> None:
+    x, _, _ = inputs(torch)
+    seen = set()
+
+    def func(t: Any) -> Any:
+        seen.add((t.requires_grad, torch.is_grad_enabled()))
+        y = t * 2
+        y.register_hook(lambda g: g * 1.01)  # refused where nothing requires grad
+        return y
+
+    with pytest.raises(RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"):
+        torch.autograd.gradcheck(func, (x,), fast_mode=fast)
+    assert seen == {(True, True)}
+
+
+def test_in_forward_mode_inputs_are_duals_that_do_not_require_grad(torch: Any) -> None:
+    x, y, _ = inputs(torch)
+    forward = torch.autograd.forward_ad
+    seen = set()
+
+    def func(a: Any, b: Any) -> Any:
+        if forward._current_level >= 0:
+            seen.add((a.requires_grad, b.requires_grad, *(forward.unpack_dual(t).tangent is None for t in (a, b))))
+        return a @ b
+
+    assert torch.autograd.gradcheck(func, (x, y), check_forward_ad=True, check_undefined_grad=False)
+    assert seen == {(False, False, False, False)}
+    assert forward._current_level == -1
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_outputs_whose_shape_or_dtype_depends_on_values(torch: Any, fast: bool) -> None:
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    kinds = {"shape": lambda t: t[:1] if bool((t > 1).any()) else t,
+             "dtype": lambda t: t.float() if bool((t > 1).any()) else t}
+    for what, func in kinds.items():
+        with pytest.raises(AssertionError, match=f"outputs with the same {what} when inputs are perturbed"):
+            torch.autograd.gradcheck(func, (x,), fast_mode=fast)
+
+
+def test_jacobians_alone(torch: Any) -> None:
+    module = importlib.import_module(f"{torch.__name__}.autograd.gradcheck")
+    x, y, _ = inputs(torch)
+    y = y.detach().t().requires_grad_()
+    with pytest.warns(FutureWarning, match="get_numerical_jacobian"):
+        one, two = module.get_numerical_jacobian(lambda given: (given[0] * 3 + given[1], given[1]), (x, y), eps=1e-6)
+    assert torch.allclose(one, 3 * torch.eye(6, dtype=torch.float64))
+    assert torch.allclose(two, torch.eye(6, dtype=torch.float64))
+    with pytest.warns(FutureWarning, match="get_analytical_jacobian"):
+        found, same, sizes, dtypes = module.get_analytical_jacobian((x, y), x * 3 + y)
+    assert torch.equal(found[0], 3 * torch.eye(6, dtype=torch.float64))
+    assert (same, sizes, dtypes) == (True, True, True)
+    with pytest.warns(FutureWarning), pytest.raises(ValueError, match=r"Expected grad_out to be 1\.0"):
+        module.get_analytical_jacobian((x, y), x + y, grad_out=2.0)
