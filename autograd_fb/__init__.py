@@ -83,6 +83,8 @@ from autograd_fb.core.promotion import can_cast as can_cast
 from autograd_fb.core.promotion import promote_types as promote_types
 from autograd_fb.core.size import Size as Size
 from autograd_fb.core.tags import Tag as Tag
+from autograd_fb.core.warn_once import is_warn_always_enabled as is_warn_always_enabled
+from autograd_fb.core.warn_once import set_warn_always as set_warn_always
 from autograd_fb.dispatch.explain import explain as explain
 from autograd_fb.dispatch.registry import ops as ops
 from autograd_fb.dispatch.trace import dispatch_trace as dispatch_trace

@@ -6,6 +6,9 @@ from typing import Any
 
 from autograd_fb._C import _functions as _functions
 from autograd_fb._C.library import _dispatch_library as _dispatch_library
+from autograd_fb._C.runs import WeakTensorRef as _WeakTensorRef
+from autograd_fb._C.runs import current_graph_task_id as _current_graph_task_id
+from autograd_fb._C.runs import will_engine_execute_node as _will_engine_execute_node
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
 from autograd_fb.autograd.fallback import set_autograd_fallback_mode as _set_autograd_fallback_mode
 from autograd_fb.core.device import Device
@@ -53,6 +56,7 @@ __all__ = [
     "_disabled_torch_function_impl", "_has_torch_function",
     "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
     "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
+    "_WeakTensorRef", "_current_graph_task_id", "_will_engine_execute_node",
     "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
 ]  # fmt: skip
 

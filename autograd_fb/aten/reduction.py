@@ -603,21 +603,22 @@ def _std_backward(F: Any, grad: Any, self: Any, result: Any, dim: Any, correctio
     return _var_backward(F, slope, self, dim, correction, keepdim)
 
 
-def _moments_backward(root: bool) -> Any:
-    def rule(F: Any, grads: Any, self: Any, dim: Any, correction: Any, keepdim: bool, result0: Any) -> Any:
-        total = None
-        if grads[0] is not None:
-            if root:
-                total = _std_backward(F, grads[0], self, result0, dim, correction, keepdim)
-            else:
-                total = _var_backward(F, grads[0], self, dim, correction, keepdim)
-        if grads[1] is not None:
-            n = max(count(self.shape, dim), 1)
-            part = spread(F, grads[1] / n, self.shape, dim, keepdim)
-            total = part if total is None else total + part
+def _with_mean(F: Any, total: Any, grad: Any, self: Any, dim: Any, keepdim: bool) -> Any:
+    """The gradient through the mean added to that through what was returned with it; None for none."""
+    if grad is None:
         return total
+    part = spread(F, grad / max(count(self.shape, dim), 1), self.shape, dim, keepdim)
+    return part if total is None else total + part
 
-    return rule
+
+def _var_mean_backward(F: Any, grads: Any, self: Any, dim: Any, correction: Any, keepdim: bool) -> Any:
+    total = None if grads[0] is None else _var_backward(F, grads[0], self, dim, correction, keepdim)
+    return _with_mean(F, total, grads[1], self, dim, keepdim)
+
+
+def _std_mean_backward(F: Any, grads: Any, self: Any, dim: Any, correction: Any, keepdim: bool, result0: Any) -> Any:
+    total = None if grads[0] is None else _std_backward(F, grads[0], self, result0, dim, correction, keepdim)
+    return _with_mean(F, total, grads[1], self, dim, keepdim)
 
 
 def _unbiased(name: str) -> Any:
@@ -638,8 +639,8 @@ _DEVIATION = "int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False"
 _variances: tuple[tuple[str, Any], ...] = (
     ("var", lambda F, grad, self, dim, correction, keepdim: _var_backward(F, grad, self, dim, correction, keepdim)),
     ("std", _std_backward),
-    ("var_mean", _moments_backward(False)),
-    ("std_mean", _moments_backward(True)),
+    ("var_mean", _var_mean_backward),
+    ("std_mean", _std_mean_backward),
 )
 for _name, _rule in _variances:
     _returns = "(Tensor, Tensor)" if _name.endswith("mean") else "Tensor"

@@ -243,7 +243,6 @@ class Lost(NamedTuple):
         return "\n".join(lines)
 
 
-Lost.takes_undefined = True  # type: ignore[attr-defined]  # as a hook it runs although no gradient arrived
 _registry: dict[Any, Any] = {}
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.autograd.delayed_error import DelayedError
 from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.tangents import levels_among
@@ -77,6 +78,8 @@ class FunctionNode(PlainNode, FunctionCtx):
         self.dirty_tensors: tuple[Tensor, ...] = ()
         self.non_differentiable: tuple[Tensor, ...] = ()
         self.materialize_grads = True
+        self._materialize_non_diff_grads = True  # zeros, too, for outputs that were marked non-differentiable
+        self.constant: frozenset[int] = frozenset()  # the numbers of those
         self.needs_input_grad: tuple[bool, ...] = ()
         self.places: list[int] = []            # which arguments of apply the edges stand for
         self.inputs_like: list[tuple[Any, ...]] = []  # shape, dtype and device of those arguments
@@ -99,6 +102,13 @@ class FunctionNode(PlainNode, FunctionCtx):
 
     def outputs(self) -> int:
         return len(self.outputs_like)
+
+    def apply(self, *grads: Any) -> Any:
+        """What the user's ``backward`` or ``vjp`` returns for these gradients."""
+        return _users_backward(self._forward_cls)(self, *grads)
+
+    def __call__(self, *grads: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"'{type(self).__name__}' object is not callable")
 
     def name(self) -> str:
         return type(self).__name__
@@ -125,7 +135,11 @@ class FunctionNode(PlainNode, FunctionCtx):
         cls = self._forward_cls
         if self.materialize_grads:
             pairs = zip(grads, self.outputs_like, strict=True)
-            grads = [_zeros(like) if g is None and like is not None else g for g, like in pairs]
+            left = frozenset() if self._materialize_non_diff_grads else self.constant
+            grads = [
+                _zeros(like) if g is None and like is not None and nr not in left else g
+                for nr, (g, like) in enumerate(pairs)
+            ]
         results = _users_backward(cls)(self, *grads)
         if not isinstance(results, tuple):
             results = (results,)
@@ -353,6 +367,7 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     ctx.outputs_like = [(v.array.shape, v.dtype, v.device) if isinstance(v, Tensor) else None for v in values]
     dirty = {id(t) for t in ctx.dirty_tensors}
     fixed = {id(t) for t in ctx.non_differentiable}
+    ctx.constant = frozenset(nr for nr, v in enumerate(values) if id(v) in fixed)
     returned = {id(v) for v in values}
     for t in ctx.dirty_tensors:
         if id(t) not in returned:
@@ -447,28 +462,9 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
         if not recording or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return outputs
         values = outputs if isinstance(outputs, tuple) else (outputs,)
-        node = _OnceNode()
-        results = []
-        for v in values:
-            if isinstance(v, Tensor):
-                v = v.detach()
-                v.node = edge_of(node, 0)
-                v.signature |= REQUIRES_GRAD
-            results.append(v)
-        return tuple(results) if isinstance(outputs, tuple) else results[0]
+        error = DelayedError(
+            "trying to differentiate twice a function that was marked with @once_differentiable", len(values)
+        )
+        return error(*[v if v is None else v.detach().requires_grad_() for v in values])
 
     return wrapper
-
-
-class _OnceNode(PlainNode):
-    """Stands behind the results of a `once_differentiable` backward."""
-
-    __slots__ = ()
-
-    def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-    apply_tensors = apply_raw
-
-    def name(self) -> str:
-        return "Error"

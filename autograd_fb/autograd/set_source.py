@@ -24,6 +24,7 @@ from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.kernels.inplace import bump
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.memory import take_over
+from autograd_fb.tensor.storage import renew_accumulator
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -61,6 +62,7 @@ def _source_of(self: Tensor, args: Sequence[Any]) -> Tensor:
 def _place(self: Tensor, *args: Any) -> Tensor:
     """The kernel: the source's array in this tensor's place."""
     take_over(self, _source_of(self, args))
+    renew_accumulator(self)
     return self
 
 

@@ -213,6 +213,7 @@ def renew_grad_fn(view: Tensor) -> None:
         return
     node = AsStridedBackward0((base.node,))
     node.stand(base, view)
+    keep_retaining(view, node)
     view.node = node
     view.signature |= REQUIRES_GRAD
 

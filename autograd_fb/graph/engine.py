@@ -45,11 +45,16 @@ watching = _Watching()
 class Task:
     """One run: which thread it is in, whether it goes on, what it had to put aside."""
 
-    __slots__ = ("accumulates", "borrowed", "callbacks", "claimed", "done", "keep_graph", "over", "thread")
+    __slots__ = (
+        "accumulates", "borrowed", "callbacks", "captured", "claimed", "done", "keep_graph", "needed", "over", "thread",
+        "__weakref__",
+    )  # fmt: skip
 
     def __init__(self, keep_graph: bool, accumulates: bool = True):
         self.thread, self.keep_graph = running.identity, keep_graph
         self.accumulates = accumulates  # into all leaves, rather than into given ones or for `grad`
+        self.needed: set[Node] | None = None  # the nodes that are to run; None for all it reaches
+        self.captured: frozenset[Node] = frozenset()  # those whose gradients are returned
         self.over = False
         self.done: threading.Event | None = None  # made by the first that waits
         self.claimed: list[Node] = []
@@ -258,11 +263,13 @@ def _run(
         _start(starts, task)  # type: ignore[arg-type]
         running.tasks.append(task)
         try:
-            needed = None if captures is None else _needed(captures, task.claimed)
+            if captures is not None:
+                task.needed = _needed(captures, task.claimed)
+                task.captured = frozenset(node for node, nr in captures if nr != THROUGH)
             for root, grad in zip(roots, grads, strict=True):
                 _put(root, grad, values)
             with _Mode(record):
-                _loop(task, starts, values, captures or {}, found, needed, record or tensors)  # type: ignore[arg-type]
+                _loop(task, starts, values, captures or {}, found, record or tensors)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
             whole = captures is None
@@ -278,11 +285,11 @@ def _run(
 
 def _loop(
     task: Task, starts: Sequence[Node], values: Values, captures: dict[tuple[Node, int], int], found: list[Any],
-    needed: set[Node] | None, record: bool,
+    record: bool,
 ) -> None:  # fmt: skip
     """Run the nodes in order of their making, the last first, as PyTorch does: hooks see the same order."""
     ready = _ready(starts)
-    captured = frozenset(node for node, _ in captures)
+    needed, captured = task.needed, task.captured
     keep, add = task.keep_graph, values.add
     watched = watching.watch is not None
     results: Any
@@ -368,6 +375,24 @@ def _sequence(node: Node) -> int:
     return node.sequence
 
 
+def will_run(node: Node) -> bool:
+    """Whether the run that this is called in, from a hook or a custom Function, runs a node.
+
+    RuntimeError outside of runs, and for a leaf whose gradient `grad` returns: nothing runs there.
+    """
+    if not running.tasks:
+        raise RuntimeError("whether a node will be executed can only be asked during the backward pass")
+    task = running.tasks[-1]
+    if node.task is not task or not (task.needed is None or node in task.needed):
+        return False
+    if node in task.captured and not node.targets:
+        raise RuntimeError(
+            f"{node!r} is a leaf whose gradient is captured, because you are currently running autograd.grad(): "
+            "whether it will be executed can be asked of a leaf in backward() only"
+        )
+    return True
+
+
 class _Step:
     """A node's step with everything around it: tensor hooks, captures, retained gradients, pre-hooks, post-hooks."""
 
@@ -388,12 +413,11 @@ class _Step:
     def tensor_hooks(self) -> None:
         for nr, table in self.hooks.tensor.items():
             for fn in list(table.values()):
-                if self.grads[nr] is not None or getattr(fn, "takes_undefined", False):
-                    given = self.wrap(self.grads[nr])
-                    answer = fn(given)
-                    if answer is not None:
-                        self.values.check_hook(fn, given, answer)
-                        self.grads[nr] = self.unwrap(answer)
+                given = self.wrap(self.grads[nr])  # None where no gradient arrived, as in PyTorch
+                answer = fn(given)
+                if answer is not None:
+                    self.values.check_hook(fn, given, answer)
+                    self.grads[nr] = self.unwrap(answer)
 
     def capture(self, captures: dict[tuple[Node, int], int], found: list[Any]) -> None:
         for nr, g in enumerate(self.grads):
@@ -409,9 +433,10 @@ class _Step:
     def apply(self) -> tuple[Any, ...]:
         node, grads = self.node, self.grads
         for fn in list(self.hooks.pre.values()):
-            answer = fn(tuple(self.wrap(g) for g in grads))
+            given = tuple(self.wrap(g) for g in grads)
+            answer = fn(given)
             if answer is not None:
-                grads[:] = self._several(fn, answer, len(grads))
+                grads[:] = self._several(fn, given, answer)
         if all(g is None for g in grads) and not node.takes_undefined:
             results: tuple[Any, ...] = (None,) * len(node.edges)
         else:
@@ -420,20 +445,28 @@ class _Step:
                 results = tuple(watching.watch.step(node, value, self.record))
             else:
                 results = tuple(node.apply_tensors(value) if self.record else node.apply_raw(value))
+        for fn in list(self.hooks.post_accumulate.values()):
+            if fn(node.variable) is not None:  # type: ignore[attr-defined]  # leaves alone have such hooks
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
         for fn in list(self.hooks.post.values()):
-            answer = fn(tuple(self.wrap(g) for g in results), tuple(self.wrap(g) for g in grads))
+            given = tuple(self.wrap(g) for g in results)
+            answer = fn(given, tuple(self.wrap(g) for g in grads))
             if answer is not None:
-                results = tuple(self._several(fn, answer, len(results)))
+                results = tuple(self._several(fn, given, answer))
         return results
 
-    def _several(self, fn: Any, answer: Any, expected: int) -> list[Any]:
+    def _several(self, fn: Any, given: tuple[Any, ...], answer: Any) -> list[Any]:
+        """What a node's hook returned instead of what it was given, checked."""
         if not isinstance(answer, tuple):
             raise TypeError(f"expected tuple, but hook returned '{type(answer).__name__}'")
-        if len(answer) != expected:
+        if len(answer) != len(given):
             raise RuntimeError(
                 f"hook '{hook_name(fn)}' has returned an incorrect number of values (got {len(answer)}, but expected "
-                f"{expected})"
+                f"{len(given)})"
             )
+        for old, new in zip(given, answer, strict=True):
+            if new is not None:
+                self.values.check_hook(fn, old, new)
         return [self.unwrap(g) for g in answer]
 
 

@@ -59,6 +59,7 @@ class _Tools:
     """What nodes tell that needs tensors; set by the tensor layer."""
 
     input_metadata: Any = None
+    apply: Any = None
 
 
 tools = _Tools()
@@ -182,6 +183,12 @@ class Node:
     def metadata(self) -> dict[Any, Any]:
         """A dict for the user's own notes about this node."""
         return self.hook_table().metadata
+
+    def __call__(self, *grads: Any, **kwargs: Any) -> Any:
+        """The gradients of the arguments for gradients of the outputs, tensors or None: one as it is, several in a
+        tuple. Hooks do not run; grad mode says whether it is recorded.
+        """
+        return tools.apply(self, grads, kwargs)
 
     def site(self) -> str:
         """``file:line`` of the call that made this node; empty when it was not recorded."""

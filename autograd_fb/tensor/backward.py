@@ -15,7 +15,8 @@ from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, REQUIRES_GRAD, SUBCLASS
-from autograd_fb.dispatch.state import changed, state
+from autograd_fb.core.warn_once import Once
+from autograd_fb.dispatch.state import state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
@@ -68,11 +69,11 @@ class TensorValues:
 
     @staticmethod
     def check_hook(fn: Any, given: Any, answer: Any) -> None:
-        """TypeError or RuntimeError for what a tensor's hook may not return."""
+        """TypeError or RuntimeError for what a hook may not return in the place of a gradient."""
+        if given is None:
+            raise RuntimeError("can't replace a None gradient with a non-None value")
         if not isinstance(answer, Tensor):
             raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
-        if given is None:
-            return
         if tuple(answer.array.shape) != tuple(given.array.shape):
             raise RuntimeError(f"hook '{engine.hook_name(fn)}' has changed the size of value")
         if answer.dtype is not given.dtype or answer.device != given.device:
@@ -287,7 +288,7 @@ def backward(
     nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
     if not nodes:
         return
-    if create_graph and not _warned:
+    if create_graph and _cycles.due():
         _warn_of_cycles()
     if inputs is None:
         _run(roots, nodes, grads, None, keep, create_graph)
@@ -298,23 +299,14 @@ def backward(
             t.retain_grad()  # what arrives at one that is no leaf is added to its grad on the way
     places: dict[tuple[Node, int], int] = {}
     for t in wanted:
-        node, number = _place(t)
-        place = (node, number if isinstance(node, AccumulateGrad) else engine.THROUGH)
-        places.setdefault(place, len(places))
-    found = _by_engine(roots, nodes, grads, places, keep, create_graph)
-    for (node, _), position in places.items():
-        g = found[position]
-        if g is not None and isinstance(node, AccumulateGrad):
-            with changed(grad_mode=create_graph):
-                (node.apply_tensors if create_graph else node.apply_raw)(g)
+        places.setdefault((_place(t)[0], engine.THROUGH), len(places))
+    _by_engine(roots, nodes, grads, places, keep, create_graph)
 
 
-_warned: list[bool] = []
+_cycles = Once()
 
 
 def _warn_of_cycles() -> None:
-    """Once per process, as PyTorch."""
-    _warned.append(True)
     warnings.warn(
         "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
         "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
@@ -397,15 +389,26 @@ def grad(
     found = _run(roots, nodes, grads, edges, keep, create_graph)
     out: list[Tensor | None] = []
     for t, g in zip(wanted, found, strict=True):
-        if g.__class__ is Tensor:
-            out.append(g)
-            continue
-        if g is None and not (allow_unused or materialize_grads):
-            raise _unused(len(out))
-        if g is None and materialize_grads and isinstance(t, Tensor):
-            g = call("zeros_like", (t.detach(),), {}).requires_grad_(create_graph)
-        out.append(None if g is None else TensorValues.to_tensor(g))
+        if g.__class__ is not Tensor:
+            if g is not None:
+                g = TensorValues.to_tensor(g)
+            elif materialize_grads:
+                g = _zeros(t, create_graph, len(out))
+            elif not allow_unused:
+                raise _unused(len(out))
+        out.append(g)
     return tuple(out)
+
+
+def _zeros(t: Any, record: bool, index: int) -> Tensor:
+    """The gradient of an input that was not used. RuntimeError for an edge, which does not tell its shape."""
+    if isinstance(t, GradientEdge):
+        raise RuntimeError(
+            "materialize_grads cannot be used when the given input is a GradientEdge: the shape of the zeros for input "
+            f"{index} is not known"
+        )
+    zeros: Tensor = call("zeros_like", (t.detach(),), {})
+    return zeros.requires_grad_(record)
 
 
 def _unused(index: int) -> RuntimeError:
@@ -492,8 +495,6 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         storage.version += 1
     else:
         meta.grad = old + wrap(grad)
-    if node.hooks is not None:
-        _after(node)
     return ()
 
 
@@ -510,20 +511,12 @@ def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[
     if meta.grad_dtype is not None and meta.grad_dtype is not ANY:
         grad = call("to", (grad, meta.grad_dtype), {})
     if meta.grad is None:
-        meta.grad = call("clone", (grad,), {})
+        meta.grad = call("copy_", (call("empty_like", (grad,), {}), grad), {})  # the node PyTorch has
     elif state.grad_mode or meta.grad.requires_grad:
         meta.grad = meta.grad + grad
     else:
         call("add_", (meta.grad, grad), {})
-    if node.hooks is not None:
-        _after(node)
     return ()
-
-
-def _after(node: AccumulateGrad) -> None:
-    assert node.hooks is not None
-    for fn in list(node.hooks.post_accumulate.values()):
-        fn(node.variable)
 
 
 class _Unshared(PlainNode):

@@ -114,4 +114,24 @@ def _metadata(t: Tensor) -> InputMetadata:
     return InputMetadata(t.shape, t.dtype, t.device)
 
 
-tools.input_metadata = input_metadata
+def apply(node: Node, grads: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call of a node returns. TypeError for another number of gradients and for what is neither tensor nor None.
+    """
+    from autograd_fb.tensor.tensor import Tensor  # lazy: it is made of the methods of this module
+
+    if kwargs:
+        raise TypeError("keyword arguments are not supported")
+    node.show()
+    if len(grads) != node.outputs():
+        raise TypeError(f"expected {node.outputs()} arguments, got {len(grads)} instead")
+    for i, g in enumerate(grads):
+        if g is not None and not isinstance(g, Tensor):
+            raise TypeError(f"argument {i} is not a Variable")
+    if all(g is None for g in grads) and not node.takes_undefined:
+        results: tuple[Any, ...] = (None,) * len(node.edges)
+    else:
+        results = tuple(node.apply_tensors(grads[0] if node.num_outputs == 1 else list(grads)))
+    return results[0] if len(results) == 1 else results
+
+
+tools.input_metadata, tools.apply = input_metadata, apply

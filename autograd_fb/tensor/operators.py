@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import FIRST_DTYPE_BIT
+from autograd_fb.core.warn_once import Once
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.calls import call, plans
 
@@ -26,7 +27,7 @@ def _operand(other: Any) -> bool:
     return getattr(other, "ndim", None) == 0 and hasattr(other, "item")
 
 
-_told: list[bool] = []  # once per process, as PyTorch
+_conversion = Once()
 
 
 class Operators:
@@ -153,8 +154,7 @@ class Operators:
         return kind(value)
 
     def __float__(self) -> float:
-        if self.node is not None and not _told:
-            _told.append(True)
+        if self.node is not None and _conversion.due():
             warnings.warn(
                 "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
                 "Consider using tensor.detach() first.",

@@ -29,7 +29,7 @@ class Storage:
 class AutogradMeta:
     """What a tensor needs as a leaf or a view in a graph: its gradient, how it came to be a view, its name."""
 
-    __slots__ = ("creation", "generation", "grad", "grad_dtype", "name", "post_accumulate", "retains", "tangents")
+    __slots__ = ("creation", "generation", "grad", "grad_dtype", "name", "retains", "tangents")
 
     def __init__(self, generation: int = 0, creation: str = ""):
         self.grad: Tensor | None = None
@@ -37,7 +37,6 @@ class AutogradMeta:
         self.creation = creation      # "", "no_grad", "multi_output", "inference" or "custom": how the view was made
         self.name: str | None = None
         self.retains = False
-        self.post_accumulate: Any = None
         self.grad_dtype: Any = None
         self.tangents: Any = None     # of forward mode: see tensor/levels.py
 
@@ -81,6 +80,20 @@ class AccumulateGrad(PlainNode):
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
         return accumulate.tensors(self, grad, False)
+
+
+def renew_accumulator(leaf: Tensor) -> None:
+    """Another accumulator for a leaf whose contents became other ones, as `set_` makes them, with the leaf's hooks.
+
+    Graphs made before keep the old one: it adds to the same ``grad``, but it is no longer the leaf's place in a graph.
+    """
+    old = leaf.node
+    if not isinstance(old, AccumulateGrad):
+        return
+    leaf.node = AccumulateGrad(leaf)
+    if old.hooks is not None:
+        hooks = leaf.node.hook_table()
+        hooks.tensor, hooks.post_accumulate = old.hooks.tensor, old.hooks.post_accumulate
 
 
 accumulate = Kind(None, None, AccumulateGrad)  # how gradients are added to leaves; `tensor.backward` fills it in

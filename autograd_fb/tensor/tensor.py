@@ -32,7 +32,7 @@ from autograd_fb.tensor.interop import Interop
 from autograd_fb.tensor.memory import geometry_of, share_memory, take_over
 from autograd_fb.tensor.methods import TensorMethods
 from autograd_fb.tensor.operators import Operators
-from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, renew_accumulator
 from autograd_fb.tensor.tensor_base import (
     TensorBase,
     _binding,
@@ -348,8 +348,11 @@ class Tensor(
         if self.signature & REQUIRES_GRAD and not (value.dtype.is_floating_point or value.dtype.is_complex):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
+        other = value.dtype is not self.dtype or value.device != self.device
         take_over(self, value)
         self.signature = (value.signature & ~_OWN) | keep | (self.signature & (IS_VIEW | SUBCLASS))
+        if other:
+            renew_accumulator(self)
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""

@@ -129,3 +129,145 @@ def test_edges_are_pairs(torch: Any) -> None:
     edge = torch.autograd.graph.get_gradient_edge(x * 2)
     assert (edge[0].name(), edge[1]) == ("MulBackward0", 0)
     assert torch.autograd.grad(edge, x, torch.ones(3))[0].tolist() == [2.0] * 3
+
+
+def test_nodes_can_be_called(torch: Any) -> None:
+    x, w = torch.tensor([3.0], requires_grad=True), torch.tensor([5.0], requires_grad=True)
+    y, ran = x * w, []
+    y.register_hook(lambda g: ran.append(1))
+    y.grad_fn.register_prehook(lambda grads: ran.append(2))
+    assert [g.tolist() for g in y.grad_fn(torch.tensor([2.0]))] == [[10.0], [6.0]]
+    assert (x**2).grad_fn(torch.tensor([1.0])).tolist() == [6.0]
+    assert (x**2).grad_fn(None) is None
+    assert ran == []
+    g = (x**2).grad_fn(torch.ones(1, requires_grad=True))
+    assert torch.autograd.grad(g.sum(), x)[0].tolist() == [2.0]
+    node = (x**2).grad_fn
+    with torch.no_grad():
+        assert not node(torch.tensor([1.0])).requires_grad
+    leaf = y.grad_fn.next_functions[0][0]
+    assert leaf(torch.tensor([7.0])) == ()
+    assert x.grad.tolist() == [7.0]
+
+
+def test_nodes_check_what_they_are_called_with(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="expected 1 arguments, got 2 instead"):
+        x.exp().grad_fn(torch.ones(2), torch.ones(2))
+    with pytest.raises(TypeError, match="expected 2 arguments, got 0 instead"):
+        x.unbind()[0].grad_fn()
+    with pytest.raises(TypeError, match="argument 0 is not a Variable"):
+        x.exp().grad_fn(1.0)
+    with pytest.raises(TypeError, match="keyword arguments are not supported"):
+        x.exp().grad_fn(grad=torch.ones(2))
+    y = x.exp()
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
+        y.grad_fn(torch.ones(2))
+
+
+def test_the_node_of_a_function_has_apply(torch: Any) -> None:
+    class Halve(torch.autograd.Function):  # type: ignore[misc,name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x / 2
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return grad / 2
+
+    y = Halve.apply(torch.ones(1, requires_grad=True))
+    assert y.grad_fn.apply(torch.tensor([3.0])).tolist() == [1.5]
+    with pytest.raises(TypeError, match="'HalveBackward' object is not callable"):
+        y.grad_fn(torch.ones(1))
+
+
+def test_a_leaf_with_other_contents_is_another_place_in_the_graph(torch: Any) -> None:
+    x, ran = torch.ones(2, requires_grad=True), []
+    x.register_hook(lambda g: ran.append(g.tolist()))
+    edge = torch.autograd.graph.get_gradient_edge(x)
+    y = x * 3
+    with torch.no_grad():
+        x.set_(torch.zeros(2))
+    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
+        torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert torch.autograd.grad(y.sum(), edge, retain_graph=True)[0].tolist() == [3.0, 3.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [5.0, 5.0]
+    assert ran == [[3.0, 3.0], [3.0, 3.0], [2.0, 2.0]]
+
+
+def test_data_of_another_dtype_is_another_place_in_the_graph(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    places = []
+    for data in (torch.zeros(2), torch.zeros(2, dtype=torch.float64)):
+        places.append((x * 1).grad_fn.next_functions[0][0])
+        x.data = data
+    places.append((x * 1).grad_fn.next_functions[0][0])
+    assert [p is places[0] for p in places] == [True, True, False]
+
+
+def test_every_view_retains_its_gradient_when_the_base_changes(torch: Any) -> None:
+    base = torch.ones(3, requires_grad=True).clone()
+    one, other = base[1:], base[:2]
+    one.retain_grad()
+    other.retain_grad()
+    one.mul_(2)
+    (one.sum() + (other * 3).sum()).backward()
+    assert one.grad.tolist() == [1.0, 1.0]
+    assert other.grad.tolist() == [3.0, 3.0]
+
+
+def test_an_edge_cannot_be_filled_with_zeros(torch: Any) -> None:
+    x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    edge = torch.autograd.graph.get_gradient_edge(y)
+    found = torch.autograd.grad(x.sum(), (x, y), materialize_grads=True)
+    assert [g.tolist() for g in found] == [[1.0, 1.0], [0.0, 0.0]]
+    assert torch.autograd.grad(x.sum(), (x, edge), allow_unused=True)[1] is None
+    with pytest.raises(RuntimeError, match="materialize_grads cannot be used when the given input is a GradientEdge"):
+        torch.autograd.grad(x.sum(), (x, edge), materialize_grads=True)
+
+
+def test_variance_keeps_no_result(torch: Any) -> None:
+    x = torch.tensor([1.0, 3.0], requires_grad=True)
+    var, mean = torch.var_mean(x)
+    var.mul_(10)
+    (var + mean).backward()
+    assert x.grad.tolist() == [-19.5, 20.5]
+
+
+def test_warnings_given_once_can_be_given_always(torch: Any) -> None:
+    def given() -> int:
+        x = torch.ones(1, requires_grad=True)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            x.exp().backward(create_graph=True)
+        x.grad = None
+        return sum("create_graph=True" in str(w.message) for w in seen)
+
+    assert torch.is_warn_always_enabled() is False
+    given()
+    assert given() == 0
+    torch.set_warn_always(True)
+    try:
+        assert torch.is_warn_always_enabled() is True
+        assert given() == given() == 1
+    finally:
+        torch.set_warn_always(False)
+    with pytest.raises(RuntimeError, match="expects a bool"):
+        torch.set_warn_always("yes")
+
+
+def test_references_that_do_not_keep_tensors(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    ref = torch._C._WeakTensorRef(y)
+    assert not ref.expired()
+    z = y / 2
+    del y
+    assert ref.expired()
+    z.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
