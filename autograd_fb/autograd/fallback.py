@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from autograd_fb.autograd.derive import DIFFERENTIABLE_BITS
 from autograd_fb.autograd.lost_tangents import watched
-from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.autograd.views import check_inplace, gradient_edge, rebase
 from autograd_fb.core.callsite import calling_place, site_text
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
@@ -312,14 +312,14 @@ def _required(op: OpOverload, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], t
     edges, names = [], []
     for argument, value in zip(op._schema.arguments, args):
         if isinstance(value, Tensor):
-            edges.append(value.node)
-            if value.node is not None:
+            edges.append(gradient_edge(value))
+            if edges[-1] is not None:
                 names.append(argument.name)
         elif value.__class__ is list or value.__class__ is tuple:
             for i, t in enumerate(value):
                 if isinstance(t, Tensor):
-                    edges.append(t.node)
-                    if t.node is not None:
+                    edges.append(gradient_edge(t))
+                    if edges[-1] is not None:
                         names.append(f"{argument.name}[{i}]")
     return tuple(edges), tuple(names)
 
@@ -377,7 +377,8 @@ def basic_autograd_not_implemented_fallback(op: OpOverload, signature: int, key:
         if sole is None:
             edges, required = _required(op, args)
         else:
-            node = args[sole[0]].node
+            given = args[sole[0]]
+            node = given.node if given.base is None else gradient_edge(given)
             edges, required = (node,), () if node is None else sole[1]
         if not required:
             return below(*args)
@@ -474,7 +475,7 @@ def autograd_not_implemented_fallback(keyset: DispatchKeySet, op: OpOverload, *a
         for argument, value in zip(op._schema.arguments, args, strict=False):
             if argument.is_write and isinstance(value, Tensor):
                 check_inplace(value, True)
-    edges = tuple(t.node for t in inputs)
+    edges = tuple(gradient_edge(t) for t in inputs)
     with AutoDispatchBelowADInplaceOrView():
         results = op.redispatch(DispatchKeySet(keyset.bits & AFTER_AD_INPLACE_OR_VIEW), *args, **kwargs)
     for argument, value in zip(op._schema.arguments, args, strict=False):

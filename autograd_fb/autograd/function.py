@@ -12,7 +12,7 @@ from autograd_fb.autograd.delayed_error import DelayedError
 from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
 from autograd_fb.autograd.tangents import levels_among
-from autograd_fb.autograd.views import check_inplace, rebase
+from autograd_fb.autograd.views import check_inplace, gradient_edge, rebase
 from autograd_fb.core.callsite import calling_place
 from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.inference import check_saved
@@ -309,7 +309,7 @@ class Function(metaclass=_Meta):
         ctx.has_tensors = tuple(isinstance(a, Tensor) for a in args)
         recorded = state.grad_mode and any(ctx.needs_input_grad)
         ctx.places = [i for i, _ in tensors]
-        ctx.edges = tuple(t.node for _, t in tensors)
+        ctx.edges = tuple(gradient_edge(t) for _, t in tensors)
         ctx.inputs_like = [(t.array.shape, t.dtype, t.device) for _, t in tensors]
         ctx.code, ctx.lasti = calling_place()
         pushed = levels_among(args) if levels.open else ()

@@ -100,7 +100,7 @@ def _compare_backward(part: Part, options: Options, generator: Generator) -> Non
         (v,) = _directions([output.detach()], options, generator)
         found = jacobians.analytical(output, wanted, v.real, along, options.nondet, options.same_dtype)
         for j, (a, u) in enumerate(zip(found, along, strict=True)):
-            n = tables[j][i] @ v.real.t().to(tables[j][i].dtype) if options.fast else tables[j][i]
+            n = tables[j][i] @ v.real.t().to(tables[j][i].device, tables[j][i].dtype) if options.fast else tables[j][i]
             scale = u.weight * v.weight if options.fast else 1.0
             if not close(a, n, options.rtol, options.atol * scale):
                 end = _in_full(part, options, i, j) if options.fast else jacobians.worst(a, n, wanted[j], output)

@@ -12,7 +12,7 @@ from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.callsite import calling_place
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, INFERENCE, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
@@ -20,7 +20,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, PlainNode
 from autograd_fb.kernels.inplace import bump, inplace_compute
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
-from autograd_fb.kernels.plans import Plan, Writer, stale
+from autograd_fb.kernels.plans import Plan, Writer, any_stale
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.levels import give, tangents_of
@@ -145,7 +145,7 @@ class RecordedInplace:
 
     def __init__(self, op: OpOverload, signature: int):
         self.op, self.complex = op, bool(signature & COMPLEX_BITS)
-        self.of_inference = bool(signature & INFERENCE)
+        self.of_inference, self.views = bool(signature & INFERENCE), bool(signature & IS_VIEW)
         self.rules = rules_of(op.row)
         self.uses = _uses(self.rules)
         self.binding = Writer(op, signature).binding
@@ -164,7 +164,7 @@ class RecordedInplace:
             self.below(*args)
 
     def __call__(self, target: Tensor, *rest: Any) -> Tensor:
-        if stale(target):
+        if self.views and any_stale((target, *rest)):
             out: Tensor = self.op.entry(target, *rest)
             return out
         named = dict(zip(self.names, (target, *rest), strict=True))

@@ -61,10 +61,10 @@ def wide(dtype: DType) -> DType:
     return complex128 if dtype.is_complex else float64
 
 
-def flat(t: Tensor) -> Tensor:
-    """A copy of the elements in a row, in double precision, outside any graph."""
+def flat(t: Tensor, beside: Tensor | None = None) -> Tensor:
+    """A copy of the elements in a row, in double precision, outside any graph, on the device of ``beside``."""
     row: Tensor = t.detach().clone().reshape(-1).to(wide(t.dtype))
-    return row
+    return row if beside is None else row.to(beside.device)
 
 
 def every_direction(t: Tensor) -> Directions:
@@ -105,7 +105,7 @@ def _moved(func: Func, inputs: Sequence[Any], x: Tensor, step: Tensor) -> list[_
         data.copy_(before + step)
         if data.array is not x.array:  # a library that does not write into its arrays
             x.data = data
-        return [_End(flat(t), tuple(t.shape), t.dtype) for t in as_tuple(func(*inputs)) if is_continuous(t)]
+        return [_End(flat(t, x), tuple(t.shape), t.dtype) for t in as_tuple(func(*inputs)) if is_continuous(t)]
     finally:
         data.copy_(before)
         x.data = data
@@ -209,7 +209,7 @@ def pushed(func: Func, inputs: Sequence[Any], x: Tensor, u: Directions, same_dty
                 for a in differentiable(inputs)
             }
             outputs = [t for t in as_tuple(func(*(duals.get(id(a), a) for a in inputs))) if is_continuous(t)]
-            columns.append([_tangent(t, same_dtype) for t in outputs])
+            columns.append([_tangent(t, same_dtype).to(x.device) for t in outputs])
     if not columns:
         return [_no_rows(t) for t in as_tuple(func(*inputs)) if is_continuous(t)]
     return [call("stack", (list(column),), {}) for column in zip(*columns, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.autograd.views import gradient_edge
 from autograd_fb.core.keys import REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import PlainNode
@@ -28,7 +29,7 @@ class UndefinedGrad:
         for t in tensors:
             y = make(t.array, t.signature & ~REQUIRES_GRAD)
             if t.requires_grad and state.grad_mode:
-                y.node = UndefinedGradBackward((t.node,))
+                y.node = UndefinedGradBackward((gradient_edge(t),))
                 y.signature |= REQUIRES_GRAD
             out.append(y)
         return out[0] if len(out) == 1 else tuple(out)

@@ -23,6 +23,7 @@ from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.memory import View, geometry_of, view_of
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share
+from autograd_fb.tensor.tensor_base import refresh
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
@@ -163,6 +164,8 @@ class CopySlices(StridedNode):
 
 def gradient_edge(t: Tensor) -> Node | Output | None:
     """What a gradient of the tensor is sent to; None when it does not require grad."""
+    if t.base is not None:
+        refresh(t)
     return t.node
 
 

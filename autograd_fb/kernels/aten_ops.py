@@ -9,7 +9,7 @@ from typing import Any
 from autograd_fb.aten.row import TABLE, Row
 from autograd_fb.backend import registry as backends
 from autograd_fb.core.device import Device, current_default_device
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, DispatchKey, below
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, GRAD_MODE, IS_VIEW, DispatchKey, below
 from autograd_fb.core.schema import FunctionSchema, parse_schema
 from autograd_fb.dispatch import registry
 from autograd_fb.dispatch.arguments import kind_of, python_name
@@ -21,7 +21,7 @@ from autograd_fb.kernels import namespace
 from autograd_fb.kernels.devices import joining, on_their_device
 from autograd_fb.kernels.inplace import RawCall, bump, check_cast, check_written, inplace_compute, out_compute
 from autograd_fb.kernels.inplace_plans import direct
-from autograd_fb.kernels.plans import Writer, stale, untaped, wrap_results
+from autograd_fb.kernels.plans import Writer, any_stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
 
@@ -158,9 +158,6 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     compute = inplace_compute(op, op.row, Writer(op, signature).binding)
 
     def inplace(self: Tensor, *rest: Any) -> Tensor:
-        if self.base is not None and stale(self):
-            out: Tensor = op.entry(self, *rest)
-            return out
         compute(self, *rest)
         return self
 
@@ -170,8 +167,12 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
 def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """ADInplaceOrView's kernel of an in-place op: the op below, then the version."""
     below = op.compose_below(signature, key)
+    views = bool(signature & IS_VIEW and signature & GRAD_MODE)
 
     def inplace(self: Tensor, *rest: Any) -> Tensor:
+        if views and any_stale((self, *rest)):
+            out: Tensor = op.entry(self, *rest)
+            return out
         below(self, *rest)
         bump(self)
         return self

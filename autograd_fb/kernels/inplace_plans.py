@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.core.dtype import ALL_DTYPES
-from autograd_fb.core.keys import GRAD_MODE, REQUIRES_GRAD, SCALAR_MASK
+from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.failures import failed
 from autograd_fb.kernels.plans import Plan, Writer
@@ -49,6 +49,9 @@ class InplaceWriter(Writer):
         target, *others = self.call.tensors
         again = f"return general({', '.join(names)})"
         self.lines.append(f"def {self.name}({', '.join(names)}):")
+        if self.signature & IS_VIEW and self.signature & GRAD_MODE:
+            views = [t for t in others if t not in self.numbers]
+            self.add(*(f"if {t}.base is not None and stale({t}): return op.entry({', '.join(names)})" for t in views))
         tests = [f"{target}.base is not None"]
         if self.of_inference:  # its views know no base: see `check_overlap`
             strides = "array.strides" if hasattr(self.binding.array_type, "strides") else "stride()"

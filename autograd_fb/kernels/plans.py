@@ -10,7 +10,7 @@ Note [Plans are written as source]
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -74,6 +74,11 @@ def stale(t: Any) -> bool:
     before = t.signature
     refresh(t)
     return bool(t.signature != before)
+
+
+def any_stale(args: Iterable[Any]) -> bool:
+    """`stale` for all the tensors among arguments, each of which is brought up to date."""
+    return any([v.base is not None and stale(v) for v in args if isinstance(v, Tensor)])
 
 
 class Writer:
@@ -143,16 +148,12 @@ class Writer:
         names = ", ".join(self.call.names + (["out"] if self.op._overloadname.endswith("out") else []))
         self.lines.append(f"def {self.name}({names}):")
         if self.signature & IS_VIEW:
+            again = f"op.{'from_method' if self.numbers else 'entry'}({', '.join(self.call.names)})"
             for t in self.call.tensors:
                 if t not in self.numbers:
-                    self.add(f"if {t} is not None and stale({t}): return op({self._again()})")
+                    self.add(f"if {t} is not None and stale({t}): return {again}")
             for t in self.call.lists:
-                self.add(f"if any(stale(t) for t in {t} or ()): return op({self._again()})")
-
-    def _again(self) -> str:
-        return ", ".join(
-            f"{n}={n}" if a.kwarg_only else n for a, n in zip(self.call.arguments(), self.call.names, strict=True)
-        )
+                self.add(f"if any(stale(t) for t in {t} or ()): return {again}")
 
     def unwrap(self) -> None:
         """Arrays out of tensors: `a0`, `a1`, ...; numbers stay what they are."""

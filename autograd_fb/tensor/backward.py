@@ -26,7 +26,7 @@ from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.overriding import handle, has_override
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta, accumulate
 from autograd_fb.tensor.tensor import Tensor, make, share, wrap
-from autograd_fb.tensor.tensor_base import differentiate, new_signatures
+from autograd_fb.tensor.tensor_base import differentiate, new_signatures, refresh
 
 
 class GradientEdge:
@@ -165,6 +165,8 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
             nodes.append(edge_of(t.node, t.output_nr))
             grads.append(grad if record else grad.array)
             continue
+        if t.base is not None:
+            refresh(t)
         if not t.requires_grad:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         grad = first_gradient(t, g, i)
@@ -198,8 +200,13 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
     """The tensors gradients are asked for. RuntimeError for what cannot have one."""
     wanted = _as_tuple(inputs)
     for t in wanted:
-        if t.__class__ is not Tensor and not isinstance(t, (Tensor, GradientEdge)):
-            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
+        if t.__class__ is not Tensor:
+            if isinstance(t, GradientEdge):
+                continue
+            if not isinstance(t, Tensor):
+                raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
+        if t.base is not None:
+            refresh(t)
     return wanted
 
 
@@ -273,7 +280,8 @@ def backward(
     tensor([3., 3.])
     """
     if (
-        tensors.__class__ is Tensor and tensors.node is not None and grad_tensors is None and inputs is None
+        tensors.__class__ is Tensor and tensors.node is not None and tensors.base is None
+        and grad_tensors is None and inputs is None
         and not (create_graph or levels.open or state.dispatch_modes or grad_variables is not None)
     ):  # the loss of a training step, with fewer questions
         _run((tensors,), [tensors.node], [_one(tensors)], None, bool(retain_graph), False)
@@ -445,6 +453,8 @@ def _batched(
 ) -> tuple[Tensor | None, ...]:
     """For all rows of the gradients at once: one run with gradients batched over their first dim."""
     for i, (root, g) in enumerate(zip(roots, gradients, strict=True)):
+        if isinstance(root, Tensor) and root.base is not None:
+            refresh(root)
         if not isinstance(g, Tensor) or g.dim() < 1 or tuple(g.shape[1:]) != tuple(root.shape):
             shape = tuple(g.shape[1:]) if isinstance(g, Tensor) else g
             raise RuntimeError(

@@ -22,7 +22,7 @@ from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.overriding import in_mode
 from autograd_fb.tensor.tensor import Tensor, _constructor, check_mode
-from autograd_fb.tensor.tensor_base import make, wrap, wrap_host
+from autograd_fb.tensor.tensor_base import make, refresh, wrap, wrap_host
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
@@ -314,6 +314,8 @@ def to(
         whole: Any = t
         moved: Tensor = whole.mapped(lambda value: to(value, dtype=dtype, device=device, copy=copy))
         return moved
+    if t.base is not None:
+        refresh(t)
     source = t.binding
     same_device = device is None or _is_there(device, t.device)
     same_dtype = dtype is None or dtype is t.dtype

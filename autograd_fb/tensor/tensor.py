@@ -253,6 +253,8 @@ class Tensor(
 
     @property
     def output_nr(self) -> int:
+        if self.base is not None:
+            refresh(self)
         return self.node.nr if type(self.node) is Output else 0
 
     @property
@@ -300,6 +302,8 @@ class Tensor(
         """Call ``hook(grad)`` whenever a gradient of this tensor is computed; a tensor it returns replaces it."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self.base is not None:
+            refresh(self)
         node, nr = (self.node.node, self.node.nr) if type(self.node) is Output else (self.node, 0)
         assert isinstance(node, Node)
         return Handle.add(node.hook_table().tensor.setdefault(nr, OrderedDict()), hook)

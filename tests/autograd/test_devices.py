@@ -110,3 +110,15 @@ def test_a_gradient_on_another_device_is_refused() -> None:
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(RuntimeError, match="device"):
         (x * 2).backward(torch.ones(2, device="meta"))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_gradcheck_of_functions_that_change_the_device(fast: bool) -> None:
+    with torch.simulate("cuda"):
+        here = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
+        there = torch.tensor([0.5, 2.0], dtype=torch.float64, device="cuda", requires_grad=True)
+        for x, device in ((here, "cuda"), (there, "cpu")):
+            options = {"fast_mode": fast, "check_forward_ad": True}
+            assert torch.autograd.gradcheck(lambda t, d=device: t.to(d).sin(), (x,), **options)
+            with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+                torch.autograd.gradcheck(lambda t, d=device: t.to(d) * t.detach().to(d), (x,), **options)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.autograd.views import gradient_edge
 from autograd_fb.core.keys import IS_VIEW
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Output, PlainNode
@@ -41,7 +42,7 @@ def _requiring_grad(values: tuple[Any, ...]) -> list[int]:
 
 def _through(values: tuple[Any, ...], places: list[int]) -> tuple[tuple[Any, ...], ModuleBackwardHook]:
     """The values with the tensors at ``places`` led through one border node."""
-    node = ModuleBackwardHook(tuple(values[i].node for i in places))
+    node = ModuleBackwardHook(tuple(gradient_edge(values[i]) for i in places))
     node.count, node.saved = len(places), ()
     out = list(values)
     for number, i in enumerate(places):
