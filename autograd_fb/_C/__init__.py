@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb._C import _autograd as _autograd
 from autograd_fb._C import _functions as _functions
 from autograd_fb._C.library import _dispatch_library as _dispatch_library
 from autograd_fb._C.runs import WeakTensorRef as _WeakTensorRef
@@ -11,6 +12,7 @@ from autograd_fb._C.runs import current_graph_task_id as _current_graph_task_id
 from autograd_fb._C.runs import will_engine_execute_node as _will_engine_execute_node
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
 from autograd_fb.autograd.fallback import set_autograd_fallback_mode as _set_autograd_fallback_mode
+from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from autograd_fb.core.device import Device
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
@@ -57,7 +59,8 @@ __all__ = [
     "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
     "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
     "_WeakTensorRef", "_current_graph_task_id", "_will_engine_execute_node",
-    "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
+    "is_grad_enabled",
+    "_autograd", "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
 ]  # fmt: skip
 
 Key = DispatchKey | str

@@ -32,6 +32,7 @@ from autograd_fb.autograd.gradcheck import gradcheck as gradcheck
 from autograd_fb.autograd.gradcheck import gradgradcheck as gradgradcheck
 from autograd_fb.autograd.graph import _unsafe_preserve_version_counter as _unsafe_preserve_version_counter
 from autograd_fb.autograd.nonfinite import detect_nonfinite as detect_nonfinite
+from autograd_fb.autograd.saved_hooks import SavedTensor as SavedTensor
 from autograd_fb.autograd.strong_zeros import is_strong_zero_enabled as is_strong_zero_enabled
 from autograd_fb.autograd.strong_zeros import set_strong_zero as set_strong_zero
 from autograd_fb.autograd.strong_zeros import strong_zero as strong_zero

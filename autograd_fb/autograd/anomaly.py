@@ -1,15 +1,48 @@
-"""Anomaly mode: which call of the forward a failing or nan-producing step of backward came from."""
+"""Anomaly mode: which call of the forward a failing or nan-producing step of backward came from.
+
+Note [What anomaly mode knows of a forward]
+    Nodes remember the line that made them whether or not the mode is on, so nothing has to be recorded in a forward.
+    The mode notes the sequence numbers given out while it is on: a node whose number is not among them is reported as
+    in PyTorch, without a traceback, and with the line all the same. What a step of backward records (``create_graph``)
+    is given that step as its parent, in ``metadata["parent_"]``.
+"""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.autograd.watching import set_watchers, watchers
-from autograd_fb.graph.node import Node
+from autograd_fb.core.callsite import source_line
+from autograd_fb.graph.node import Node, Output, next_sequence
 from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor import Tensor, wrap
+
+_PARENT = "parent_"
+_REMEMBERED = 1000  # of the latest times the mode was on
+
+
+class _Times:
+    """The sequence numbers given out while the mode is on: where each such time begins and ends, in order."""
+
+    def __init__(self) -> None:
+        self.bounds: list[int] = []
+
+    def turn(self, on: bool) -> None:
+        if on is not bool(len(self.bounds) % 2):
+            if on:
+                del self.bounds[: -2 * _REMEMBERED]
+            self.bounds.append(next_sequence())
+
+    def __contains__(self, sequence: int) -> bool:
+        return bisect_right(self.bounds, sequence) % 2 == 1
+
+
+_times = _Times()
 
 
 class _Watch:
@@ -19,6 +52,7 @@ class _Watch:
         self.check_nan = check_nan
 
     def around(self, node: Node, grad: Any, record: bool, run: Callable[[], Any]) -> Any:
+        first = next_sequence()
         try:
             results = run()
             if self.check_nan:
@@ -26,16 +60,54 @@ class _Watch:
                     if result is not None and _has_nan(result):
                         raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
         except Exception:
-            warnings.warn(_report(node), UserWarning, stacklevel=2)
+            for text in _reports(node):
+                _tell(text)
             raise
+        if record:
+            _adopt(results, node, first)
         return results
 
 
-def _report(node: Node) -> str:
-    where = node.site()
-    if not where:
-        return f"Error detected in {node.name()}. No forward pass information available: no call made the node."
-    return f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n  {where}"
+def _adopt(results: Sequence[Any], parent: Node, first: int) -> None:
+    """Note the parent of the nodes a step made: those behind its results with numbers from ``first`` on."""
+    waiting = [t.node for t in results if isinstance(t, Tensor)]
+    while waiting:
+        edge = waiting.pop()
+        node = edge.node if isinstance(edge, Output) else edge
+        if node is None or isinstance(node, AccumulateGrad) or node.sequence < first or _PARENT in node.metadata:
+            continue
+        node.metadata[_PARENT] = parent
+        waiting += node.edges
+
+
+def _reports(node: Node) -> list[str]:
+    """What is told of a failing step, and of the steps of earlier backwards that its calculation came from."""
+    reports = [f"Error detected in {node.name()}. {_forward(node, 'that caused the error')}"]
+    parent = node.metadata.get(_PARENT)
+    while parent is not None:
+        where = _forward(parent, "that induced the previous calculation")
+        reports.append(f"\n\nPrevious calculation was induced by {parent.name()}. {where}")
+        parent = parent.metadata.get(_PARENT)
+    return reports
+
+
+def _forward(node: Node, role: str) -> str:
+    if node.code is None:
+        return "No forward pass information available: no call made the node."
+    if node.sequence in _times:
+        return f"Traceback of forward call {role}:\n{source_line(node.code, node.lasti)}"
+    return (
+        "No forward pass information available: anomaly mode was off. Enable detect anomaly during forward pass for "
+        f"more information. The node was made at {node.site()}."
+    )
+
+
+def _tell(text: str) -> None:
+    """Warn; where warnings are errors, print instead: the error of the step is the one to be raised."""
+    try:
+        warnings.warn(text, UserWarning, stacklevel=3)
+    except UserWarning as warning:
+        print(f"{type(warning).__name__}: {warning}", file=sys.stderr)
 
 
 def _has_nan(value: Any) -> bool:
@@ -67,6 +139,7 @@ def _active() -> _Watch | None:
 
 def _set(watch: _Watch | None) -> None:
     """Let this be the only anomaly mode in force; others who watch stay."""
+    _times.turn(watch is not None)
     others = tuple(w for w in watchers() if not isinstance(w, _Watch))
     set_watchers(others if watch is None else (*others, watch))
 

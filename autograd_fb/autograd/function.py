@@ -11,6 +11,7 @@ from typing import Any
 from autograd_fb.autograd.delayed_error import DelayedError
 from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
 from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
+from autograd_fb.autograd.saved_hooks import saved_tensor
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, gradient_edge, rebase
 from autograd_fb.core.callsite import calling_place
@@ -115,7 +116,9 @@ class FunctionNode(PlainNode, FunctionCtx):
 
     @property
     def _raw_saved_tensors(self) -> tuple[Any, ...]:
-        return tuple(self.saved or ())
+        if self.saved is RELEASED:
+            released(self)
+        return tuple(saved_tensor(self, i) for i in range(len(self.saved or ())))
 
     def __str__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"

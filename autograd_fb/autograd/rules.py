@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd_fb.aten.row import PLAIN, Row
-from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of
-from autograd_fb.autograd.saved_hooks import SavedTensor
+from autograd_fb.autograd.saved import ResultRef, check_versions, released, result_of
+from autograd_fb.autograd.saved_hooks import saved_tensor, unpacked
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.schema import FunctionSchema
@@ -423,7 +423,7 @@ class ShownNode(RowNode):
 
     def __dir__(self) -> list[str]:
         saved = [f"_saved_{_shown_name(n)}" for n in self.rules.saved]
-        raw = [f"_raw_saved_{n}" for n in self.rules.saved if self.rules.is_tensor(n)]
+        raw = [f"_raw_saved_{n}" for n in self.rules.saved if self.rules.kind(n) not in ("value", "attribute")]
         return [*super().__dir__(), *saved, *raw]
 
     def __getattr__(self, name: str) -> Any:
@@ -434,10 +434,14 @@ class ShownNode(RowNode):
             if wanted in self.rules.saved:
                 if self.kept is RELEASED:
                     released(self)
-                value = self.kept[self.rules.saved.index(wanted)]
-                return result_of(self, value) if isinstance(value, (ResultRef, Packed)) else value
-        if name.startswith("_raw_saved_") and name.removeprefix("_raw_saved_") in self.rules.saved:
-            return SavedTensor(self, self.rules.saved.index(name.removeprefix("_raw_saved_")))
+                index = self.rules.saved.index(wanted)
+                value = self.kept[index]
+                return value if self.rules.kind(wanted) in ("value", "attribute") else unpacked(self, value, index)
+        wanted = name.removeprefix("_raw_saved_")
+        if wanted != name and wanted in self.rules.saved and self.rules.kind(wanted) not in ("value", "attribute"):
+            if self.kept is RELEASED and not self.rules.is_tensor(wanted):
+                released(self)
+            return saved_tensor(self, self.rules.saved.index(wanted))
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 

@@ -136,6 +136,12 @@ def check_versions(node: Node) -> None:
     _check(node, saved, versions)
 
 
+def check_version(node: Node, index: int) -> None:
+    """The same for one of the saved values."""
+    saved, versions = node.saved, node.versions
+    _check(node, (saved[index],), (versions[index],) if versions else None)
+
+
 def _check(node: Node, saved: Any, versions: Any) -> None:
     for i, t in enumerate(saved):
         expected = versions[i] if versions else 0

@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograd_fb.autograd.saved import Hooks, Packed, ResultRef, check_versions, modified, released
+from autograd_fb.autograd.saved import (
+    Hooks,
+    Packed,
+    ResultRef,
+    check_version,
+    check_versions,
+    modified,
+    released,
+    result_of,
+)  # fmt: skip
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, Output, next_sequence
 from autograd_fb.tensor.tensor import Tensor
@@ -121,39 +130,99 @@ def unpack_when_run(node: Node) -> None:
 
 
 class SavedTensor:
-    """One saved tensor of a node, as ``node._raw_saved_<name>``: takes a pair of hooks of its own."""
+    """One saved tensor of a node, as ``node._raw_saved_<name>``: takes a pair of hooks of its own.
 
-    __slots__ = ("index", "node")
+    A list of tensors is a tuple of these.
+    """
 
-    def __init__(self, node: Node, index: int):
-        self.node, self.index = node, index
+    __slots__ = ("node", "place")
+    node: Node
+    place: tuple[int, ...]  # among what the node saved; a second number within a list
 
-    def register_hooks(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
-        """Pack the tensor now, unpack it when it is needed. RuntimeError if that was done before or it is freed."""
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise RuntimeError(
+            "Trying to create a SavedTensor object from Python is forbidden. Nodes have them: see "
+            "grad_fn._raw_saved_<name>."
+        )
+
+    def _value(self, doing: str = "Unpacking") -> Any:
+        """What the node keeps. RuntimeError after it was freed."""
         node = self.node
-        if not (callable(pack_hook) and callable(unpack_hook)):
-            raise TypeError("register_hooks(): incompatible function arguments: expected two functions")
         if node.saved is RELEASED:
             raise RuntimeError(
-                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
-                "graph are freed when "
-                "you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through "
-                "the graph a second "
-                "time or if you need to access saved variables after calling backward."
+                f"{doing} a saved tensor after it has been freed. Saved intermediate values of the graph are freed "
+                "when you call .backward() or autograd.grad(): specify retain_graph=True to keep them."
             )
-        value = node.saved[self.index]
+        value = node.saved
+        for index in self.place:
+            value = value[index]
+        return value
+
+    @property
+    def data(self) -> Any:
+        """What the pack hook returned; without hooks the tensor."""
+        value = self._value()
+        return value.value if isinstance(value, Packed) else self.unpack()
+
+    @property
+    def unpack_hook(self) -> Callable[[Any], Tensor] | None:
+        value = self._value()
+        return value.unpack if isinstance(value, Packed) else None
+
+    def unpack(self) -> Tensor | None:
+        """The tensor, unpacked if it was packed. RuntimeError if it was modified in place since it was saved."""
+        found: Tensor | None = unpacked(self.node, self._value(), self.place[0])
+        return found
+
+    def register_hooks(self, *hooks: Any) -> None:
+        """``register_hooks(pack_hook, unpack_hook)``: pack the tensor now, unpack it when it is needed.
+
+        TypeError for what are no two functions. RuntimeError if hooks were registered before, if the tensor is None, or
+        if it was freed.
+        """
+        if len(hooks) != 2 or not all(map(callable, hooks)):
+            raise TypeError(
+                "register_hooks(): incompatible function arguments: expected two functions, one to pack and one to "
+                f"unpack, got ({', '.join(type(h).__name__ for h in hooks)})"
+            )
+        node, value = self.node, self._value("Calling register_hooks on")
         if isinstance(value, Packed):
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
-                "hooks is allowed at "
-                "a time."
+                "hooks is allowed at a time."
             )
         if not isinstance(value, (Tensor, ResultRef)):
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
         check_versions(node)
-        packed = Packed(value, Hooks(pack_hook, unpack_hook), node)
-        node.saved = (*node.saved[: self.index], packed, *node.saved[self.index + 1 :])
+        node.saved = _replaced(node.saved, self.place, Packed(value, Hooks(*hooks), node))
         unpack_when_run(node)
+
+
+def saved_tensor(node: Node, index: int) -> Any:
+    """The `SavedTensor` of a saved value of a node, for a list a tuple of them."""
+
+    def one(*place: int) -> SavedTensor:
+        made = object.__new__(SavedTensor)
+        made.node, made.place = node, place
+        return made
+
+    if node.saved is not RELEASED and isinstance(node.saved[index], (list, tuple)):
+        return tuple(one(index, i) for i in range(len(node.saved[index])))
+    return one(index)
+
+
+def unpacked(node: Node, value: Any, index: int) -> Any:
+    """A saved value (the ``index``-th, or of that list) as users see it, after the check that nobody wrote over it."""
+    check_version(node, index)
+    if isinstance(value, (list, tuple)):
+        return tuple(unpacked(node, v, index) for v in value)
+    return result_of(node, value) if isinstance(value, (ResultRef, Packed)) else value
+
+
+def _replaced(saved: Any, place: tuple[int, ...], value: Any) -> Any:
+    first, *rest = place
+    inner = _replaced(saved[first], tuple(rest), value) if rest else value
+    return (*saved[:first], inner, *saved[first + 1 :])
 
 
 _classes: dict[type[Node], type[Node]] = {}

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from traceback import FrameSummary, format_list
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -117,8 +118,17 @@ def site_of(fn: Callable[..., Any]) -> Site:
 
 def site_text(code: CodeType, lasti: int) -> str:
     """``file:line`` of an instruction of a code object."""
+    return f"{code.co_filename}:{_line(code, lasti)}"
+
+
+def source_line(code: CodeType, lasti: int) -> str:
+    """An instruction as tracebacks show it: file, line and function, and the line's text where it is to be had."""
+    return "".join(format_list([FrameSummary(code.co_filename, _line(code, lasti), code.co_name)]))
+
+
+def _line(code: CodeType, lasti: int) -> int:
     line = code.co_firstlineno
     for start, end, number in code.co_lines():
         if start <= lasti < end and number is not None:
             line = number
-    return f"{code.co_filename}:{line}"
+    return line

@@ -43,6 +43,68 @@ def test_anomaly_mode_names_the_forward_of_a_failing_step(torch: Any) -> None:
     assert "test_graph_tools.py" in report
 
 
+def anomalies(run: Any, torch: Any, error: str) -> list[str]:
+    """What anomaly mode tells while ``run`` fails with this message."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with torch.autograd.set_detect_anomaly(True), pytest.raises((RuntimeError, ValueError), match=error):
+            run()
+    return [str(w.message) for w in caught]
+
+
+def test_anomaly_mode_knows_whether_it_was_on_in_the_forward(torch: Any, ours: bool) -> None:
+    x = leaf(torch, 1.0)
+    y = failing(torch).apply(x)
+    (report,) = anomalies(lambda: y.sum().backward(), torch, "from backward")
+    assert "No forward pass information available" in report
+    if ours:
+        assert "test_graph_tools.py" in report
+    (report,) = anomalies(lambda: failing(torch).apply(x).sum().backward(), torch, "from backward")
+    assert "failing(torch).apply(x).sum()" in report  # the text of the line
+
+
+def test_anomaly_mode_tells_of_the_step_that_made_a_step(torch: Any) -> None:
+    class Inner(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            raise ValueError("from the inner one")
+
+    class Outer(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 1
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return Inner.apply(grad) * 3
+
+    def run() -> None:
+        x = leaf(torch, 1.0)
+        start = leaf(torch, 1.0)
+        (g,) = torch.autograd.grad(Outer.apply(x), x, start, create_graph=True)
+        g.sum().backward()
+
+    first, second = anomalies(run, torch, "from the inner one")
+    assert "Error detected in InnerBackward" in first
+    assert "Inner.apply(grad)" in first
+    assert "Previous calculation was induced by OuterBackward" in second
+    assert "Outer.apply(x)" in second
+
+
+def test_where_warnings_are_errors_an_anomaly_is_printed(torch: Any, capsys: Any) -> None:
+    x = leaf(torch, 1.0)
+    with torch.autograd.set_detect_anomaly(True), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = failing(torch).apply(x)
+        with pytest.raises(ValueError, match="from backward"):
+            y.sum().backward()
+    assert "Error detected in FailingBackward" in capsys.readouterr().err
+
+
 def test_anomaly_mode_finds_nan(torch: Any) -> None:
     x = leaf(torch, 0.0)
     with warnings.catch_warnings():

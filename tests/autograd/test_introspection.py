@@ -110,6 +110,81 @@ def test_nodes_list_what_they_saved(torch: Any) -> None:
         node._raw_saved_self.register_hooks(lambda t: t, 1)
 
 
+def test_saved_tensors_by_themselves(torch: Any) -> None:
+    x = leaf(torch)
+    y = x * 3 * x
+    saved = y.grad_fn._raw_saved_self
+    kind = torch.autograd.SavedTensor
+    assert isinstance(saved, kind) and torch._C._autograd.SavedTensor is kind
+    assert saved.unpack_hook is None and saved.unpack().tolist() == saved.data.tolist() == [3.0, 6.0, 9.0]
+    for hooks in ((), (abs,), (abs, 1), (abs, abs, abs)):
+        with pytest.raises(TypeError, match="incompatible function arguments"):
+            saved.register_hooks(*hooks)
+    saved.register_hooks(lambda t: ("packed", t.detach() + 1), lambda pair: pair[1])
+    assert saved.data[0] == "packed" and saved.unpack().tolist() == [4.0, 7.0, 10.0]
+    assert saved.unpack_hook(saved.data).tolist() == [4.0, 7.0, 10.0]
+    with pytest.raises(RuntimeError, match="hooks have already been set"):
+        saved.register_hooks(abs, abs)
+    with pytest.raises(RuntimeError, match="create a SavedTensor object from Python is forbidden"):
+        kind()
+
+
+def test_saved_lists_are_tuples_of_saved_tensors(torch: Any) -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    rows = torch.tensor([0, 2])
+    y = x[:, rows]
+    nothing, second = y.grad_fn._raw_saved_indices
+    with pytest.raises(RuntimeError, match="value None is forbidden"):
+        nothing.register_hooks(abs, abs)
+    assert nothing.unpack() is None and second.unpack() is rows
+    assert y.grad_fn._saved_indices[0] is None and y.grad_fn._saved_indices[1] is rows
+    second.register_hooks(lambda t: t - 1, lambda t: t + 2)
+    assert y.grad_fn._saved_indices[1].tolist() == [1, 3]
+    z = x[:, rows]
+    z.grad_fn._raw_saved_indices[1].register_hooks(lambda t: t, lambda t: t * 0)
+    z.sum().backward()
+    assert x.grad.tolist() == [[2.0, 0.0, 0.0]] * 2
+    with pytest.raises(RuntimeError, match="after they have already been freed"):
+        z.grad_fn._raw_saved_indices
+
+
+def test_what_a_function_saved_takes_hooks(torch: Any) -> None:
+    class Scale(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x.detach() * 0 + 5, None)
+            return x * 5
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            factor, _ = ctx.saved_tensors
+            return g * factor
+
+    x = leaf(torch)
+    y = Scale.apply(x)
+    first, second = y.grad_fn._raw_saved_tensors
+    with pytest.raises(RuntimeError, match="value None is forbidden"):
+        second.register_hooks(abs, abs)
+    first.register_hooks(lambda t: t, lambda t: t + 2)
+    assert y.grad_fn.saved_tensors[0].tolist() == [7.0] * 3
+    y.sum().backward()
+    assert x.grad.tolist() == [7.0] * 3
+    with pytest.raises(RuntimeError, match="after they have already been freed"):
+        y.grad_fn._raw_saved_tensors
+
+
+def test_looking_at_a_saved_tensor_checks_its_version(torch: Any) -> None:
+    x = leaf(torch)
+    y = x * 1
+    z, w = y * y, y + 1
+    with torch.no_grad():
+        y.add_(1)
+    for look in (lambda: z.grad_fn._saved_self, lambda: z.grad_fn._raw_saved_self.unpack()):
+        with pytest.raises(RuntimeError, match=r"is at version 1; expected version 0"):
+            look()
+    assert w.grad_fn._saved_alpha == 1
+
+
 def test_a_retained_gradient_is_that_of_the_tensor_as_it_is_now(torch: Any) -> None:
     x = leaf(torch)
     y = x * 2
