@@ -43,12 +43,14 @@ _BOOL = (
 
 
 class Level:
-    """One open `vmap`: its number (from 1), its batch size and what random ops do in it."""
+    """One open `vmap`: its number (from 1), its batch size, what random ops do in it, and whether only tangents are
+    batched in it: the directions of `jacfwd`.
+    """
 
-    __slots__ = ("number", "randomness", "size")
+    __slots__ = ("number", "of_tangents", "randomness", "size")
 
-    def __init__(self, number: int, size: int, randomness: str):
-        self.number, self.size, self.randomness = number, size, randomness
+    def __init__(self, number: int, size: int, randomness: str, of_tangents: bool = False):
+        self.number, self.size, self.randomness, self.of_tangents = number, size, randomness, of_tangents
 
 
 def open_levels() -> tuple[Level, ...]:
@@ -61,9 +63,9 @@ class enter:
 
     __slots__ = ("before", "level")
 
-    def __init__(self, size: int, randomness: str):
+    def __init__(self, size: int, randomness: str, of_tangents: bool = False):
         self.before = state.vmaps
-        self.level = Level(len(self.before) + 1, size, randomness)
+        self.level = Level(len(self.before) + 1, size, randomness, of_tangents)
 
     def __enter__(self) -> Level:
         state.vmaps = (*self.before, self.level)
@@ -185,6 +187,11 @@ class BatchedTensor(Tensor):
     def as_subclass(self, cls: type) -> Tensor:
         """The class is the value's: what leaves the `vmap` has it."""
         return self.mapped(lambda value: value.as_subclass(cls))
+
+    def _reshape_in_place(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        view: Any = call(name, (self, *args), kwargs)
+        self.value, self.bdim = view.value, view.bdim
+        return self
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Tensor:
         """The same level around what ``change`` makes of the value, in the same shape."""
@@ -331,17 +338,35 @@ def rewrap(value: Tensor, pattern: Tensor) -> Tensor:
     return batched(rewrap(value, pattern.value), pattern.bdim, pattern.level)
 
 
+def levels_in(t: Tensor) -> dict[int, int]:
+    """The numbers and batch sizes of the levels a tensor is batched at."""
+    found = {}
+    while isinstance(t, BatchedTensor):
+        found[t.level] = int(t.value.array.shape[t.bdim])
+        t = t.value
+    return found
+
+
+def fits_levels(t: Tensor, room: Tensor) -> bool:
+    """Whether one tensor is batched wherever another is."""
+    return t.__class__ is Tensor or levels_in(t).keys() <= levels_in(room).keys()
+
+
 def in_all_levels(t: Tensor) -> Tensor:
-    """A tensor with an example of its own in every open vmap: what differs between examples may be asked of it."""
+    """A tensor with an example of its own in every open vmap: what differs between examples may be asked of it.
+
+    Not in those of which only tangents know: there the tensors that users see are the same for all directions.
+    """
     if not state.vmaps:
         return t
-    have, inner = set(), t
-    while isinstance(inner, BatchedTensor):
-        have.add(inner.level)
-        inner = inner.value
-    for level in state.vmaps:
-        if level.number not in have:
-            t = batched(strip(t, level.number, level.size), 0, level.number)
+    return in_levels(t, {level.number: level.size for level in state.vmaps if not level.of_tangents})
+
+
+def in_levels(t: Tensor, sizes: dict[int, int]) -> Tensor:
+    """A tensor with an example of its own in the levels with these numbers and batch sizes."""
+    have = levels_in(t)
+    for number in sorted(sizes.keys() - have.keys()):
+        t = batched(strip(t, number, sizes[number]), 0, number)
     return t
 
 

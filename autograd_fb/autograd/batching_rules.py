@@ -14,6 +14,7 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import BatchedTensor, front
 from autograd_fb.core.geometry import broadcast_shapes, normalize_dim, storage_size
 from autograd_fb.core.keys import SCALAR_BITS
+from autograd_fb.core.layout import channels_last, channels_last_3d
 from autograd_fb.core.promotion import DIM, ZERO_DIM, result_type
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload
@@ -351,7 +352,7 @@ def stack(c: Call, tensors: Sequence[Any], dim: int) -> Any:
 def copied(c: Call, x: Any, *rest: Any) -> Any:
     """clone and the like: a memory format of the examples' rank does not fit the value."""
     keep = [
-        None if n == "memory_format" and c.op._schema.base_name != "contiguous" else a
+        None if n == "memory_format" and a in (channels_last, channels_last_3d) else a
         for n, a in zip(c.names[1:], rest, strict=True)
     ]
     if c.op._schema.base_name == "contiguous":

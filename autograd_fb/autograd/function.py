@@ -304,8 +304,8 @@ class Function(metaclass=_Meta):
         """Run forward and record the step."""
         if kwargs or cls.setup_context is not Function.setup_context:
             args, kwargs = _positional(cls, args, kwargs)
-        if any(isinstance(a, Tensor) and a.signature & BATCHED for a in args):
-            return of_batched.apply(cls, args)
+        if any(_is_batched(a) for a in (args if not kwargs else (*args, *kwargs.values()))):
+            return of_batched.apply(cls, args, kwargs)
         ctx = cls._node()
         tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
@@ -344,6 +344,12 @@ class Function(metaclass=_Meta):
             state.grad_mode = before
             state.refresh()
         return outputs
+
+
+def _is_batched(a: Any) -> bool:
+    if isinstance(a, (list, tuple)):
+        return any(map(_is_batched, a))
+    return isinstance(a, Tensor) and bool(a.signature & BATCHED)
 
 
 def _positional(
@@ -408,6 +414,7 @@ def _place(
             rebase(out, ctx, nr)
         return out
     if is_input:
+        _check_not_kept(ctx, out)
         out = make_view(out.array, out, out.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
     if fixed or not recorded or not differentiable:
         return out if not is_input else _detached(out)
@@ -419,6 +426,21 @@ def _place(
         out.meta = AutogradMeta(0 if out.storage is None else out.storage.rebased, creation)
         out.signature |= IS_VIEW
     return out
+
+
+def _check_not_kept(ctx: FunctionNode, out: Tensor) -> None:
+    """Where ``setup_context`` fills the ctx, what it was shown as an input is not what becomes the output.
+
+    RuntimeError for an input that is both returned and saved.
+    """
+    if ctx._forward_cls.setup_context is Function.setup_context:
+        return
+    if any(t is out for t in (*ctx.to_save, *ctx.__dict__.get("saved_for_forward", ()))):
+        raise RuntimeError(
+            "An input that has been returned as-is as output is being saved for backward. This is not supported if "
+            "you override setup_context. You should return and save a view of the input instead, e.g. with "
+            "x.view_as(x) or setup ctx inside the forward function itself."
+        )
 
 
 def _detached(out: Tensor) -> Tensor:

@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from autograd_fb.autograd.batched_tensor import fits_levels, in_levels, levels_in
 from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
 from autograd_fb.autograd.saved import ResultRef
 from autograd_fb.autograd.views import view_of_tangent, zeros_laid_out_like
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import FIRST_DTYPE_BIT, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.layout import contiguous_format
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
 from autograd_fb.dispatch.state import changed, state
@@ -460,12 +462,12 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey, specialize: S
 
 def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
     """Write the tangent of a tensor that was modified in place; a base sees what was written through a view."""
-    F, had = tensor_namespace(), tangents_of(t)
-    if had is not None and level in had:
+    F, had = tensor_namespace(), tangent_at(t, level)
+    if had is not None and (pushed is None or fits_levels(pushed, had)):
         if pushed is None:
-            F.fill_(had[level], 0)
+            F.fill_(had, 0)
         else:
-            F.copy_(had[level], pushed)
+            F.copy_(had, pushed)
         return
     if pushed is None:
         return
@@ -474,8 +476,10 @@ def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
     else:
         base = t.base
         whole = tangent_at(base, level)
-        if whole is None:
-            whole = zeros_laid_out_like(base)
+        if whole is None or not fits_levels(pushed, whole):
+            whole = zeros_laid_out_like(base) if whole is None else whole
+            if levels_in(pushed):  # in a vmap that only the tangent is batched in
+                whole = F.clone(in_levels(whole, levels_in(pushed)), memory_format=contiguous_format)
             give(base, level, whole)
         view = view_of_tangent(t, whole)
         F.copy_(view, pushed)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograd_fb.autograd.batched_tensor import fits_levels
 from autograd_fb.autograd.node_names import RESHAPED
 from autograd_fb.autograd.saved import released
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
@@ -266,7 +267,7 @@ def renew_tangents(view: Tensor) -> None:
         return
     for level, whole in (base.meta.tangents or {}).items():
         own = None if view.meta is None else view.meta.tangents
-        if own is None or level not in own:
+        if own is None or level not in own or not fits_levels(whole, own[level]):
             give(view, level, view_of_tangent(view, whole))
 
 

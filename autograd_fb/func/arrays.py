@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE
-from autograd_fb.func.pytree import tree_leaves, tree_map
+from autograd_fb.core.pytree import tree_leaves, tree_map
 from autograd_fb.tensor.tensor import Tensor, wrap
 
 

@@ -8,12 +8,22 @@ from typing import Any
 
 from autograd_fb.autograd.batched_tensor import like, plain, rewrap
 from autograd_fb.autograd.forward_ad import _set_fwd_grad_enabled, dual_level, make_dual, unpack_dual
+from autograd_fb.core.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from autograd_fb.dispatch.state import changed
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, settled, tracked
-from autograd_fb.func.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from autograd_fb.func.reverse import Argnums, _split_aux, basis, checked_argnums, jacrev, only_tensors, replaced, vjp
-from autograd_fb.func.vmap import vmap
+from autograd_fb.func.reverse import (
+    Argnums,
+    _split_aux,
+    basis,
+    checked_argnums,
+    jacrev,
+    only_real,
+    only_tensors,
+    replaced,
+    vjp,
+)
+from autograd_fb.func.vmap import over_directions
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
 
@@ -123,6 +133,7 @@ def jacfwd(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         args, raw = lift(args)
         places = checked_argnums(argnums, args)
+        only_real(args, "jacfwd: Expected all inputs")
         chosen = tuple(args[p] for p in places)
         flat, spec = tree_flatten(chosen)
         for leaf in flat:
@@ -136,9 +147,10 @@ def jacfwd(
 
         def push(*directions: Tensor) -> Any:
             pushed = jvp(of_chosen, chosen, tree_unflatten(directions, spec), has_aux=has_aux)
+            only_real(pushed[0], "jacfwd: Expected all outputs")
             return (pushed[1], pushed[2]) if has_aux else (pushed[1], ())
 
-        rows, aux = vmap(push, out_dims=(0, None) if has_aux else 0, randomness=randomness)(*parts)
+        rows, aux = over_directions(push, parts, (0, None) if has_aux else 0, randomness)
         result = lower(_by_output(rows, flat, counts, spec, isinstance(argnums, int)), raw)
         return (result, lower(aux, raw)) if has_aux else result
 

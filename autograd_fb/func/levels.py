@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd_fb.autograd.batched_tensor import in_all_levels, like, plain, rewrap
+from autograd_fb.autograd.batched_tensor import fits_levels, in_all_levels, like, plain, rewrap
+from autograd_fb.autograd.delayed_error import Error
 from autograd_fb.autograd.tangents import DIFFERENTIABLE_BITS
 from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
@@ -90,6 +91,8 @@ def reaches_outside(roots: Sequence[Any], owner: Transform | None = None) -> boo
         if node in seen:
             continue
         seen.add(node)
+        if node.__class__ is Error:
+            return True  # what it hides cannot be told, and asking for it has to raise
         if isinstance(node, AccumulateGrad):
             leaf = node.leaf()
             if leaf is not None:
@@ -145,6 +148,7 @@ def pull_back(
     roots, seeds = [], []
     for i, y in enumerate(outputs):
         if y.requires_grad:
+            _check_levels(y, inputs)
             root = plain(y)
             roots.append(root)
             seeds.append(_ones(root) if cotangents is None else like(cotangents[i], y))
@@ -155,6 +159,16 @@ def pull_back(
         found = _grad(roots, wanted, seeds, retain_graph=keep or record, create_graph=record, allow_unused=True)
     grads = [F.zeros_like(_constant(x)) if g is None else g for x, g in zip(wanted, found, strict=True)]
     return [rewrap(g, x) for g, x in zip(grads, inputs, strict=True)]
+
+
+def _check_levels(output: Tensor, inputs: Sequence[Tensor]) -> None:
+    """RuntimeError for an output that differs between directions of `jacfwd`, of inputs that do not."""
+    if any(not fits_levels(output, x) for x in inputs):
+        raise RuntimeError(
+            "a gradient was asked for in a function that jacfwd or hessian differentiates, of an output computed from "
+            "the tangents themselves (as unpack_dual gives them): its rows are pushed at once. Use jacrev, or vmap of "
+            "jvp over directions, outside instead"
+        )
 
 
 def _ones(like: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.autograd.functional import _construct_standard_basis_for
+from autograd_fb.core.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, input_of, pull_back, settled
-from autograd_fb.func.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from autograd_fb.func.vmap import vmap
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
@@ -154,6 +154,13 @@ def only_tensors(leaves: Sequence[Any], name: str) -> None:
             )
 
 
+def only_real(tree: Any, lead: str) -> None:
+    """RuntimeError for complex tensors among the leaves: their Jacobian is no matrix of complex numbers."""
+    for i, leaf in enumerate(tree_leaves(tree)):
+        if isinstance(leaf, Tensor) and leaf.dtype.is_complex:
+            raise RuntimeError(f"{lead} to be real but received complex tensor at flattened input idx: {i}")
+
+
 class _Pulled:
     """What `vjp` found out: outputs in the graph, and the way back."""
 
@@ -236,7 +243,8 @@ def jacrev(
     """A function that gives the Jacobian of ``func`` by reverse mode: shape of the output, then shape of the input.
 
     For outputs and inputs that are nested containers, the Jacobian is a container like the output of containers like
-    the input.
+    the input. ``chunk_size`` bounds the number of rows computed at once; with 1 the rows are computed without `vmap`.
+    RuntimeError for complex inputs and outputs.
 
     >>> import autograd_fb as torch
     >>> torch.func.jacrev(lambda x: x * x)(torch.tensor([1.0, 2.0]))
@@ -250,12 +258,14 @@ def jacrev(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         args, raw = lift(args)
         places = checked_argnums(argnums, args)
+        only_real(args, "jacrev: Expected all inputs")
 
         def of_chosen(*chosen: Any) -> Any:
             return func(*replaced(args, places, chosen), **kwargs)
 
         pulled = _Pulled(of_chosen, [args[p] for p in places], has_aux)
         pulled.owner.is_open = False
+        only_real(pulled.outputs, "jacrev: Expected all outputs")
         jacobian = _jacobian(pulled, chunk_size)
         trees = [tree[0] if isinstance(argnums, int) else tree for tree in jacobian]
         result = lower(tree_unflatten(trees, pulled.spec), raw)
@@ -264,11 +274,21 @@ def jacrev(
     return wrapped
 
 
+def _by_row(pulled: _Pulled, parts: Sequence[Tensor]) -> Any:
+    F, found = tensor_namespace(), []
+    for i in range(int(parts[0].array.shape[0])):
+        leaves, spec = tree_flatten(pulled.back([F.select(p, 0, i) for p in parts], state.grad_mode))
+        found.append(leaves)
+    return tree_unflatten([F.stack(list(column), 0) for column in zip(*found, strict=True)], spec)
+
+
 def _jacobian(pulled: _Pulled, chunk_size: int | None) -> list[Any]:
     """Per output a tuple of the primals' structures."""
     F = tensor_namespace()
     parts, counts = basis(pulled.outputs)
-    if sum(counts):
+    if sum(counts) and chunk_size == 1:  # without vmap: its rules for what may be called do not hold
+        rows = _by_row(pulled, parts)
+    elif sum(counts):
         rows = vmap(lambda *vs: pulled.back(vs, state.grad_mode), chunk_size=chunk_size)(*parts)
     else:
         rows = tree_map(lambda x: F.new_zeros(x.detach(), [0, *x.array.shape]), pulled.trees)

@@ -9,8 +9,8 @@ from typing import Any
 import autograd_fb.autograd.batching as _batching
 import autograd_fb.autograd.function_vmap as _function_vmap
 from autograd_fb.autograd.batched_tensor import BatchedTensor, batched, enter, front
+from autograd_fb.core.pytree import TreeSpec, broadcast_to_and_flatten, tree_flatten, tree_unflatten
 from autograd_fb.func.arrays import lift, lower
-from autograd_fb.func.pytree import TreeSpec, broadcast_to_and_flatten, tree_flatten, tree_unflatten
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
 
@@ -132,6 +132,14 @@ def _run(
         outputs = func(*tree_unflatten(inputs, spec), **kwargs)
         number = level.number
     return _unwrapped(outputs, out_dims, number, size, _name(func))
+
+
+def over_directions(func: Any, rows: Sequence[Tensor], out_dims: Any, randomness: str) -> Any:
+    """A `vmap` over the first dim of rows that ``func`` makes tangents of, and nothing else."""
+    size = int(rows[0].array.shape[0])
+    with enter(size, randomness, of_tangents=True) as level:
+        outputs = func(*(batched(row, 0, level.number) for row in rows))
+    return _unwrapped(outputs, out_dims, level.number, size, _name(func))
 
 
 def _unwrapped(outputs: Any, out_dims: Any, level: int, size: int, name: str) -> Any:

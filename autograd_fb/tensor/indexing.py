@@ -180,7 +180,7 @@ def _carry(t: Any, view: Any, key: Any, grad_mode: int) -> None:
     view.signature &= ~HAS_TANGENT
     if levels.enabled:
         for level, tangent in (tangents_of(t) or {}).items():
-            give(view, level, basic(tangent, key, grad_mode))
+            give(view, level, tangent[key] if tangent.signature & BATCHED else basic(tangent, key, grad_mode))
 
 
 class BasicIndexNode(BareNode):

@@ -1,15 +1,15 @@
-"""Nested containers under PyTorch's private name: see `func.pytree`."""
+"""Nested containers under PyTorch's private name: see `core.pytree`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.func.pytree import TreeSpec as TreeSpec
-from autograd_fb.func.pytree import tree_flatten as tree_flatten
-from autograd_fb.func.pytree import tree_leaves as tree_leaves
-from autograd_fb.func.pytree import tree_map as tree_map
-from autograd_fb.func.pytree import tree_unflatten as tree_unflatten
+from autograd_fb.core.pytree import TreeSpec as TreeSpec
+from autograd_fb.core.pytree import tree_flatten as tree_flatten
+from autograd_fb.core.pytree import tree_leaves as tree_leaves
+from autograd_fb.core.pytree import tree_map as tree_map
+from autograd_fb.core.pytree import tree_unflatten as tree_unflatten
 
 
 def tree_map_only(kind: Any, fn: Callable[[Any], Any], tree: Any) -> Any:
