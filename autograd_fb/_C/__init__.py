@@ -6,6 +6,7 @@ from typing import Any
 
 from autograd_fb._C import _autograd as _autograd
 from autograd_fb._C import _functions as _functions
+from autograd_fb._C import custom_ops as _custom_ops
 from autograd_fb._C.library import _dispatch_library as _dispatch_library
 from autograd_fb._C.runs import WeakTensorRef as _WeakTensorRef
 from autograd_fb._C.runs import current_graph_task_id as _current_graph_task_id
@@ -31,10 +32,11 @@ from autograd_fb.core.keys import DispatchKey as DispatchKey
 from autograd_fb.core.keys import DispatchKeySet as DispatchKeySet
 from autograd_fb.core.schema import FunctionSchema as FunctionSchema
 from autograd_fb.core.schema import parse_schema as parse_schema
+from autograd_fb.core.tags import Tag as Tag
 from autograd_fb.dispatch import dump as _dump
 from autograd_fb.dispatch import fallbacks as _fallbacks
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.dispatch.registry import all_operators
+from autograd_fb.dispatch.registry import OpOverloadPacket, all_operators, build_all
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView as _AutoDispatchBelowADInplaceOrView
 from autograd_fb.dispatch.state import AutoDispatchBelowAutograd as _AutoDispatchBelowAutograd
 from autograd_fb.dispatch.state import ExcludeDispatchKeyGuard as _ExcludeDispatchKeyGuard
@@ -64,6 +66,8 @@ __all__ = [
 ]  # fmt: skip
 
 Key = DispatchKey | str
+_any_requires_grad = _custom_ops.any_requires_grad
+_any_output_is_alias_to_input_or_output = _custom_ops.any_output_is_alias_to_input_or_output
 
 
 def _is_torch_function_enabled() -> bool:
@@ -127,11 +131,21 @@ def _dispatch_get_registrations_for_dispatch_key(dispatch_key: Key = "") -> list
     if not dispatch_key:
         return _dump.all_names()
     key = parse_key(dispatch_key)
-    return [op.key for op in all_operators() if op.direct(key) is not None]
+    build_all()
+    return [op.key for op in all_operators() if op.has_kernel_for_dispatch_key(key)]
 
 
 def _dispatch_print_registrations_for_dispatch_key(dispatch_key: Key = "") -> None:
     print("\n".join(_dispatch_get_registrations_for_dispatch_key(dispatch_key)))
+
+
+def _jit_resolve_packet(name: str, *args: Any, **kwargs: Any) -> str:
+    """The name of the overload of ``"ns::name"`` that a call with these arguments takes. RuntimeError if none does."""
+    namespace, _, base = name.partition("::")
+    try:
+        return OpOverloadPacket(namespace, base).resolve(args, kwargs)._overloadname
+    except (TypeError, RuntimeError) as error:
+        raise RuntimeError(f"{name} failed to match any schema. {error}") from None
 
 
 # --- kernels

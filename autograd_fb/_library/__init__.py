@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from autograd_fb._library import autograd as autograd
+from autograd_fb._library import utils as utils

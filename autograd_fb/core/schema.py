@@ -359,9 +359,14 @@ class _Parser:
         return f"{text}:{self.need('number', 'a device index').text}" if self.take(":") else text
 
 
+_CPP_TYPES = {"int64_t": "`SymInt` or `int`", "double": "`float`"}
+
+
 def _suggestion(name: str) -> str:
     by_lower = {known.lower(): known for known in BASE_TYPES}
-    by_lower |= {"string": "str", "integer": "int", "boolean": "bool", "double": "float", "dtype": "ScalarType"}
+    by_lower |= {"string": "str", "integer": "int", "boolean": "bool", "dtype": "ScalarType"}
+    if name in _CPP_TYPES:  # PyTorch's advice for what its C++ code calls these types
+        return f", which is the type of a C++ function: Use {_CPP_TYPES[name]} in a schema, expected a schema type"
     close = by_lower.get(name.lower())
     if close:
         return f" (did you mean '{close}'?), expected a schema type"

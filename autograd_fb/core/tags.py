@@ -6,7 +6,9 @@ import enum
 
 
 class Tag(enum.Enum):
-    """PyTorch's tags. An operator keeps those it is defined with in ``tags``; nothing here acts on them.
+    """PyTorch's tags. An operator keeps those it is defined with in ``tags``.
+
+    ``inplace`` and ``out`` are checked against the schema; nothing here acts on the others.
 
     >>> Tag.pointwise
     <Tag.pointwise: 16>

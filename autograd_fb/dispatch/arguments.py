@@ -76,7 +76,14 @@ def _tensor(op: OpOverload, argument: Argument, value: Any) -> tuple[Any, int]:
     )
 
 
+def _listed(value: Any) -> Any:
+    """Sequences of other classes as lists."""
+    plain_list = isinstance(value, (list, tuple, str, bytes)) or not isinstance(value, Sequence)
+    return value if plain_list else list(value)
+
+
 def _tensor_list(op: OpOverload, argument: Argument, value: Any) -> list[tuple[Any, int]]:
+    value = _listed(value)
     if not isinstance(value, (list, tuple)) or (not holds_none(argument) and any(v is None for v in value)):
         _wrong(op, argument, value)
     return [_tensor(op, argument, v) for v in value]
@@ -134,6 +141,7 @@ def plain(op: OpOverload, argument: Argument, value: Any) -> Any:
         if isinstance(value, str):
             return value
     elif kind == "int[]":
+        value = _listed(value)
         if isinstance(value, int) and not isinstance(value, bool) and argument.N:
             return [value] * argument.N
         if isinstance(value, (list, tuple)):
@@ -143,6 +151,7 @@ def plain(op: OpOverload, argument: Argument, value: Any) -> Any:
         if hasattr(value, "__index__") and argument.N:
             return [value.__index__()] * argument.N
     elif kind in ("float[]", "bool[]", "Scalar[]", "str[]"):
+        value = _listed(value)
         if isinstance(value, (list, tuple)):
             return [float(v) for v in value] if kind == "float[]" else list(value)
         if argument.N:

@@ -8,7 +8,7 @@ from autograd_fb.core.keys import DispatchKey, alias_includes, runtime_keys
 from autograd_fb.core.schema import parse_schema
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.dispatch.registry import all_operators, find
+from autograd_fb.dispatch.registry import all_operators, build_all, find
 from autograd_fb.dispatch.waiting import WAITING, op_name, qualified
 
 
@@ -89,7 +89,8 @@ def _place(site: str) -> str:
 
 
 def all_names() -> list[str]:
-    """The operators that are built or defined, and those that only have kernels waiting for a schema."""
+    """All operators, and those that only have kernels waiting for a schema."""
+    build_all()
     return sorted({op.key for op in all_operators()} | {qualified(name) for name in WAITING})
 
 

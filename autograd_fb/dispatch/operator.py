@@ -140,6 +140,11 @@ class OpOverload:
         return getattr(getattr(ops, self.namespace), self._opname)
 
     @property
+    def _defined_in_python(self) -> bool:
+        """Whether a Library defined it, not the operator table."""
+        return self.row is None
+
+    @property
     def is_view(self) -> bool:
         return any(r.alias_info is not None and not r.alias_info.is_write for r in self._schema.returns)
 

@@ -86,7 +86,15 @@ def undefine(op: OpOverload) -> None:
         told()
 
 
+def build_all() -> None:
+    """Build the operators of the table that nobody has used yet, for those who list them."""
+    for names in NAMES:
+        for name in names("aten"):
+            find("aten", name)
+
+
 def all_operators() -> Iterator[OpOverload]:
+    """The operators that are built or defined."""
     for overloads in list(OPERATORS.values()):
         yield from list(overloads.values())
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from autograd_fb.aten.row import TABLE, Row
+from autograd_fb.aten.row import PLAIN, TABLE, Row
 from autograd_fb.backend import registry as backends
 from autograd_fb.core.device import Device, current_default_device
 from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, GRAD_MODE, IS_VIEW, DispatchKey, below
 from autograd_fb.core.schema import FunctionSchema, parse_schema
+from autograd_fb.core.tags import Tag
 from autograd_fb.dispatch import registry
 from autograd_fb.dispatch.arguments import kind_of, python_name
 from autograd_fb.dispatch.inference import in_inference_mode
@@ -89,8 +90,14 @@ def _site(row: Row) -> str:
     return f"{row.site[0]}:{row.site[1]}"
 
 
+def _define(row: Row, schema: FunctionSchema, *tags: Tag) -> OpOverload:
+    pointwise = () if row.promotion is PLAIN else (Tag.pointwise,)
+    tags = (*tags, *pointwise, Tag.pt2_compliant_tag)
+    return registry.define(schema.with_namespace("aten"), _site(row), tags, row=row)
+
+
 def _functional(row: Row) -> None:
-    op = registry.define(row.schema.with_namespace("aten"), _site(row), row=row)
+    op = _define(row, row.schema)
     if row.composite is not None:
         composite = partial(row.composite, namespace.tensor_namespace())
         kind = result_kind(op._schema)
@@ -108,7 +115,7 @@ def _then(kind: Callable[[Any], Any], composite: Callable[..., Any]) -> Callable
 
 
 def _inplace(row: Row) -> None:
-    op = registry.define(inplace_schema(row.schema).with_namespace("aten"), _site(row), row=row)
+    op = _define(row, inplace_schema(row.schema), Tag.inplace)
     if row.composite is not None:
         op.add(Kernel(partial(_composite_inplace, row), IMPLICIT, _site(row), owner="aten"))
         return
@@ -137,7 +144,7 @@ def _composite_inplace(row: Row, self: Tensor, *args: Any, **kwargs: Any) -> Ten
 def _out(row: Row) -> None:
     if out_name(row.name, row.overload) in (registry.OPERATORS.get(("aten", row.name)) or {}):
         return
-    op = registry.define(out_schema(row.schema).with_namespace("aten"), _site(row), row=row)
+    op = _define(row, out_schema(row.schema), Tag.out)
     op.add(Kernel(None, EXPLICIT, _site(row), specialize=_out_plan, owner="aten"))
     for told in ON_BUILD:
         told(op, "out")

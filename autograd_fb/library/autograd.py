@@ -11,11 +11,13 @@ from autograd_fb.autograd.lost_tangents import watched
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.core.keys import AFTER_AUTOGRAD, DispatchKeySet
 from autograd_fb.core.schema import FunctionSchema
+from autograd_fb.core.tags import Tag
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowAutograd, state
 from autograd_fb.library.functions import library_for, parse_namespace, qualname_of
 from autograd_fb.library.library import Library
 from autograd_fb.library.registrations import find_op
+from autograd_fb.library.tensor_lists import Lists
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.tensor import Tensor
 
@@ -30,62 +32,12 @@ class Formula:
         self.backward, self.setup_context = backward, setup_context
 
 
-class _Call:
-    """One call on its way through a Function, which knows tensors and tuples but no lists of tensors."""
+class _Call(Lists):
+    """A call of an operator."""
 
     def __init__(self, keyset: DispatchKeySet, args: Sequence[Any], kwargs: dict[str, Any]):
+        super().__init__(args)
         self.keyset, self.kwargs = keyset, kwargs
-        self.lengths = [len(a) if _is_tensor_list(a) else None for a in args]
-        self.flat = [v for a, n in zip(args, self.lengths, strict=True) for v in ([a] if n is None else a)]
-        self.result_lengths: list[int | None] = []
-        self.single_result = True
-
-    def inputs(self, flat: Sequence[Any]) -> tuple[Any, ...]:
-        """Values that stand for the flat inputs, in the structure of the arguments."""
-        return tuple(_restore(flat, self.lengths))
-
-    def flatten_result(self, result: Any) -> Any:
-        self.single_result = not isinstance(result, tuple)
-        results = (result,) if self.single_result else result
-        self.result_lengths = [len(r) if _is_tensor_list(r) else None for r in results]
-        if self.single_result and self.result_lengths == [None]:
-            return result
-        return tuple(v for r, n in zip(results, self.result_lengths, strict=True) for v in ([r] if n is None else r))
-
-    def results(self, flat: Any) -> Any:
-        if self.single_result and self.result_lengths == [None]:
-            return flat
-        restored = _restore(flat, self.result_lengths)
-        return restored[0] if self.single_result else tuple(restored)
-
-    def flatten_gradients(self, gradients: Any, op: OpOverload) -> tuple[Any, ...]:
-        """What the user's backward returned, one per flat input; a list argument's may be None as a whole."""
-        values = gradients if isinstance(gradients, tuple) else (gradients,)
-        flat: list[Any] = []
-        for i, value in enumerate(values):
-            length = self.lengths[i] if i < len(self.lengths) else None
-            if length is None:
-                flat.append(value)
-            elif value is None:
-                flat.extend([None] * length)
-            elif isinstance(value, (list, tuple)) and len(value) == length:
-                flat.extend(value)
-            else:
-                raise RuntimeError(
-                    f"Expected the return from backward to be of the same structure as the inputs. {op}: argument {i} "
-                    f"is a list of {length} tensors, and its gradient must be a list of {length} tensors or None (or "
-                    f"None as a whole). Got: {value!r}"
-                )
-        return tuple(flat)
-
-
-def _is_tensor_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(v, Tensor) for v in value)
-
-
-def _restore(flat: Sequence[Any], lengths: Sequence[int | None]) -> list[Any]:
-    rest = iter(flat)
-    return [next(rest) if n is None else [next(rest) for _ in range(n)] for n in lengths]
 
 
 def fill_defaults(
@@ -128,7 +80,7 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
         needs = ctx.needs_input_grad
         ctx.needs_input_grad = call.inputs(needs[:-1])
         try:
-            given = _restore(gradients, call.result_lengths)
+            given = call.gradients(gradients)
             return (*call.flatten_gradients(formula.backward(ctx, *given), op), None)
         finally:
             ctx.needs_input_grad = needs
@@ -137,8 +89,13 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
     methods = {"forward": staticmethod(forward), "backward": staticmethod(backward), "transposes": True}
     generated: Any = type(name, (Function,), methods)
 
+    fills_outputs = Tag.out in op.tags
+
     def autograd_impl(keyset: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         call = _Call(keyset, args, kwargs)
+        if fills_outputs:
+            _check_unrecorded(op, (*call.flat, *kwargs.values()))
+            return run_below(keyset, args, kwargs)
         if levels.open and levels_among(call.flat):
             if formula.backward is not None:
                 return call.results(generated.apply(*call.flat, call))
@@ -151,9 +108,22 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
     return autograd_impl
 
 
+def _check_unrecorded(op: OpOverload, given: Sequence[Any]) -> None:
+    if state.grad_mode and any(isinstance(v, Tensor) and v.requires_grad for v in given):
+        raise RuntimeError(
+            f"{op._opname}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad."
+        )
+
+
 def check_differentiable(op: OpOverload, name: object, *, allow_view: bool = False) -> None:
     """Raise for an op that can have no formula: it writes, returns a view or nothing, or has keyword-only tensors."""
     schema = op._schema
+    if Tag.out in op.tags:
+        raise RuntimeError(
+            f"Cannot register autograd formula for operator {name}, which is tagged with torch.Tag.out. Out variants "
+            "do not support autograd."
+        )
     arguments = (*schema.arguments, *schema.returns)
     functional = bool(schema.returns) and not any(a.is_write for a in arguments) and (allow_view or not op.is_view)
     if not functional:

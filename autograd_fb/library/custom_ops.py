@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,11 @@ from weakref import WeakValueDictionary
 from autograd_fb.core.device import Device
 from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, DispatchKey, DispatchKeySet, key_of_device
 from autograd_fb.core.schema import parse_schema
+from autograd_fb.core.tags import Tag
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.inplace import bump
+from autograd_fb.library.aliasing import shares_memory, tensors_in
 from autograd_fb.library.autograd import (
     Formula,
     autograd_kernel,
@@ -25,6 +28,7 @@ from autograd_fb.library.functions import DeviceTypes, Function, check_nameless,
 from autograd_fb.library.infer_schema import infer_schema
 from autograd_fb.library.library import Library
 from autograd_fb.library.raw import raw_kernel
+from autograd_fb.library.writing import Writes, check_tags, tags_of
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -56,6 +60,8 @@ def custom_op(
 
     ``mutates_args`` names the tensors the function writes to. ``device_types`` says which devices it serves (None:
     all). A custom op of the same name replaces the earlier one. ValueError for annotations that have no schema type.
+    With the tag `Tag.inplace` it returns its first argument, which it writes to; with `Tag.out` its mutable
+    keyword-only arguments.
 
     >>> import autograd_fb as torch
     >>> @custom_op("doc_custom::scaled", mutates_args=())
@@ -73,14 +79,14 @@ def custom_op(
     keys_of(device_types)  # a wrong device is noticed before the operator is there
 
     def make(function: Function) -> CustomOpDef:
-        text = infer_schema(function, mutates_args=mutated) if schema is None else schema
-        op = CustomOpDef(*parse_namespace(name), text, function, tags or ())
+        text = infer_schema(function, mutates_args=mutated, tags=tags) if schema is None else schema
+        op = CustomOpDef(*parse_namespace(name), text, function, tags)
         written = {a.name for a in op._opoverload._schema.arguments if a.is_write}
         if schema is not None and written != set(mutated):
             op._lib._destroy()
             raise ValueError(
                 f"Attempted to create a custom op with `mutates_args={mutates_args}` and `schema={schema}`. The schema "
-                f"suggests that the op mutates {sorted(written)} which is different from what was provided to us in "
+                f"suggests that the op mutates {written or '{}'} which is different from what was provided to us in "
                 "`mutates_args`. Please make these consistent."
             )
         op.register_kernel(device_types)(function)
@@ -92,23 +98,26 @@ def custom_op(
 class CustomOpDef:
     """An operator made of a Python function; made by `custom_op`. Calling it calls the operator."""
 
-    def __init__(self, namespace: str, name: str, schema: str, fn: Function, tags: Any = ()):
+    def __init__(self, namespace: str, name: str, schema: str, fn: Function, tags: Any = None):
         self._namespace, self._name, self._schema, self._init_fn = namespace, name, schema, fn
         parsed = parse_schema(name + schema)
-        if any(a.kwarg_only and (a.is_tensor or a.is_tensor_list) for a in parsed.arguments):
+        given = tags_of(tags)
+        check_tags(parsed, given)
+        if Tag.out not in given and any(a.kwarg_only and (a.is_tensor or a.is_tensor_list) for a in parsed.arguments):
             raise NotImplementedError(
                 f"custom_op with kwarg-only Tensor args. Please make your tensors not kwarg-only. Got: {name}{schema}"
             )
         self._functions: dict[DispatchKey, Function] = {}
-        self._disabled: set[DispatchKey] = set()
+        self._disabled: set[DispatchKey | str] = set()
         self._fake: Function | None = None
         self._formula = Formula()
         before = _libraries.pop(self._qualname, None)
         if before is not None:
             before._destroy()
         self._lib = _libraries[self._qualname] = Library(namespace, "FRAGMENT")
-        self._lib.define(name + schema, tags=tags)
+        self._lib.define(name + schema, tags=tags_of([Tag.pt2_compliant_tag, *given]))
         self._opoverload = lookup_op(self._qualname)
+        self._writes = Writes(self._opoverload)
         self._lib._register_fake(name, self._run_fake)
         self._lib.impl(name, autograd_kernel(self._opoverload, self._formula), "Autograd", with_keyset=True)
         if any(a.is_write for a in parsed.arguments):
@@ -130,6 +139,8 @@ class CustomOpDef:
     def _run_fake(self, *args: Any, **kwargs: Any) -> Any:
         if self._fake is not None:
             return self._fake(*args, **kwargs)
+        if self._writes.tag is not None:
+            return self._writes.promised(args, kwargs)
         if not self._opoverload._schema.returns:
             return None
         raise RuntimeError(
@@ -154,16 +165,18 @@ class CustomOpDef:
         def custom_op_kernel(*args: Any, **kwargs: Any) -> Any:
             fn = self._init_fn if key in self._disabled else self._functions[key]
             result = fn(*args, **kwargs)
-            if not self._opoverload.is_view:
+            if self._writes.tag is not None:
+                self._writes.check_result(args, kwargs, result)
+            elif not self._opoverload.is_view:
                 self._check_aliasing(args, kwargs, result)
             return result
 
         return custom_op_kernel
 
     def _check_aliasing(self, args: Iterable[Any], kwargs: dict[str, Any], result: Any) -> None:
-        seen = list(_tensors([*args, *kwargs.values()]))
-        for out in _tensors(result if isinstance(result, (tuple, list)) else [result]):
-            if any(_shares(out, t) for t in seen):
+        seen = list(tensors_in([*args, *kwargs.values()]))
+        for out in tensors_in(result if isinstance(result, (tuple, list)) else [result]):
+            if any(shares_memory(out, t) for t in seen):
                 raise RuntimeError(
                     f"{self._name}: The output of this custom operator (1) must not also be an input to this custom "
                     "operator and (2) may not alias any inputs to this custom operator or other returns. The most "
@@ -217,7 +230,16 @@ class CustomOpDef:
         self._lib.impl(self._name, select, "BackendSelect", with_keyset=True, allow_override=True)
 
     def register_fake(self, fn: Function, /) -> Function:
-        """Register what the operator does on tensors without data (device meta): shapes and dtypes of the results."""
+        """Register what the operator does on tensors without data (device meta): shapes and dtypes of the results.
+
+        A UserWarning for an op tagged `Tag.inplace` or `Tag.out`, which needs none.
+        """
+        if self._writes.tag is not None:
+            warnings.warn(
+                f"{self}.register_fake: an op tagged with torch.{self._writes.tag} returns what it was given, so it "
+                "has a fake already. The one given is used from now on.",
+                stacklevel=2,
+            )
         self._fake = fn
         return fn
 
@@ -237,34 +259,29 @@ class CustomOpDef:
 
     @contextmanager
     def set_kernel_enabled(self, device_type: str, enabled: bool = True) -> Iterator[None]:
-        """For a block, use the kernel of a device type, or (False) the function the op was made of instead."""
-        (key,) = keys_of(device_type)
+        """For a block, use the kernel of a device type, or (False) the function the op was made of instead.
+
+        What changes nothing, and a device type without a kernel, is logged as a warning.
+        """
+        import logging  # lazy: nothing else here logs
+
+        log = logging.getLogger(__name__)
+        try:
+            key: DispatchKey | str = keys_of(device_type)[0]
+        except RuntimeError:  # no such device
+            key = device_type
+        action, was_enabled = ("enable" if enabled else "disable"), key not in self._disabled
+        if key not in self._functions:
+            log.warning(
+                "Attempted to %s the kernel of %s for %s but no kernel was registered for this device type.",
+                action, self, device_type,
+            )  # fmt: skip
+        if was_enabled == enabled:
+            text = "Attempted to %s the kernel of %s for %s but it was already %sd."
+            log.warning(text, action, self, device_type, action)
         before = set(self._disabled)
         (self._disabled.discard if enabled else self._disabled.add)(key)
         try:
             yield
         finally:
             self._disabled = before
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-
-
-def _shares(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are in the same memory. Views made in kernels have no base: addresses tell more."""
-    if a is b or a.array is b.array or (a.storage is not None and a.storage is b.storage):
-        return True
-    place = _address(a)
-    return place is not None and place == _address(b)
-
-
-def _address(t: Tensor) -> tuple[Device, int] | None:
-    """Where the memory is that a tensor is a view of; None where the library does not tell, or there is none."""
-    if not t.data_ptr():
-        return None
-    return t.device, t.untyped_storage().data_ptr()

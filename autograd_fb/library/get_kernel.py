@@ -13,7 +13,10 @@ from autograd_fb.dispatch.operator import OpOverload
 
 
 class SafeKernelFunction:
-    """A kernel as it was when it was asked for: what is registered later does not change it."""
+    """A kernel as it was when it was asked for: what is registered later does not change it.
+
+    RuntimeError when it is called after its library is gone.
+    """
 
     def __init__(self, op: OpOverload, kernel: Kernel, key: DispatchKey):
         self.op_handle, self._kernel, self._key = op, kernel, key
@@ -25,6 +28,11 @@ class SafeKernelFunction:
     def call_boxed(self, keyset: DispatchKeySet, /, *args: Any, **kwargs: Any) -> Any:
         """Run the kernel with the operator's arguments. TypeError unless a DispatchKeySet comes first."""
         op = self.op_handle
+        if not op.alive or self._kernel not in op.kernels.get(self._kernel.key, ()):
+            raise RuntimeError(
+                f"{self} of {op.key} has been invalidated: the library that registered it is gone. Keep the Library "
+                "object alive as long as its kernels are called."
+            )
         if not isinstance(keyset, DispatchKeySet):
             raise TypeError(f"call_boxed of {op}: a DispatchKeySet comes before the op's arguments, got {keyset!r}")
         values, signature = arguments.inspect(op, op._schema.bind(args, kwargs))

@@ -12,6 +12,8 @@ from typing import Any, ForwardRef, NoReturn, Union
 from autograd_fb.core.callsite import site_of
 from autograd_fb.core.device import Device
 from autograd_fb.core.dtype import DType
+from autograd_fb.core.tags import Tag
+from autograd_fb.library.writing import tags_of
 
 _NONE = type(None)
 _SCALAR = frozenset((int, float, bool))
@@ -32,11 +34,13 @@ def infer_schema(
     *,
     mutates_args: str | Iterable[str],
     op_name: str | None = None,
+    tags: Any = (),
     tensor_type: type | None = None,
 ) -> str:
     """The schema string of a function with type annotations; without a name unless ``op_name`` gives one.
 
     ``mutates_args`` names the tensor arguments the function writes to, or is ``"unknown"`` (then all of them).
+    ``tags`` with `Tag.inplace` or `Tag.out` make the returns aliases of what is written to.
     ValueError for an annotation or default the schema language does not have. ``tensor_type`` is what counts as
     Tensor in annotations.
 
@@ -48,7 +52,16 @@ def infer_schema(
         from autograd_fb.tensor.tensor import Tensor  # lazy: a schema over other classes needs no tensors
 
         tensor_type = Tensor
-    return _Inference(prototype_function, tensor_type).schema(_mutated_names(mutates_args), op_name)
+    inference = _Inference(prototype_function, tensor_type)
+    given = tags_of(tags)
+    if Tag.inplace in given and Tag.out in given:
+        raise AssertionError("torch.Tag.inplace and torch.Tag.out are mutually exclusive")
+    mutated = _mutated_names(mutates_args)
+    if Tag.inplace in given:
+        inference.returned_alias = inference.inplace_return(mutated)
+    elif Tag.out in given:
+        inference.returned_alias = inference.out_return(mutated)
+    return inference.schema(mutated, op_name)
 
 
 def _mutated_names(mutates_args: str | Iterable[str]) -> frozenset[str] | None:
@@ -74,6 +87,7 @@ class _Inference:
         self.fn = fn
         self.signature = inspect.signature(fn)
         self.base_names = {**_BASE_NAMES, tensor_type: "Tensor"}
+        self.returned_alias = ""  # the returns of a function that gives back what it writes to
 
     def fail(self, problem: str) -> NoReturn:
         raise ValueError(f"infer_schema(func): {problem} Got func with signature {self.signature}, {site_of(self.fn)}")
@@ -138,10 +152,52 @@ class _Inference:
             "float, str, dtype and device; take None and fill it in inside the function."
         )
 
+    def inplace_return(self, mutated: frozenset[str] | None) -> str:
+        """The return of a function that writes to its first argument and returns it."""
+        first = next((p for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD), None)
+        if first is None:
+            self.fail("torch.Tag.inplace requires a positional Tensor argument.")
+        if self.parameter_type(first.annotation) != "Tensor":
+            self.fail("torch.Tag.inplace requires the first positional argument to be a Tensor.")
+        if mutated != frozenset((first.name,)):
+            self.fail(
+                "torch.Tag.inplace requires mutates_args to contain the first positional argument and no other: "
+                f"{{{first.name!r}}}."
+            )
+        if self.base(self.signature.return_annotation) != "Tensor":
+            self.fail("torch.Tag.inplace requires the return annotation to be Tensor.")
+        return f"Tensor(a{list(self.signature.parameters).index(first.name)}!)"
+
+    def out_return(self, mutated: frozenset[str] | None) -> str:
+        """The returns of a function that writes to keyword-only tensors and returns them in their order."""
+        aliases: list[str] = []
+        for i, p in enumerate(self.signature.parameters.values()):
+            text = self.parameter_type(p.annotation) or ""
+            if not (p.name in mutated if mutated is not None else text.startswith("Tensor")):
+                continue
+            if p.kind is not p.KEYWORD_ONLY:
+                self.fail(f"torch.Tag.out requires mutable arguments to be keyword-only, and {p.name} is not.")
+            if text != "Tensor":
+                self.fail(f"torch.Tag.out only supports Tensor as a mutable argument, and {p.name} is {p.annotation}.")
+            aliases.append(f"Tensor(a{i}!)")
+        if not aliases:
+            self.fail("torch.Tag.out requires at least one mutable keyword-only Tensor argument.")
+        annotation = self.resolve(self.signature.return_annotation)
+        parts = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else None
+        given = [self.base(part) for part in (parts or (annotation,))]
+        if given != ["Tensor"] * len(aliases) or (parts is not None) != (len(aliases) > 1):
+            self.fail(
+                "torch.Tag.out requires the return annotation to name a Tensor for each mutable keyword-only argument: "
+                f"there are {len(aliases)}."
+            )
+        return aliases[0] if parts is None else f"({', '.join(aliases)})"
+
     def returned(self) -> str:
         annotation = self.signature.return_annotation
         if annotation is inspect.Signature.empty:
             self.fail("No return type annotation was provided. Please add one.")
+        if self.returned_alias:
+            return self.returned_alias
         annotation = self.resolve(annotation)
         if annotation is None or annotation is _NONE:
             return "()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 import weakref
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from autograd_fb.core.keys import DispatchKey, parse_key
 from autograd_fb.core.schema import parse_name, parse_schema
 from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.dispatch.waiting import OpName
+from autograd_fb.dispatch.waiting import OpName, qualified
 from autograd_fb.kernels.cpu_fallback import cpu_fallback
 from autograd_fb.library.registrations import Registrations, find_op
+from autograd_fb.library.writing import check_tags, tags_of
 
 KINDS = ("IMPL", "DEF", "FRAGMENT")
 RESERVED_NAMESPACES = ("prim",)  # PyTorch's: of the TorchScript interpreter
@@ -107,7 +109,8 @@ class Library:
                 "leave the namespace out of the schema."
             )
         explicit = bool(parsed.namespace)
-        tags = tuple(tags) if _is_sequence(tags) else (tags,)
+        tags = tuple(tags_of(tags))
+        check_tags(parsed, tags)
         op = self._records.define(parsed.with_namespace(self.ns), self._site(), tags)
         op.alias_analysis = alias_analysis or op.alias_analysis
         return op._schema.name if explicit else op._opname
@@ -121,16 +124,17 @@ class Library:
         dispatch_key: str | DispatchKey = "",
         *,
         with_keyset: bool = False,
-        allow_override: bool = False,
+        allow_override: bool = True,
     ) -> None:
         """Register ``fn`` as the kernel of an operator for a dispatch key.
 
         The default key is the library's, else CompositeImplicitAutograd.
 
         ``fn`` is called with the schema's arguments, keyword-only ones by name; with ``with_keyset`` a DispatchKeySet
-        comes first. `fallthrough_kernel` makes calls pass the key over. The operator may be defined later. TypeError if
-        ``fn`` cannot be called, ValueError if it does not take the schema's arguments, RuntimeError for a second kernel
-        of the same key.
+        comes first. `fallthrough_kernel` makes calls pass the key over. The operator may be defined later. A second
+        kernel for the key stands in the first one's place as long as its library lives; with ``allow_override=False``
+        it is a RuntimeError that names both. TypeError if ``fn`` cannot be called, ValueError if it does not take the
+        schema's arguments.
         """
         if not callable(fn):
             raise TypeError(f"Input function is required to be a callable but found type {type(fn)}")
@@ -211,8 +215,19 @@ class Library:
     def _register_fake(
         self, op_name: str, fn: Callable[..., Any], _stacklevel: int = 1, *, allow_override: bool = True
     ) -> None:
-        """Register what the operator does on tensors without data: the kernel of the key Meta."""
-        self.impl(op_name, fn, "Meta", allow_override=allow_override)
+        """Register what the operator does on tensors without data: the kernel of the key Meta.
+
+        RuntimeError where it has one already, unless that may be replaced.
+        """
+        name = self._op_name(op_name, "register_fake")
+        before = None if allow_override else self._records.kernel_of(name, parse_key("Meta"))
+        if before is not None:
+            kind = "a fake impl" if getattr(before.fn, "is_fake", False) else "a Meta implementation"
+            raise RuntimeError(
+                f"register_fake({qualified(name)}): the operator already has {kind}, registered at {before.site}; pass "
+                "allow_override=True to replace it."
+            )
+        self.impl(op_name, _fake(fn), "Meta")
 
     def _destroy(self) -> None:
         """Take every registration back now; the library cannot be used any more."""
@@ -221,8 +236,15 @@ class Library:
         self.m = None
 
 
-def _is_sequence(value: object) -> bool:
-    return isinstance(value, (tuple, list, set, frozenset))
+def _fake(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function marked as a fake impl; what is one is not changed."""
+
+    @functools.wraps(fn)
+    def fake_impl(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    fake_impl.is_fake = True  # type: ignore[attr-defined]
+    return fake_impl
 
 
 def _is_composite(name: OpName) -> bool:

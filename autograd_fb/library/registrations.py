@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from autograd_fb.core.callsite import Site, site_of
+from autograd_fb.core.keys import DispatchKey
 from autograd_fb.core.schema import FunctionSchema, check_signature
 from autograd_fb.dispatch import fallbacks, registry, waiting
 from autograd_fb.dispatch.kernel import Kernel
@@ -70,18 +71,16 @@ class Registrations:
             return op
 
     def add(self, name: OpName, kernel: Kernel, allow_override: bool) -> None:
-        """Register a kernel; a second one for the same key is an error unless it is the same function once more."""
+        """Register a kernel; without ``allow_override`` a second one for the key is an error."""
         with _lock:
             op = find_op(name)
-            waits = [k for k in WAITING.get(name, ()) if k.key is kernel.key]
-            present = op.kernels.get(kernel.key, []) if op else waits
-            theirs = [k for k in present if isinstance(k.owner, Registrations)]
-            if theirs and not allow_override and not same_source(theirs[-1], kernel):
+            before = self.kernel_of(name, kernel.key)
+            if before is not None and not allow_override:
                 raise RuntimeError(
                     "This is not allowed since there's already a kernel registered from python overriding "
                     f"{qualified(name).partition('::')[2]}'s behavior for {kernel.key.name} dispatch key and {self.ns} "
                     "namespace.\n"
-                    f"  previous registration: {theirs[-1].site}\n"
+                    f"  previous registration: {before.site}\n"
                     f"  new registration:      {kernel.site}\n"
                     "Pass allow_override=True to replace it for as long as this library lives."
                 )
@@ -92,6 +91,12 @@ class Registrations:
                 waiting.add(name, kernel)
             self.kernels.append((name, kernel))
         changed(name)
+
+    def kernel_of(self, name: OpName, key: DispatchKey) -> Kernel | None:
+        """The kernel that libraries last registered to a key, also while it waits for its operator."""
+        op = find_op(name)
+        present = op.kernels.get(key, []) if op else [k for k in WAITING.get(name, ()) if k.key is key]
+        return next((k for k in reversed(present) if isinstance(k.owner, Registrations)), None)
 
     def add_fallback(self, kernel: Kernel) -> None:
         """Register a backend fallback; one that another library registered for the key is an error."""

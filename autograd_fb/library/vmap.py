@@ -38,6 +38,11 @@ def register_vmap(op: Any, func: Function | None = None, /, *, lib: Library | No
 
     custom = custom_op_of(op)
     overload: OpOverload = lookup_op(qualname_of(op, "register_vmap")) if custom is None else custom._opoverload
+    if any(a.kwarg_only and (a.is_tensor or a.is_tensor_list) for a in overload._schema.arguments):
+        raise NotImplementedError(
+            f"register_vmap with kwarg-only Tensor args. in_dims tells nothing of such arguments, so please make your "
+            f"tensors not kwarg-only. Got: {overload._schema}"
+        )
 
     def register(fn: Function) -> None:
         library_for(overload.namespace, lib).impl(overload, _kernel(overload, fn), "Batched")

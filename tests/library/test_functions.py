@@ -117,7 +117,10 @@ def test_register_fake(lib: Library) -> None:
     assert foo(meta).shape == (4,) and fake(meta).shape == (4,)
     register_fake(NAME, lambda x: x.new_empty(1), lib=lib)
     assert foo(meta).shape == (1,)
-    with pytest.raises(RuntimeError, match="already a kernel registered"):
+    with pytest.raises(RuntimeError, match=r"already has a fake impl, registered at .*test_functions.py:\d+"):
+        register_fake(NAME, lambda x: x, lib=lib, allow_override=False)
+    lib.impl("foo", lambda x: x, "Meta")
+    with pytest.raises(RuntimeError, match=r"already has a Meta implementation, registered at .*test_functions.py:\d+"):
         register_fake(NAME, lambda x: x, lib=lib, allow_override=False)
 
 

@@ -194,18 +194,22 @@ def test_a_kernel_before_its_schema_is_checked_with_the_schema() -> None:
         assert op("foo")(X, X) is X
 
 
-def test_a_second_kernel_is_an_error_that_quotes_both_places(lib: Library) -> None:
+def test_a_second_kernel_replaces_or_is_an_error_that_quotes_both_places(lib: Library) -> None:
     lib.define("foo(Tensor x) -> Tensor")
     lib.impl("foo", lambda x: x, "CPU")
     for again in (lib, Library(NS, "IMPL")):
         with pytest.raises(
             RuntimeError, match=r"(?s)already a kernel registered from python.*previous.*\.py:\d+.*new.*\.py:\d+"
         ):
-            again.impl("foo", lambda x: x, "CPU")
+            again.impl("foo", lambda x: x, "CPU", allow_override=False)
+    lib.impl("waits", lambda x: x, "CPU", allow_override=False)
     with pytest.raises(RuntimeError, match="already a kernel registered"):
-        lib.impl("waits", lambda x: x, "CPU")
-        lib.impl("waits", lambda x: x, "CPU")
-    lib.impl("foo", lambda x: x + 1, "CPU", allow_override=True)
+        lib.impl("waits", lambda x: x, "CPU", allow_override=False)
+    lib.impl("foo", lambda x: x + 1, "CPU")
+    assert op("foo")(X).tolist() == [2.0, 2.0]
+    with _scoped_library(NS, "FRAGMENT") as for_now:
+        for_now.impl("foo", lambda x: x + 2, "CPU")
+        assert op("foo")(X).tolist() == [3.0, 3.0]
     assert op("foo")(X).tolist() == [2.0, 2.0]
 
 
