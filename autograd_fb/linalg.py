@@ -29,5 +29,6 @@ def vander(x: Any, *, N: int | None = None) -> Any:
     """The powers 0 to ``N - 1`` (by default as many as elements) of the last dimension, beside each other."""
     if N is not None and N <= 1:
         raise RuntimeError("N must be greater than 1.")
+    x = x.unsqueeze(0) if not x.dim() else x
     steps = x.shape[-1] if N is None else N
     return x.unsqueeze(-1) ** _functions.arange(steps, device=x.device)

@@ -50,7 +50,7 @@ RESERVED = {
 }
 # Functions that tensor/python_forms.py writes by hand, because Python's form takes other arguments than the schema.
 BY_HAND = {"atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod",
-           "chain_matmul",
+           "cdist", "chain_matmul",
            "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index"}  # fmt: skip
 RESERVED |= {"contiguous", "nonzero", "norm", "split"}
 OPERATORS = {  # method -> (op, overload, whether the operands are exchanged)

@@ -14,6 +14,7 @@ from autograd_fb.aten.pointwise_kernels import is_complex
 from autograd_fb.aten.row import POINTWISE, POINTWISE_FLOAT, op
 from autograd_fb.aten.special import SQRT2, SQRT_2PI, widened
 from autograd_fb.aten.special import erf as erf_kernel
+from autograd_fb.core.dtype import as_dtype
 
 row = partial(op, family="activations")
 
@@ -87,6 +88,11 @@ def _mish(xp: Any, self: Any) -> Any:
 
 
 def _hardtanh(xp: Any, self: Any, min_val: Any = -1, max_val: Any = 1) -> Any:
+    kind = as_dtype(self.dtype).kind
+    if kind == "b":
+        raise NotImplementedError("Bool inputs not supported for hardtanh")
+    if kind in "iu":  # the bounds take the input's dtype
+        min_val, max_val = int(min_val), int(max_val)
     return xp.minimum(xp.maximum(self, min_val), max_val)
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from autograd_fb.aten.reduction import holds
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
 from autograd_fb.core.dtype import as_dtype, int64
@@ -70,6 +71,8 @@ def _sum_to_size(F: Any, self: Any, size: Sequence[int]) -> Any:
     if lead < 0 or any(want not in (1, have) for want, have in zip(size, tail, strict=True)):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
     dims = [*range(lead), *(lead + i for i, (w, h) in enumerate(zip(size, tail, strict=True)) if w == 1 and h != 1)]
+    if not size:
+        return F.sum(self)
     out = F.sum(self, dims, True) if dims else self
     return F.reshape(out, list(size)) if lead else out
 
@@ -151,6 +154,8 @@ def _pdist(F: Any, self: Any, p: float = 2.0) -> Any:
 
 
 def _renorm(F: Any, self: Any, p: Any, dim: int, maxnorm: Any) -> Any:
+    if self.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {self.ndim} dimensions")
     dim = normalize_dim(dim, self.ndim)
     dims = [d for d in range(self.ndim) if d != dim]
     norms = F.linalg_vector_norm(self, p, dims, True)
@@ -175,7 +180,7 @@ def _quantile_of(ignore_nan: bool) -> Callable[..., Any]:
     ) -> Any:
         if isinstance(q, (int, float)):
             q = F.scalar_tensor(float(q), dtype=self.dtype, device=device_of(self))
-        _check_quantile(self, q, interpolation)
+        _check_quantile(F, self, q, interpolation)
         ndim = self.ndim
         values = F.flatten(self) if dim is None else F.movedim(self, dim, -1) if ndim else F.reshape(self, [1])
         ranked = F.sort(values, -1)[0]
@@ -202,7 +207,7 @@ def _expand(F: Any, out: Any, ndim: int) -> Any:
     return F.reshape(out, [1] * ndim + [out.shape[-1]])
 
 
-def _check_quantile(self: Any, q: Any, interpolation: str) -> None:
+def _check_quantile(F: Any, self: Any, q: Any, interpolation: str) -> None:
     if not math.prod(self.shape):
         raise RuntimeError("quantile() input tensor must be non-empty")
     if as_dtype(self.dtype).name not in ("float32", "float64"):
@@ -217,7 +222,7 @@ def _check_quantile(self: Any, q: Any, interpolation: str) -> None:
             "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
             f"{interpolation}"
         )
-    if str(q.device) != "meta" and not bool(((q >= 0) & (q <= 1)).all()):
+    if str(q.device) != "meta" and holds(lambda: F.any((q < 0) | (q > 1) | (q != q))):
         found = f" but got {q.item():g}" if not q.ndim else ""
         raise RuntimeError(f"quantile() q {'' if found else 'values '}must be in the range [0, 1]{found}")
 
@@ -249,8 +254,10 @@ def _combinations(F: Any, self: Any, r: int = 2, with_replacement: bool = False)
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     chosen = list(choose(range(self.shape[0]), r))
-    if not chosen or not r:
-        return F.new_empty(self, [0] if not r else [0, r])
+    if not r:
+        return F.new_empty(self, [0])
+    if not chosen:
+        return F.expand(F.unsqueeze(F.narrow(self, 0, 0, 0), 1), [0, r])
     columns = [F.cat([F.narrow(self, 0, i, 1) for i in column]) for column in zip(*chosen, strict=True)]
     return F.stack(columns, 1)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
+from autograd_fb.aten.values import NO_VALUE, suspect
 from autograd_fb.core.dtype import as_dtype, get_default_dtype, int64
 from autograd_fb.core.layout import order_of
 from autograd_fb.core.promotion import scalar_dtype
@@ -295,6 +296,32 @@ def _linspace(
     return xp.astype(values, kind)
 
 
+def _value(xp: Any, bound: Any, name: str) -> Any:
+    """A bound given as an array without dims, as a number; 0 where there is no value to ask for."""
+    if not hasattr(bound, "dtype"):
+        return bound
+    if bound.ndim:
+        raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got a tensor with "
+                           f"{bound.ndim} dimension(s).")  # fmt: skip
+    kind = as_dtype(bound.dtype).kind
+    try:
+        return (complex if kind == "c" else float if kind == "f" else int)(bound)
+    except NO_VALUE:
+        suspect(xp, None)
+        return 0.0 if kind == "f" else 0
+
+
+def _between(name: str, spaced: Callable[..., Array]) -> Callable[..., Array]:
+    """A kernel of a range between numbers, for bounds that are arrays without dims."""
+
+    def kernel(xp: Any, start: Any, end: Any, *args: Any, device: Any = None, **options: Any) -> Array:
+        if device is None:
+            device = device_of(start if hasattr(start, "dtype") else end)
+        return spaced(xp, _value(xp, start, name), _value(xp, end, name), *args, device=device, **options)
+
+    return kernel
+
+
 def _logspace(
     xp: Any, start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, layout: Any = None,
     device: Any = None, pin_memory: bool | None = None,
@@ -314,6 +341,10 @@ op(f"linspace(Scalar start, Scalar end, int steps, *, {_OPTIONS}) -> Tensor", fa
    method=False, doc="``steps`` values at equal distances, both ends included.")
 op(f"logspace(Scalar start, Scalar end, int steps, float base=10., *, {_OPTIONS}) -> Tensor", family="creation",
    kernel=_logspace, method=False)
+for _name, _more, _kernel in (("linspace", "", _linspace), ("logspace", ", float base=10.", _logspace)):
+    for _start, _end in (("Tensor", "Tensor"), ("Tensor", "Scalar"), ("Scalar", "Tensor")):
+        op(f"{_name}.{_start}_{_end}({_start} start, {_end} end, int steps{_more}, *, {_OPTIONS}) -> Tensor",
+           family="creation", kernel=_between(_name, _kernel), method=False)
 
 
 # --- matrices

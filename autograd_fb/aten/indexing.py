@@ -523,9 +523,9 @@ def _check_gather(self: Array, d: int, index: Array) -> None:
 
 def _gather(xp: Any, self: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
     d = normalize_dim(dim, self.ndim)
-    _check_int(xp, index, "gather(): Expected dtype int32/int64 for index")
     if prod(index.shape) == 0:
         return zeros_beside(xp, self, tuple(index.shape))
+    _check_int(xp, index, "gather(): Expected dtype int32/int64 for index")
     _check_gather(self, d, index)
     source = self if self.ndim else xp.reshape(self, (1,))
     where = index if index.ndim else xp.reshape(index, (1,))
@@ -879,7 +879,8 @@ def _put(xp: Any, self: Array, index: Array, source: Array, accumulate: bool = F
 
 def _take_along_dim(F: Any, self: Any, indices: Any, dim: int | None = None) -> Any:
     if dim is None:
-        return F.gather(F.reshape(self, (-1,)), 0, F.reshape(indices, (-1,)))
+        indices = F.reshape(indices, (-1,))
+        return F.gather(F.reshape(self, (-1,)), 0, F.where(indices < 0, indices + prod(self.shape), indices))
     if self.ndim != indices.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
@@ -890,6 +891,7 @@ def _take_along_dim(F: Any, self: Any, indices: Any, dim: int | None = None) -> 
         other)))):
         if k != d:
             own[k] = other[k] = n
+    indices = F.where(indices < 0, indices + own[d], indices)
     return F.gather(F.expand(self, own), d, F.expand(indices, other))
 
 

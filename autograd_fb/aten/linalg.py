@@ -533,6 +533,10 @@ def _addr(F: Any, self: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any 
     _check_vector("addr", "vec1", vec1)
     _check_vector("addr", "vec2", vec2)
     expandable(self, (vec1.shape[0], vec2.shape[0]))
+    if all(described(x.dtype).kind == "b" for x in (self, vec1, vec2)):  # sums and products of truth values
+        found = F.logical_and(F.unsqueeze(vec1, 1), vec2)
+        found = found if alpha else F.zeros_like(found)
+        return F.logical_or(self, found) if beta else found
     out = F.mul(F.unsqueeze(vec1, 1), vec2)
     if alpha != 1:
         out = F.mul(out, alpha)

@@ -12,10 +12,11 @@ from typing import Any
 
 from autograd_fb.aten.linalg import sum_to, transpose
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import described, has_zero, low_precision, unsupported
+from autograd_fb.aten.reduction import described, has_zero, holds, low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import suspect
+from autograd_fb.core.dtype import int64
 from autograd_fb.core.geometry import normalize_dims
 
 _FAMILY = "linalg"
@@ -342,7 +343,9 @@ op("slogdet(Tensor self) -> (Tensor sign, Tensor logabsdet)", family=_FAMILY, ou
 
 def _logdet(F: Any, self: Any) -> Any:
     sign, logabsdet = F.linalg_slogdet(self)
-    return F.add(F.log(F.detach(sign)), logabsdet)
+    if not described(sign.dtype).is_complex:
+        sign = F.detach(sign)  # constant where it has a logarithm
+    return F.add(F.log(sign), logabsdet)
 
 
 op("logdet(Tensor self) -> Tensor", family=_FAMILY, composite=_logdet, out=False,
@@ -561,15 +564,29 @@ op("svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor 
    composite=_old_svd, out=False, doc="The singular value decomposition with V instead of its adjoint.")
 
 
-def _tolerances(name: str, x: Any, s: Any, atol: float | None, rtol: float | None) -> tuple[float, float]:
-    """Absolute and relative tolerance; by default max(m, n) times the dtype's epsilon, relative."""
+def _threshold(xp: Any, x: Any, top: Any, atol: Any, rtol: Any) -> Any:
+    """What singular values of ``x`` are not above counts as zero: the larger of ``atol`` and ``rtol`` times ``top``.
+
+    Tolerances are numbers or arrays, one for each matrix. By default the relative one is max(m, n) times the dtype's
+    epsilon, and 0 where there is an absolute one.
+    """
+    eps = 2.220446049250313e-16 if described(x.dtype).to_real().name == "float64" else 1.1920928955078125e-07
+
+    def placed(value: Any) -> Any:  # beside the singular values of its matrix
+        if isinstance(value, (int, float)):
+            return xp.full_like(top, value)
+        return xp.astype(xp.expand_dims(value, axis=-1), top.dtype)
+
+    absolute = placed(0.0 if atol is None else atol)
     if rtol is None:
-        eps = 2.220446049250313e-16 if described(x.dtype).to_real().name == "float64" else 1.1920928955078125e-07
-        rtol = 0.0 if atol is not None and atol > 0 else max(x.shape[-2:]) * eps
-    return 0.0 if atol is None else atol, rtol
+        relative = xp.where(absolute > 0, xp.zeros_like(absolute), xp.full_like(absolute, max(x.shape[-2:]) * eps))
+    else:
+        relative = placed(rtol)
+    cut = top * relative
+    return xp.where(cut < absolute, absolute, cut)
 
 
-def _pinv(xp: Any, self: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False) -> Any:
+def _pinv(xp: Any, self: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     d = described(self.dtype)
     if self.ndim < 2 or d.kind not in "fc":
         raise RuntimeError(
@@ -589,9 +606,7 @@ def _pinv(xp: Any, self: Any, *, atol: float | None = None, rtol: float | None =
         size, top = values, values[..., 0:1]
         left = transpose(xp, xp.conj(vh) if d.is_complex else vh)
         right = transpose(xp, xp.conj(u) if d.is_complex else u)
-    absolute, relative = _tolerances("linalg.pinv", self, values, atol, rtol)
-    cut = top * relative
-    cut = xp.where(cut < absolute, xp.full_like(cut, absolute), cut)
+    cut = _threshold(xp, self, top, atol, rtol)
     safe = xp.where(size > cut, values, xp.ones_like(values))
     factors = xp.where(size > cut, 1 / safe, xp.zeros_like(values))
     return xp.matmul(left * xp.astype(xp.expand_dims(factors, axis=-2), self.dtype), right)
@@ -613,6 +628,11 @@ def _pinv_backward(F: Any, grad: Any, self: Any, result: Any) -> Any:
 
 op("linalg_pinv.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor",
    family=_FAMILY, kernel=_pinv, method=False, backward={"self": _pinv_backward}, doc="The pseudo-inverse.")
+op("linalg_pinv.atol_rtol_tensor(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor",
+   family=_FAMILY, kernel=_pinv, method=False, backward={"self": _pinv_backward}, doc="The pseudo-inverse.")
+op("linalg_pinv.rcond_tensor(Tensor self, Tensor rcond, bool hermitian=False) -> Tensor", family=_FAMILY, method=False,
+   composite=lambda F, self, rcond, hermitian=False: F.linalg_pinv(
+       self, atol=rcond * 0.0, rtol=rcond, hermitian=hermitian), doc="The pseudo-inverse.")
 op("linalg_pinv(Tensor self, float rcond, bool hermitian=False) -> Tensor", family=_FAMILY, method=False,
    composite=lambda F, self, rcond, hermitian=False: F.linalg_pinv(self, atol=0.0, rtol=rcond, hermitian=hermitian),
    doc="The pseudo-inverse, singular values below ``rcond`` times the largest taken as zero.")
@@ -621,27 +641,27 @@ op("pinverse(Tensor self, float rcond=1e-15) -> Tensor", family=_FAMILY, out=Fal
    doc="The pseudo-inverse, singular values below ``rcond`` times the largest taken as zero.")
 
 
-def _matrix_rank(
-    xp: Any, self: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False
-) -> Any:
+def _matrix_rank(xp: Any, self: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     if self.ndim < 2:
         raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
     s = xp.abs(_eigh(xp, self)[0]) if hermitian else xp.linalg.svdvals(self)
     if s.shape[-1] == 0:
         return xp.zeros(tuple(s.shape[:-1]), dtype=xp.int64, device=device_of(self))
-    absolute, relative = _tolerances("linalg.matrix_rank", self, s, atol, rtol)
-    cut = xp.max(s, axis=-1, keepdims=True) * relative
-    cut = xp.where(cut < absolute, xp.full_like(cut, absolute), cut)
+    cut = _threshold(xp, self, xp.max(s, axis=-1, keepdims=True), atol, rtol)
     return xp.sum(xp.astype(s > cut, xp.int64), axis=-1, dtype=xp.int64)
 
 
 op("linalg_matrix_rank.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) "
    "-> Tensor", family=_FAMILY, kernel=_matrix_rank, method=False, differentiable=False,
    doc="How many singular values are not taken as zero.")
-op("linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor", family=_FAMILY, method=False,
-   composite=lambda F, self, tol, hermitian=False: F.linalg_matrix_rank(
-       self, atol=tol, rtol=0.0, hermitian=hermitian),
-   doc="How many singular values are above ``tol``.")
+op("linalg_matrix_rank.atol_rtol_tensor(Tensor input, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) "
+   "-> Tensor", family=_FAMILY, kernel=_matrix_rank, method=False, differentiable=False,
+   doc="How many singular values are not taken as zero.")
+for _tol, _name in (("float tol", ""), ("Tensor tol", ".tol_tensor")):
+    op(f"linalg_matrix_rank{_name}(Tensor {'input' if _name else 'self'}, {_tol}, bool hermitian=False) -> Tensor",
+       family=_FAMILY, method=False,
+       composite=lambda F, self, tol, hermitian=False: F.linalg_matrix_rank(
+           self, atol=tol, rtol=tol * 0.0, hermitian=hermitian), doc="How many singular values are above ``tol``.")
 
 
 # ------------------------------------------------------------------------------------------------ norms
@@ -739,7 +759,8 @@ op("linalg_cond.p_str(Tensor self, str p) -> Tensor", family=_FAMILY, composite=
 def _matrix_power(F: Any, self: Any, n: int) -> Any:
     _square("linalg.matrix_power", self)
     if n == 0:
-        return F.diag_embed(F.ones_like(F.diagonal(F.detach(self), 0, -2, -1)))
+        eye = F.diag_embed(F.ones_like(F.diagonal(F.detach(self), 0, -2, -1)))
+        return F.where(F.eq(eye, eye), eye, self)  # belongs to the graph, with a gradient of zero
     base = F.linalg_inv(self) if n < 0 else self
     n, result = abs(n), None
     while n:
@@ -800,17 +821,26 @@ def _lstsq(
     F: Any, self: Any, b: Any, rcond: float | None = None, *, driver: str | None = None
 ) -> tuple[Any, Any, Any, Any]:
     _matrices("torch.linalg.lstsq", self, "input")
-    vector = b.ndim == self.ndim - 1
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(
+            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
+        )
+    vector = b.ndim == 1 or (self.ndim - 1 == b.ndim and tuple(b.shape) == tuple(self.shape[:-1]))
     right = F.unsqueeze(b, -1) if vector else b
-    rtol = max(self.shape[-2:]) * 2.2e-16 if rcond is None else rcond
+    m, n = self.shape[-2:]
+    rtol = max(m, n) * 2.2e-16 if rcond is None else rcond
     solution = F.matmul(F.linalg_pinv(self, atol=0.0, rtol=rtol, hermitian=False), right)
-    none = F.narrow(F.reshape(F.detach(solution), [-1]), 0, 0, 0)
-    rank = F.linalg_matrix_rank(F.detach(self), atol=0.0, rtol=rtol, hermitian=False)
+    none = F.narrow(F.reshape(F.real(solution), [-1]), 0, 0, 0)
+    rank = none_rank = F.to(F.detach(none), int64)
+    if driver != "gels":
+        rank = F.linalg_matrix_rank(F.detach(self), atol=0.0, rtol=rtol, hermitian=False)
     residuals = none
-    if self.shape[-2] > self.shape[-1] and driver in ("gels", "gelsd", "gelss"):  # the default driver gives none
+    if m > n and driver in ("gels", "gelsd", "gelss") and not (
+        rank is not none_rank and holds(lambda: F.any(F.ne(rank, n)))
+    ):
         rest = F.sub(F.matmul(self, solution), right)
         residuals = F.sum(F.real(F.mul(rest, conj(F, rest))), [-2])
-    values = F.linalg_svdvals(self) if driver in ("gelsd", "gelss") else none
+    values = F.linalg_svdvals(F.detach(self)) if driver in ("gelsd", "gelss") else F.detach(none)
     return (F.squeeze(solution, -1) if vector else solution), residuals, rank, values
 
 

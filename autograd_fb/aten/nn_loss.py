@@ -549,7 +549,8 @@ def _hinge_embedding(F: Any, self: Any, target: Any, margin: float = 1.0, reduct
 
 
 def _cosine(F: Any, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+    shape = list(broadcast_shapes(tuple(x1.shape), tuple(x2.shape)))
+    x1, x2 = (x if list(x.shape) == shape else F.expand(x, shape) for x in (x1, x2))
     n1 = F.clamp(F.linalg_vector_norm(x1, 2, [dim], True), eps)
     n2 = F.clamp(F.linalg_vector_norm(x2, 2, [dim], True), eps)
     return F.sum((x1 / n1) * (x2 / n2), [dim])

@@ -293,11 +293,13 @@ def _divisors(
 
 
 def _divide(xp: Any, total: Any, divisors: Any, integral: bool) -> Any:
-    if isinstance(divisors, int):
-        return total // divisors if integral else total / divisors
-    rows, columns = (xp.asarray(c, dtype=total.dtype, device=device_of(total)) for c in divisors)
-    table = xp.reshape(rows, (-1, 1)) * columns
-    return total // table if integral else total / table
+    if not isinstance(divisors, int):
+        rows, columns = (xp.asarray(c, dtype=total.dtype, device=device_of(total)) for c in divisors)
+        divisors = xp.reshape(rows, (-1, 1)) * columns
+    if not integral:
+        return total / divisors
+    low = total // divisors  # rounded towards zero, as C divides integers
+    return xp.where((low < 0) & (low * divisors != total), low + 1, low)
 
 
 def _avg_pool(

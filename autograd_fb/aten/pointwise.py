@@ -32,6 +32,19 @@ def real(F: Any, value: Any) -> Any:
     return F.real(value) if not is_number(value) and is_complex(value) else value
 
 
+def _fitted(F: Any, value: Any, shape: tuple[int, ...]) -> Any:
+    """A gradient summed over the dims that broadcasting made."""
+    return value if tuple(value.shape) == tuple(shape) else F.sum_to_size(value, tuple(shape))
+
+
+def _polar_forward(F: Any, abs: Any, angle: Any, abs_t: Any, angle_t: Any, result: Any) -> Any:
+    turned = None if angle_t is None else F.complex(F.zeros_like(angle_t), angle_t) * result
+    if abs_t is None:
+        return turned
+    grown = F.polar(F.ones_like(abs), angle) * abs_t
+    return grown if turned is None else grown + turned
+
+
 def numeric(F: Any, name: str, value: Any) -> Any:
     """``F.<name>(value)``, also for a Python number (whose logarithm must not become a float64 array)."""
     if not is_number(value):
@@ -508,10 +521,12 @@ row("resolve_neg(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)
 row("angle(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.angle, inplace=False,
     backward={"self": _angle_backward}, forward=_angle_forward)
 row("complex(Tensor real, Tensor imag) -> Tensor", kernel=k.complex_, linear=("real", "imag"),
-    backward={"real": lambda F, grad: real(F, grad), "imag": lambda F, grad: F.imag(grad)})
+    backward={"real": lambda F, grad, real_shape: _fitted(F, real(F, grad), real_shape),
+              "imag": lambda F, grad, imag_shape: _fitted(F, F.imag(grad), imag_shape)})
 row("polar(Tensor abs, Tensor angle) -> Tensor", kernel=k.polar,
-    backward={"abs": lambda F, grad, result: F.real(conj(F, grad) * F.sgn(result)),
-              "angle": lambda F, grad, result: -F.imag(conj(F, grad) * result)})
+    backward={"abs": lambda F, grad, result, abs_shape: _fitted(F, F.real(conj(F, grad) * F.sgn(result)), abs_shape),
+              "angle": lambda F, grad, result, angle_shape: _fitted(F, -F.imag(conj(F, grad) * result), angle_shape)},
+    forward=_polar_forward)
 
 # --- rows: other names for the same
 

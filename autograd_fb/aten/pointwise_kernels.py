@@ -562,6 +562,13 @@ def angle(xp: Any, self: Any) -> Any:
 
 
 def complex_(xp: Any, real: Any, imag: Any) -> Any:
+    one, two = as_dtype(real.dtype), as_dtype(imag.dtype)
+    if one.kind != "f" or two.kind != "f":
+        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got "
+                           f"{one.torch_name} and {two.torch_name}")  # fmt: skip
+    if one is not two:
+        raise RuntimeError(f"Expected object of scalar type {one.torch_name} but got scalar type {two.torch_name} for "
+                           "second argument")  # fmt: skip
     dtype = complex_dtype(xp, real.dtype)
     real, imag = xp.broadcast_arrays(real, imag)
     own = getattr(xp, "complex", None)

@@ -14,6 +14,7 @@ from typing import Any
 from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
+from autograd_fb.core.dtype import as_dtype, bool_
 from autograd_fb.core.generator import Generator, generator_of, to_host
 
 Array = Any
@@ -321,20 +322,26 @@ op(f"normal_(Tensor(a!) self, float mean=0, float std=1, {_GEN}) -> Tensor(a!)",
 # --- normal numbers by tensors of means and deviations
 
 
+def _constant(F: Any, t: Any) -> Any:
+    """The values of a tensor, with its history but a gradient of zero: noise does not depend on its distribution."""
+    value = t.detach()
+    return F.where(F.ones_like(value, dtype=bool_), value, t) if t.requires_grad else value
+
+
 def _normal_tensor_float(F: Any, mean: Any, std: float = 1.0, *, generator: Any = None) -> Any:
-    return F.normal_functional(mean.detach(), 0.0, std, generator=generator) + mean.detach()
+    return F.normal_functional(mean.detach(), 0.0, std, generator=generator) + _constant(F, mean)
 
 
 def _normal_float_tensor(F: Any, mean: float, std: Any, *, generator: Any = None) -> Any:
     _check_std(std)
-    return F.normal_functional(std.detach(), 0.0, 1.0, generator=generator) * std.detach() + mean
+    return F.normal_functional(std.detach(), 0.0, 1.0, generator=generator) * _constant(F, std) + mean
 
 
 def _normal_tensor_tensor(F: Any, mean: Any, std: Any, *, generator: Any = None) -> Any:
     _check_std(std)
     size = (mean.detach() + std.detach()).shape
     noise = F.normal_functional(F.new_empty(mean.detach(), list(size)), 0.0, 1.0, generator=generator)
-    return noise * std.detach() + mean.detach()
+    return noise * _constant(F, std) + _constant(F, mean)
 
 
 def _check_std(std: Any) -> None:
@@ -490,6 +497,8 @@ def _native_dropout(xp: Any, input: Array, p: float, train: bool | None) -> Any:
 
 
 def _native_dropout_backward(xp: Any, grad_output: Array, mask: Array, scale: float) -> Array:
+    if as_dtype(grad_output.dtype).kind not in "fc":
+        grad_output = xp.astype(grad_output, default_dtype(xp, None))
     return grad_output * xp.astype(mask, grad_output.dtype) * scale
 
 

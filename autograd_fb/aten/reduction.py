@@ -5,7 +5,7 @@ Kernels use the Array API standard's functions only. Half-precision sums accumul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf, nan, prod
 from typing import Any
@@ -231,12 +231,17 @@ op(
 )
 
 
-def has_zero(F: Any, x: Any) -> bool:
-    """Whether an element is zero; False where values cannot be looked at (shapes only, tracing)."""
+def holds(flag: Callable[[], Any]) -> bool:
+    """Whether a condition on values holds; False where values cannot be looked at (shapes only, tracing)."""
     try:
-        return bool(F.any(F.eq(x, 0)))
+        return bool(flag())
     except (RuntimeError, TypeError, NotImplementedError, ValueError):
         return False
+
+
+def has_zero(F: Any, x: Any) -> bool:
+    """Whether an element is zero; False where values cannot be looked at."""
+    return holds(lambda: F.any(F.eq(x, 0)))
 
 
 def _others(F: Any, x: Any, dim: int) -> Any:

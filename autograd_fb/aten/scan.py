@@ -6,6 +6,7 @@ Scans that the Array API standard lacks (running maxima, running log-sum-exp) ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf, nan, prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from autograd_fb.aten.reduction import (
     choose,
     described,
     has_zero,
+    holds,
     is_integral,
     is_nan,
     low_precision,
@@ -620,7 +622,7 @@ def _unique_consecutive(
 ) -> tuple[Any, Any, Any]:
     none = xp.zeros((0,), dtype=xp.int64, device=device_of(self))
     x = xp.reshape(self, (1, -1)) if dim is None else xp.moveaxis(self, dim, 0)
-    lines = xp.reshape(self, (-1, 1)) if dim is None else xp.reshape(x, (x.shape[0], -1))
+    lines = xp.reshape(self, (-1, 1)) if dim is None else xp.reshape(x, (x.shape[0], prod(x.shape[1:])))
     size = lines.shape[0]
     if size == 0:
         return xp.reshape(self, (-1,)) if dim is None else self, none, none
@@ -653,6 +655,8 @@ def _diff(F: Any, self: Any, n: int = 1, dim: int = -1, prepend: Any = None, app
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     axis = normalize_dim(dim, self.ndim)
+    if n == 0:  # nothing is put beside the input either
+        return F.clone(self)
     parts = [x for x in (prepend, self, append) if x is not None]
     x = self if len(parts) == 1 else F.cat(parts, axis)
     boolean = described(self.dtype).kind == "b"
@@ -694,36 +698,76 @@ for _name, _dx in (("trapezoid", "Scalar dx=1"), ("trapz", "float dx=1")):
        doc="The area under y with equal spacing by the trapezoidal rule.")
 
 
+def _weights(name: str, w: Any, kinds: str, words: str, count: int) -> Any:
+    """Weights of observations, of the right kind, length and sign."""
+    if w is None:
+        return None
+    if w.ndim > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} "
+                           "dimensions")  # fmt: skip
+    if described(w.dtype).kind not in kinds:
+        raise RuntimeError(
+            f"cov(): expected {name} to have {words} dtype but got {name} with {described(w.dtype).torch_name} dtype"
+        )
+    if prod(w.shape) != count:
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{prod(w.shape)} != {count}"
+        )
+    return w
+
+
+def _any_below_zero(F: Any, w: Any) -> Any:
+    return F.any(w < 0)
+
+
 def _cov(F: Any, self: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     if self.ndim > 2:
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {self.ndim} dimensions"
         )
+    if described(self.dtype).kind == "b":
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     x = F.reshape(self, [1, -1]) if self.ndim < 2 else self
-    weights = fweights if aweights is None else aweights if fweights is None else F.mul(fweights, aweights)
-    if weights is None:
-        centred = x - F.mean(x, [1], True)
-        out, free = F.mm(centred, conj(F, F.mT(centred))), max(x.shape[1] - correction, 0)
-        out = out / free if free else out * nan
+    count = x.shape[1]
+    frequencies = _weights("fweights", fweights, "iu", "integral", count)
+    importance = _weights("aweights", aweights, "f", "floating point", count)
+    for name, w in (("fweights", frequencies), ("aweights", importance)):
+        if w is not None and count and holds(partial(_any_below_zero, F, w)):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+    weights = [w for w in (frequencies, importance) if w is not None]
+    if not weights:
+        total: Any = count
+        mean = F.div(F.sum(x, [1], True), count) if count else F.sum(x, [1], True) * nan
+        norm: Any = max(count - correction, 0)
     else:
-        total = F.sum(weights)
-        centred = x - F.div(F.sum(F.mul(x, weights), [1], True), total)
-        if correction == 0:
-            norm = total
-        elif aweights is None:
-            norm = total - correction
+        both = weights[0] if len(weights) == 1 else F.mul(*weights)
+        total = F.sum(both)
+        if holds(lambda: total == 0):
+            raise RuntimeError("cov(): weights sum to zero, can't be normalized")
+        mean = F.div(F.sum(F.mul(x, both), [1], True), total)
+        if importance is not None and correction:
+            norm = total - F.div(correction * F.sum(F.mul(both, importance)), total)
         else:
-            norm = total - F.div(correction * F.sum(F.mul(weights, aweights)), total)
-        out = F.div(F.mm(F.mul(centred, weights), conj(F, F.mT(centred))), norm)
-    return F.reshape(out, []) if self.ndim < 2 else out
+            norm = total - correction
+        norm = F.clamp(norm, 0)
+    centred = x - mean
+    other = conj(F, F.mT(F.mul(centred, both) if weights else centred))
+    out = F.mm(centred, other)
+    out = F.div(out, norm) if weights or norm else out / F.zeros_like(out)
+    return F.squeeze(out)
 
 
 def _corrcoef(F: Any, self: Any) -> Any:
     c = F.cov(self)
     if c.ndim == 0:
         return c / c
-    spread_of = F.sqrt(F.diagonal(c))
-    return c / F.unsqueeze(spread_of, 1) / F.unsqueeze(spread_of, 0)
+    is_complex = described(c.dtype).is_complex
+    spread_of = F.sqrt(F.real(F.diagonal(c)) if is_complex else F.diagonal(c))
+    c = c / F.unsqueeze(spread_of, 1) / F.unsqueeze(spread_of, 0)
+    if is_complex:
+        return F.complex(F.clamp(F.real(c), -1, 1), F.clamp(F.imag(c), -1, 1))
+    return F.clamp(c, -1, 1)  # rounding may leave the range of a correlation
 
 
 op("cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor", family=_FAMILY,

@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
+from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import TABLE, op
 from autograd_fb.core.dtype import as_dtype, dtype_from_name
 from autograd_fb.core.geometry import (
@@ -300,13 +301,13 @@ def _matrix_transpose(F: Any, self: Any, name: str) -> Any:
 def _adjoint(F: Any, self: Any, name: str = "adjoint()") -> Any:
     if self.ndim < 2:
         raise RuntimeError(f"{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
-    return F.conj(F.transpose(self, -2, -1))
+    return conj(F, F.transpose(self, -2, -1))
 
 
 def _matrix_h(F: Any, self: Any) -> Any:
     if self.ndim not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-    return F.conj(F.transpose(self, 0, 1)) if self.ndim else F.conj(self)
+    return conj(F, F.transpose(self, 0, 1) if self.ndim else F.alias(self))
 
 
 def _movedim(F: Any, self: Any, source: Any, destination: Any) -> Any:
@@ -320,9 +321,9 @@ def _movedim(F: Any, self: Any, source: Any, destination: Any) -> Any:
         )
     src = [normalize_dim(d, ndim) for d in source]
     dst = [normalize_dim(d, ndim) for d in destination]
-    for name, dims in (("source", src), ("destination", dst)):
+    for name, dims, given in (("source", src, source), ("destination", dst, destination)):
         if len(set(dims)) != len(dims):
-            raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({given})")
     if not ndim:
         return F.alias(self)
     order = [-1] * ndim
@@ -900,9 +901,8 @@ def _tensor_split(F: Any, self: Any, indices_or_sections: int | Sequence[int], d
 def _named_split(F: Any, self: Any, argument: int | Sequence[int], name: str, least: int, dim: int) -> Any:
     if self.ndim < least:
         raise RuntimeError(
-            f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a "
-            f"tensor "
-            f"with {self.ndim} dimensions!")
+            f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {self.ndim} "
+            "dimensions!")
     size = self.shape[dim]
     if isinstance(argument, int) and (argument == 0 or size % argument):
         raise RuntimeError(
@@ -925,6 +925,21 @@ op("tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Te
    composite=_tensor_split)
 op("tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]", family="shape",
    composite=_tensor_split)
+def _tensor_split_by_tensor(F: Any, self: Any, tensor_indices_or_sections: Any, dim: int = 0) -> Any:
+    given = tensor_indices_or_sections
+    if str(given.device) != "cpu":
+        raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to be on cpu, but it's on {given.device}")
+    if as_dtype(given.dtype).name != "int64":
+        raise RuntimeError("tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+                           f"{as_dtype(given.dtype).torch_name}")  # fmt: skip
+    if given.ndim > 1:
+        raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or "
+                           f"one-dimensional tensor, but got a tensor with {given.ndim} dims")  # fmt: skip
+    return _tensor_split(F, self, given.tolist(), dim)
+
+
+op("tensor_split.tensor_indices_or_sections(Tensor(a -> *) self, Tensor tensor_indices_or_sections, int dim=0) "
+   "-> Tensor(a)[]", family="shape", composite=_tensor_split_by_tensor)
 op("hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]", family="shape",
    composite=lambda F, self, sections: _named_split(F, self, sections, "hsplit", 1, min(self.ndim - 1, 1)))
 op("hsplit.array(Tensor(a -> *) self, int[] indices) -> Tensor(a)[]", family="shape",
@@ -937,7 +952,7 @@ for _name, _least, _dim in (("vsplit", 2, 0), ("dsplit", 3, 2)):
 op("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]", family="shape", kernel=_unbind, linear=("self",),
    backward={"self": _unbind_grad}, doc="All positions along ``dim``, each without that dimension.")
 for _name in ("split_with_sizes", "split.Tensor", "split.sizes", "chunk", "tensor_split.sections",
-    "tensor_split.indices", "unbind.int",
+    "tensor_split.indices", "tensor_split.tensor_indices_or_sections", "unbind.int",
               "hsplit.int", "hsplit.array", "vsplit.int", "vsplit.array", "dsplit.int", "dsplit.array"):
     TABLE[_name].method = True  # the arrow inside "Tensor(a -> *) self" hides it from the look at the text in `op`
 
@@ -1439,11 +1454,13 @@ def _edges(F: Any, self: Any, pad: Sequence[int], mode: str) -> Any:
     for pair in range(len(pad) // 2):
         dim, before, after = self.ndim - 1 - pair, pad[2 * pair], pad[2 * pair + 1]
         size = self.shape[dim]
-        parts = [F.slice(self, dim, max(-before, 0), size - max(-after, 0), 1)]
+        inner = F.slice(self, dim, max(-before, 0), size - max(-after, 0), 1)
+        source = inner if mode == "circular" else self  # what is cut off does not come round either
+        parts = [inner]
         if before > 0:
-            parts.insert(0, _edge(F, self, dim, mode, before, True))
+            parts.insert(0, _edge(F, source, dim, mode, before, True))
         if after > 0:
-            parts.append(_edge(F, self, dim, mode, after, False))
+            parts.append(_edge(F, source, dim, mode, after, False))
         self = F.cat(parts, dim) if len(parts) > 1 else parts[0]
     return self
 

@@ -186,6 +186,12 @@ def linalg(c: Call, *args: Any) -> Any:
     return c.call(*(c.aligned(a, rank) for a in args))
 
 
+def tolerances(c: Call, self: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
+    """Matrices, and tolerances for each of them."""
+    rank = self.array.ndim
+    return c.call(c.aligned(self, rank), *(t if t is None else c.aligned(t, rank - 2) for t in (atol, rtol)), hermitian)
+
+
 # --- reductions
 
 _FULL = {  # ops over all elements -> the overload, or the op, over one dim of a matrix

@@ -53,6 +53,7 @@ RULES: dict[str, Rule] = {
     "index_select": nn.index_select,
     "linear": rules.linear,
     "linalg_cross": rules.linalg_cross,
+    **dict.fromkeys(("linalg_pinv.atol_rtol_tensor", "linalg_matrix_rank.atol_rtol_tensor"), rules.tolerances),
     "linalg_solve": rules.linalg_solve,
     "linalg_solve_triangular": rules.linalg,
     "masked_fill": nn.masked_fill,

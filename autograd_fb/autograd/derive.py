@@ -347,7 +347,9 @@ class TapedWriter(Writer):
         if not cast and sum(t not in self.numbers for t in self.call.tensors) == 1:
             return None
         a = ("o" if cast else "a") + str(self.call.tensors.index(python_name(n)))
-        same = f"{a}.shape == r.shape" + (f" and {a}.dtype == r.dtype" if cast else "")
+        # Of mixed dtypes all are looked at: a saved array of another dtype would widen the gradient of this one.
+        arrays = (f"o{i}" for i, t in enumerate(self.call.tensors) if t not in self.numbers)
+        same = f"{a}.shape == r.shape" + ("".join(f" and {o}.dtype == r.dtype" for o in arrays) if cast else "")
         return f"None if {same} else ({a}.shape, {a}.dtype)"
 
     def several(self, indent: str) -> None:

@@ -117,7 +117,8 @@ def _is_tensor_or_number(value: Any) -> bool:
 
 def _exact(schema: FunctionSchema, values: Sequence[Any]) -> bool:
     return not any(
-        (isinstance(v, bool) or _is_tensor(v)) and str(a.type).startswith("int")
+        ((isinstance(v, bool) or _is_tensor(v)) and str(a.type).startswith("int"))
+        or (_is_tensor(v) and str(a.type).startswith("float"))
         for a, v in zip(schema.arguments, values, strict=True)
     )
 
@@ -190,8 +191,8 @@ class OpOverloadPacket:
     def _choose(self, overloads: dict[str, OpOverload], args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpOverload:
         errors = []
         # Overloads that take a number as it is come before those that make a tensor of it; before both come those for
-        # which no tensor and no bool would have to be read as an int: max(x, y) is not max(x, dim), nor var(x, True)
-        # var(x, [1]).
+        # which no tensor would have to be read as a number and no bool as an int: max(x, y) is not max(x, dim), nor
+        # var(x, True) var(x, [1]).
         ways: tuple[tuple[bool, bool], ...] = ((False, True), (True, True), (False, False), (True, False))
         if self.namespace == "aten" and self.__name__.removesuffix("_") in NUMBERS_AS_TENSORS:
             ways = ((True, True), (True, False))  # add(x, 2) is add.Tensor

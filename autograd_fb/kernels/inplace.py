@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from autograd_fb.aten.outs import check_out
 from autograd_fb.aten.row import COMPARISON, PLAIN, Row
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.geometry import broadcast_shapes, has_internal_overlap
 from autograd_fb.core.keys import INFERENCE, REQUIRES_GRAD
-from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.cpu_fallback import falls_back, is_lacking
@@ -132,11 +132,7 @@ def check_overlap(t: Tensor) -> None:
 
 
 def check_cast(result: Any, t: Tensor) -> None:
-    source, target = t.binding.dtype(result.dtype), t.dtype
-    if source is not target and not can_cast(source, target):
-        raise RuntimeError(
-            f"result type {source.torch_name} can't be cast to the desired output type {target.torch_name}"
-        )
+    check_out("", t.binding.dtype(result.dtype), t.dtype)
 
 
 def bump(t: Tensor) -> None:
@@ -221,7 +217,7 @@ def out_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., Any
         if not isinstance(result, binding.array_types):
             result = binding.backend.as_array(result)
         same_device([*(a for a in rest if isinstance(a, Tensor)), out], op._schema.name)
-        check_cast(result, out)
+        check_out(row.name, binding.dtype(result.dtype), out.dtype)
         if tuple(out.array.shape) != tuple(result.shape):
             resize_out(out, result)
         else:

@@ -301,6 +301,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """input, held between min_val and max_val."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
     return _activate("hardtanh", inplace, input, min_val, max_val)
 
 
@@ -482,7 +484,7 @@ def rms_norm(
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Divide by a power of the mean square over ``size`` neighbouring channels."""
     squares = input.mul(input).unsqueeze(1)
-    flat = squares.reshape(squares.shape[0], 1, squares.shape[2], -1)
+    flat = squares.flatten(3) if squares.dim() > 3 else squares.unsqueeze(3)
     flat = pad(flat, (0, 0, size // 2, (size - 1) // 2))
     mean = avg_pool2d(flat, (size, 1), stride=1).squeeze(1).reshape(input.shape)
     return input / mean.mul(alpha).add(k).pow(beta)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.aten.outs import check_out
 from autograd_fb.core.keys import SCALAR_BITS
-from autograd_fb.core.promotion import can_cast
 from autograd_fb.dispatch.arguments import kind_of
 from autograd_fb.dispatch.operator import OpOverload, Plans
 from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
@@ -207,18 +207,16 @@ def _with_out(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     results = op(*args, **kwargs)
     targets = out if isinstance(out, (tuple, list)) else (out,)
     values = results if isinstance(results, (tuple, list)) else (results,)
-    for target, value in zip(targets, values, strict=True):
+    pairs = list(zip(targets, values, strict=True))
+    for target, value in pairs:
         with_grad = state.grad_mode and (target.requires_grad or value.requires_grad)
         if with_grad:
             raise RuntimeError(
                 f"{name}(): functions with out=... arguments don't support automatic differentiation, "
                 "but one of the arguments requires grad."
             )
-        if not can_cast(value.dtype, target.dtype):
-            raise RuntimeError(
-                f"result type {value.dtype.torch_name} can't be cast to the desired output type "
-                f"{target.dtype.torch_name}"
-            )
+        check_out(name, value.dtype, target.dtype)
+    for target, value in pairs:
         call("copy_", (_resized(target, value), value), {})
     if isinstance(results, ReturnType):
         return return_type(f"{name}_out", results._fields)(targets)

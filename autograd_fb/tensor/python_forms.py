@@ -9,7 +9,8 @@ from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.tensor_base import TensorBase
 
 __all__ = [
-    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "chain_matmul",
+    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cdist",
+    "chain_matmul",
     "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index",
 ]  # fmt: skip
 
@@ -86,6 +87,23 @@ def cartesian_prod(*tensors: Any) -> Any:
 def block_diag(*tensors: Any) -> Any:
     """A matrix with the given ones along its diagonal."""
     return call("block_diag", (_listed(tensors),), {})
+
+
+_CDIST_MODES = {
+    "use_mm_for_euclid_dist_if_necessary": None, "use_mm_for_euclid_dist": 1, "donot_use_mm_for_euclid_dist": 2,
+}  # fmt: skip
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
+    """Distances in the p-norm between the rows of two batches of matrices, ``(..., P, M)`` and ``(..., R, M)``.
+
+    >>> import autograd_fb as torch
+    >>> torch.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [1.0, 0.0]]))
+    tensor([[5., 1.]])
+    """
+    if compute_mode not in _CDIST_MODES:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    return call("cdist", (x1, x2, p, _CDIST_MODES[compute_mode]), {})
 
 
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:

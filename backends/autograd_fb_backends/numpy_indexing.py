@@ -517,10 +517,10 @@ def masked_fill_(xp: Any, self: Array, mask: Array, value: Any) -> Array:
 
 def gather(xp: Any, self: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
     d = normalize_dim(dim, self.ndim)
-    if index.dtype != np.int64 and index.dtype != np.int32:
-        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not index.size:
         return np.zeros(index.shape, self.dtype)
+    if index.dtype != np.int64 and index.dtype != np.int32:
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if max(index.ndim, 1) != max(self.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     for k, (n, m) in enumerate(zip(index.shape, self.shape, strict=False)):

@@ -126,6 +126,8 @@ def to_torch(value: Any, requires_grad: bool = False) -> Any:
         return made.requires_grad_(requires_grad and (made.is_floating_point() or made.is_complex()))
     if isinstance(value, (list, tuple)):
         return type(value)(to_torch(v, requires_grad) for v in value)
+    if isinstance(value, dict):
+        return {name: to_torch(v, requires_grad) for name, v in value.items()}
     if isinstance(value, DType):
         return getattr(torch, value.name)
     return value
@@ -153,7 +155,7 @@ def check_values(key: str, dtype: str, factor: float = 1.0) -> int:
     load_tables()
     count = 0
     for sample in samples_of(key, dtype):
-        expected = as_tuple(torch_op(key)(*to_torch(sample.args), **sample.kwargs))
+        expected = as_tuple(torch_op(key)(*to_torch(sample.args), **to_torch(sample.kwargs)))
         got = as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs))
         for g, e in zip(got, expected, strict=True):
             assert_close(g, e.resolve_conj().resolve_neg().numpy(force=True), f"{key} {dtype} [{sample.name}]", factor)
@@ -272,7 +274,7 @@ def check_gradients(key: str, dtype: str, factor: float = 50.0) -> int:
             continue
         what = f"gradient of {key} {dtype} [{sample.name}]"
         inputs = to_torch(sample.args, requires_grad=True)
-        results = as_tuple(torch_op(key)(*inputs, **sample.kwargs))
+        results = as_tuple(torch_op(key)(*inputs, **to_torch(sample.kwargs)))
         outputs = tuple(np.asarray(r) for r in as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs)))
         floating = [i for i, r in enumerate(results) if r.requires_grad]
         cotangents = tuple(random_like(rng, o) if i in floating else None for i, o in enumerate(outputs))
@@ -332,7 +334,8 @@ def check_namespace(key: str, dtype: str, xp: Any, make: Callable[[Any], Any], v
     for sample in samples_of(key, dtype):
         expected = as_tuple(numpy_f().call_row(key, *sample.args, **sample.kwargs))
         moved = tuple(make(np.array(a)) if isinstance(a, np.ndarray) else a for a in sample.args)
-        for got, want in zip(as_tuple(other.call_row(key, *moved, **sample.kwargs)), expected, strict=True):
+        named = {n: make(np.array(a)) if isinstance(a, np.ndarray) else a for n, a in sample.kwargs.items()}
+        for got, want in zip(as_tuple(other.call_row(key, *moved, **named)), expected, strict=True):
             want = np.asarray(want)
             name = str(got.dtype).rpartition(".")[2]
             assert name == str(want.dtype), f"{key} [{sample.name}]: dtype {name}, NumPy has {want.dtype}"

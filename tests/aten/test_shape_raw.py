@@ -29,7 +29,8 @@ from tests.aten.raw_harness import (
 load_tables()
 KEYS = sorted(key for key, row in TABLE.items() if row.family == "shape")
 OURS = {"as_strided_backward"}  # PyTorch has no operator for it
-NO_SAMPLES = {"view.dtype", "to.device", "to.dtype", "to.other", "to.dtype_layout"}
+NO_SAMPLES = {"view.dtype", "to.device", "to.dtype", "to.other", "to.dtype_layout",
+              "tensor_split.tensor_indices_or_sections"}
 torch = pytest.importorskip("torch")
 
 

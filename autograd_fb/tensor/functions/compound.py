@@ -15,7 +15,6 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 __all__ = [
     "allclose",
     "blackman_window",
-    "cdist",
     "combinations",
     "cumulative_trapezoid",
     "equal",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 _allclose = _plans("allclose", "default")
-_cdist = _plans("cdist", "default")
 _combinations = _plans("combinations", "default")
 _equal = _plans("equal", "default")
 _inner = _plans("inner", "default")
@@ -60,25 +58,6 @@ def blackman_window(*args: Any, **kwargs: Any) -> Any:
     ``blackman_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``
     """
     return _call("blackman_window", args, kwargs)
-
-
-def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None, *, out: Any = None) -> Any:
-    """Distances between the rows of two batches of matrices.
-
-    ``cdist(Tensor x1, Tensor x2, float p=2, int? compute_mode=None) -> Tensor``
-    """
-    if out is not None:
-        return _call(
-            "cdist",
-            (
-                x1,
-                x2,
-                p,
-                compute_mode,
-            ),
-            {"out": out},
-        )
-    return _cdist.entry(x1, x2, p, compute_mode)
 
 
 def combinations(input: Any, r: int = 2, with_replacement: bool = False, *, out: Any = None) -> Any:

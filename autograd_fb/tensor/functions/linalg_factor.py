@@ -260,7 +260,9 @@ def linalg_matrix_rank(*args: Any, **kwargs: Any) -> Any:
     """How many singular values are not taken as zero.
 
     ``linalg_matrix_rank.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor``,
-    ``linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor``
+    ``linalg_matrix_rank.atol_rtol_tensor(Tensor input, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor``,
+    ``linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor``,
+    ``linalg_matrix_rank.tol_tensor(Tensor input, Tensor tol, bool hermitian=False) -> Tensor``
     """
     return _call("linalg_matrix_rank", args, kwargs)
 
@@ -278,6 +280,8 @@ def linalg_pinv(*args: Any, **kwargs: Any) -> Any:
     """The pseudo-inverse.
 
     ``linalg_pinv.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor``,
+    ``linalg_pinv.atol_rtol_tensor(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor``,
+    ``linalg_pinv.rcond_tensor(Tensor self, Tensor rcond, bool hermitian=False) -> Tensor``,
     ``linalg_pinv(Tensor self, float rcond, bool hermitian=False) -> Tensor``
     """
     return _call("linalg_pinv", args, kwargs)

@@ -482,7 +482,8 @@ def t(input: Any) -> Any:
 
 def tensor_split(*args: Any, **kwargs: Any) -> Any:
     """``tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> Tensor(a)[]``,
-    ``tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]``
+    ``tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]``,
+    ``tensor_split.tensor_indices_or_sections(Tensor(a -> *) self, Tensor tensor_indices_or_sections, int dim=0) -> Tensor(a)[]``
     """
     return _call("tensor_split", args, kwargs)
 

@@ -38,6 +38,15 @@ plain("arange.start", (2, 5), (1.5, 4), (3, 3), (-2, 2))
 plain("arange.start_step", (0, 10, 3), (5, 0, -2), (0.0, 1.0, 0.1), (1, 2, 0.25), (1, 6), (0.5, 3.0, 0.7))
 plain("linspace", (0, 1, 5), (3.0, -2, 7), (1, 5, 1), (2, 2, 0), (-1.5, 1.5, 10), (0, 1, 2))
 plain("logspace", (0, 2, 5), (-1, 1, 3, 2.0), (1, 5, 1), (0, 1, 0))
+for _name, _more in (("linspace", ()), ("logspace", (2.0,))):
+    for _form, _bounds in (("Tensor_Tensor", (1, 1)), ("Tensor_Scalar", (1, 0)), ("Scalar_Tensor", (0, 1))):
+
+        def _between(rng: Any, dtype: str, bounds: Any = _bounds, more: Any = _more) -> list[Sample]:
+            ends = [array(rng, dtype, ()) if given else 3 for given in bounds]
+            return [Sample((*ends, steps, *more), name=f"{steps} steps", grad=False)
+                    for steps in (5, 1, 0) if dtype in ("float32", "int64")]
+
+        samples(f"{_name}.{_form}")(_between)
 plain("eye", (3,), (0,))
 plain("eye.m", (2, 3), (3, 2), (0, 2))
 for _name in ("tril", "triu"):

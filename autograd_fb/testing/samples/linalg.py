@@ -263,6 +263,28 @@ def _rank_float(rng: Any, dtype: str) -> Samples:
     return [] if is_integral(dtype) else [Sample((np.ones((2, 3, 4)).astype(dtype),), name="one", grad=False)]
 
 
+@samples("linalg_pinv.atol_rtol_tensor", "linalg_matrix_rank.atol_rtol_tensor")
+def _tensor_tolerances(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if is_integral(dtype):
+        return []
+    kind = dtype.replace("complex64", "float32").replace("complex128", "float64")
+    x, absolute, relative = array(rng, dtype, (2, 3, 4)), np.asarray([0.5, 0.1], kind), np.asarray(0.2, kind)
+    return [Sample((x,), {"atol": absolute}, "absolute"), Sample((x,), {"rtol": relative}, "relative"),
+            Sample((x,), {"atol": absolute, "rtol": relative}, "both")]
+
+
+@samples("linalg_pinv.rcond_tensor", "linalg_matrix_rank.tol_tensor")
+def _one_tolerance(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if is_integral(dtype):
+        return []
+    kind = dtype.replace("complex64", "float32").replace("complex128", "float64")
+    return [Sample((array(rng, dtype, (2, 3, 4)), np.asarray(t, kind)), name=str(t)) for t in (0.2, [0.1, 0.9])]
+
+
 @samples("linalg_matrix_norm", "linalg_norm")
 def _matrix_norm(rng: Any, dtype: str) -> Samples:
     if is_integral(dtype):

@@ -1,0 +1,125 @@
+"""Calls at the edges of what operators take: one expression, evaluated by both libraries, gives one answer.
+
+The table tests run every row on samples of its own; what stands here has other kinds of arguments (tensors for
+numbers, shapes that broadcast, nothing to do), or an error whose words users match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_fb as torch
+from autograd_fb.testing.op_suite import assert_same, quietly, reference
+
+Expression = Callable[[Any], Any]
+pytestmark = pytest.mark.skipif(reference is None, reason="compares with PyTorch, which is not installed")
+
+
+def numbers(M: Any, *shape: int, dtype: str = "float64", seed: int = 0) -> Any:
+    """The same random tensor of either library."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-2, 2, shape) + (1j * rng.uniform(-2, 2, shape) if dtype.startswith("complex") else 0)
+    return M.tensor(np.asarray(values).tolist(), dtype=getattr(M, dtype)).reshape(shape)
+
+
+SAME: dict[str, Expression] = {
+    "cosine of shapes that broadcast": lambda M: M.cosine_similarity(numbers(M, 1, 2, 3), numbers(M, 2, 1, 3), -2),
+    "covariance of integers": lambda M: M.cov(M.tensor([[1, 4, 2], [0, 3, 9]])),
+    "covariance of one row": lambda M: M.cov(numbers(M, 1, 4)),
+    "covariance without freedom": lambda M: M.cov(numbers(M, 2, 1)),
+    "covariance, weighted": lambda M: M.cov(
+        numbers(M, 2, 3), correction=2, fweights=M.tensor([1, 2, 1]), aweights=M.tensor([0.5, 1.0, 2.0])),
+    "correlation of complex rows": lambda M: M.corrcoef(numbers(M, 2, 5, dtype="complex128")),
+    "no differences": lambda M: M.diff(numbers(M, 3), 0, prepend=numbers(M, 2)),
+    "no places to gather": lambda M: M.gather(numbers(M, 5), 0, M.zeros(0, dtype=M.uint8)),
+    "places from the end": lambda M: M.take_along_dim(numbers(M, 2, 3), M.tensor([[-1], [0]]), 1),
+    "split at a tensor": lambda M: M.tensor_split(numbers(M, 7), M.tensor([2, 5])),
+    "split into a tensor": lambda M: numbers(M, 7).tensor_split(M.tensor(3)),
+    "cut and come round": lambda M: M.nn.functional.pad(numbers(M, 1, 1, 4, 4), (-1, 1, -2, 1), mode="circular"),
+    "averages of integers": lambda M: M.nn.functional.avg_pool2d(
+        M.tensor([[[-7, 3, 2], [-2, -3, 5]]]), 2, 1, divisor_override=3),
+    "hardtanh of integers": lambda M: M.nn.functional.hardtanh(M.tensor([-3, 0, 2]), -1.5, 1.5),
+    "outer product of bools": lambda M: M.addr(
+        M.tensor([[True, False]]), M.tensor([True, False]), M.tensor([False, True]), beta=3, alpha=2),
+    "bools summed to nothing": lambda M: M.tensor([True, True]).sum_to_size(()),
+    "distances by products": lambda M: M.cdist(
+        numbers(M, 3, 2), numbers(M, 4, 2, seed=1), compute_mode="use_mm_for_euclid_dist"),
+    "rank by tolerances": lambda M: M.linalg.matrix_rank(
+        M.eye(3).repeat(2, 1, 1) * M.tensor([1.0, 1e-3, 1e-6]), rtol=M.tensor([1e-2, 1e-4])),
+    "rank by one tolerance": lambda M: M.linalg.matrix_rank(M.eye(3), atol=M.tensor(2.0)),
+    "pseudo-inverse by a tolerance": lambda M: M.linalg.pinv(numbers(M, 2, 3, 2), rtol=M.tensor([0.5, 1e-5])),
+    "between tensors": lambda M: M.linspace(M.tensor(1.0), M.tensor(3), 5),
+    "between a tensor and a number": lambda M: M.logspace(M.tensor(0), 2, 3, base=2.0),
+    "least squares, driver gels": lambda M: tuple(M.linalg.lstsq(numbers(M, 4, 2), numbers(M, 4, 3), driver="gels")),
+    "least squares, driver gelsd": lambda M: tuple(
+        M.linalg.lstsq(numbers(M, 4, 2), numbers(M, 4, 3), driver="gelsd")),
+    "powers of a number": lambda M: M.linalg.vander(M.tensor(2.0), N=3),
+    "combinations of too few": lambda M: M.combinations(M.ones(1), 2),
+    "repeats of nothing": lambda M: M.unique_consecutive(M.zeros(2, 0, 3), dim=1),
+    "dropout's gradient of integers": lambda M: M.ops.aten.native_dropout_backward(
+        M.tensor([1, 2]), M.tensor([True, False]), 2.0),
+}  # fmt: skip
+
+MESSAGES: dict[str, Expression] = {
+    "weights of frequency": lambda M: M.cov(M.ones(3), fweights=M.ones(3)),
+    "weights of importance": lambda M: M.cov(M.ones(3), aweights=M.ones(2)),
+    "negative weights": lambda M: M.cov(M.ones(3), fweights=M.tensor([1, -1, 1])),
+    "movedim": lambda M: M.movedim(M.ones(2, 3), (0, -2), (1, 0)),
+    "vsplit": lambda M: M.vsplit(M.ones(3), 1),
+    "bounds the wrong way": lambda M: M.nn.functional.hardtanh(M.ones(2), 1.0, -1.0),
+    "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
+    "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
+    "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "out of gather": lambda M: M.gather(
+        M.ones(2), 0, M.zeros(2, dtype=M.int64), out=M.empty(2, dtype=M.float64)),
+    "out of mm": lambda M: M.mm(M.ones(2, 2), M.ones(2, 2), out=M.empty(2, 2, dtype=M.float64)),
+    "out of topk": lambda M: M.topk(
+        M.ones(2), 1, out=(M.empty(1, dtype=M.float64), M.empty(1, dtype=M.int64))),
+}  # fmt: skip
+
+GRADIENTS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], str]] = {
+    "complex of shapes that broadcast": (lambda M, a, b: M.complex(a, b), ((3, 1), (2,)), "float64"),
+    "polar of shapes that broadcast": (lambda M, a, b: M.polar(a, b), ((3,), ()), "float64"),
+    "times integers": (lambda M, a: a * M.tensor([1, 2], dtype=M.int32), ((2,),), "float32"),
+    "over integers": (lambda M, a: a / M.tensor([1, 2]), ((2,),), "float32"),
+    "power of integers": (lambda M, a: (a * a + 1) ** M.tensor([3, 2]), ((2,),), "float32"),
+    "beside float64": (lambda M, a: a * M.tensor([1.0, 2.0], dtype=M.float64), ((2,),), "float32"),
+    "the power 0": (lambda M, a: M.linalg.matrix_power(a, 0), ((2, 2),), "float64"),
+    "noise": (lambda M, a: M.normal(a, a.abs()) * 0, ((3,),), "float64"),
+    "logarithm of a complex determinant": (lambda M, a: M.logdet(a), ((3, 3),), "complex128"),
+    "least squares": (
+        lambda M, a, b: M.linalg.lstsq(a, b, driver="gelsd").solution, ((4, 2), (4, 3)), "float64"),
+    "no combinations": (lambda M, a: M.combinations(a, 3), ((2,),), "float64"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_both_libraries_give_the_same(name: str) -> None:
+    assert_same(SAME[name](torch), quietly(SAME[name], reference), name)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_both_libraries_refuse_with_the_same_words(name: str) -> None:
+    with pytest.raises((RuntimeError, ValueError, IndexError, TypeError)) as expected:
+        quietly(MESSAGES[name], reference)
+    kind = next(k for k in (NotImplementedError, RuntimeError, ValueError, IndexError, TypeError)
+                if isinstance(expected.value, k))  # fmt: skip
+    with pytest.raises(kind, match=re.escape(str(expected.value).splitlines()[0])):
+        MESSAGES[name](torch)
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_both_libraries_give_the_same_gradients(name: str) -> None:
+    call, shapes, dtype = GRADIENTS[name]
+    found = []
+    for M in (torch, reference):
+        leaves = [numbers(M, *s, dtype=dtype, seed=i).requires_grad_() for i, s in enumerate(shapes)]
+        out = quietly(call, M, *leaves)
+        weights = numbers(M, *out.shape, dtype=str(out.dtype).removeprefix("torch."), seed=9)
+        found.append(M.autograd.grad(out, leaves, weights))
+    assert_same(found[0], found[1], name, 10.0)
