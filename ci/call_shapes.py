@@ -140,19 +140,21 @@ def method_body(name: str, rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
         size = sized.schema.arguments[1].name
         others = [default_text(a) for a in sized.schema.arguments[2:]]
         if None not in others:
-            values = ["self", size, *(text for text in others if text is not None)]
+            rest = [text for text in others if text is not None]
+            pair = plan_call(sized, ["self", "first", "second", *rest]).replace("[", ".pairs[", 1)
             return [
-                "        if not kwargs and args:",
-                "            match args:",
-                "                case (first, second) if first.__class__ is second.__class__ is int:",
-                f"                    return {plan_call(sized, ['self', 'args', *values[2:]])}",
-                f"            {size} = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]",
+                "        if first.__class__ is second.__class__ is int and not (args or kwargs):",
+                f"            return {pair}",
+                ("        given = () if first is _MISSING else "
+                 "(first,) if second is _MISSING else (first, second, *args)"),
+                "        if not kwargs and given:",
+                f"            {size} = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first",
                 f"            for number in {size}:",
                 "                if number.__class__ is not int:",
                 "                    break",
                 "            else:",
-                f"                return {plan_call(sized, values)}",
-                resolve,
+                f"                return {plan_call(sized, ['self', size, *rest])}",
+                resolve.replace("*args", "*given"),
             ], [sized]
     found = branches(rows)
     if not found:

@@ -149,8 +149,9 @@ def method(name: str, rows: list[Row]) -> tuple[list[str], list[Row]]:
             "",
         ], [row]
     lines, used = method_body(name, rows)
+    leading = "first: Any = _MISSING, second: Any = _MISSING, /, " if "_MISSING" in "".join(lines) else ""
     return [
-        f"    def {target}(self, *args: Any, **kwargs: Any) -> Any:",
+        f"    def {target}(self, {leading}*args: Any, **kwargs: Any) -> Any:",
         doc_of(name, rows, "        "),
         *lines,
         "",
@@ -262,7 +263,7 @@ def write_methods(family: str, names: dict[str, list[Row]]) -> str:
             text += f"from autograd_fb.tensor.calls import {imported} as _{imported}\n"
     text += "\nINTERNAL_FRAMES = True  # see Note [Internal frames]\n"
     if "_SEQUENCES" in "".join(body):
-        text += "_SEQUENCES = frozenset({tuple, list, _Size})\n"
+        text += "_SEQUENCES = frozenset({tuple, list, _Size})\n_MISSING: Any = object()\n"
     text += "\n".join(variables(used)) + f"\n\n\nclass {title}:\n    __slots__ = ()\n    signature: int\n\n"
     return text + "\n".join(body).rstrip() + "\n"
 

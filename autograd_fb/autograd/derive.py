@@ -25,9 +25,8 @@ from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Kind, Node, Output, next_sequence
-from autograd_fb.kernels.plans import Plan, Writer, by_numbers, wrap_results
+from autograd_fb.kernels.plans import Plan, Writer, by_numbers
 from autograd_fb.kernels.rounding import narrow_dtype
-from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
 
@@ -111,8 +110,10 @@ def below_is_builtin(op: OpOverload, signature: int, key: DispatchKey) -> bool:
 class TapedWriter(Writer):
     """The lines of a taped plan: the call, the node, the results in their place in the graph."""
 
-    def __init__(self, op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str]):
-        super().__init__(op, signature, numbers)
+    def __init__(
+        self, op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str], pair: bool = False
+    ):
+        super().__init__(op, signature, numbers, pair)
         self.key = key
         self.rules = rules_of(self.row)
         self.pointwise = self.row.promotion is not PLAIN
@@ -120,7 +121,7 @@ class TapedWriter(Writer):
         self.single = len(returns) == 1 and returns[0].is_tensor
         self.scope.update(
             Node=node_class(self.row, self, numbers), RowNode=RowNode, ResultRef=ResultRef, Storage=Storage,
-            versions_of=versions_of, next_sequence=next_sequence, frame=sys._getframe, finish=finish_many,
+            versions_of=versions_of, next_sequence=next_sequence, frame=sys._getframe,
             outside=outside, last=[None], Guard=AutoDispatchBelowADInplaceOrView,
         )  # fmt: skip
 
@@ -208,10 +209,10 @@ class TapedWriter(Writer):
         if kind == "result":
             index = self.rules.returns.index(n) if n in self.rules.returns else 0
             if not self.single:
-                return f"ResultRef(ts[{index}], {index})"
+                return f"ResultRef({self.result.format(index)}, {index})"
             return "ResultRef(t)" if self.row.is_view else "FRESH"
         if kind == "results":
-            return "[ResultRef(x, i) for i, x in enumerate(ts)]"
+            return f"[ResultRef(x, i) for i, x in enumerate({self.all_results})]"
         return self._attribute(n) if kind == "attribute" else name
 
     def keep(self, lone: str | None = None) -> list[str]:
@@ -308,10 +309,13 @@ class TapedWriter(Writer):
             casting = node_class(self.row, self, self.numbers, home=home)
             self.scope[f"{name}_CASTING"] = kind_of(casting, lone, notes_shape)
             return f"{name} if dtype is None else {name}_CASTING"
-        self.scope["KINDS"] = Kinds(
-            lambda variant: kind_of(node_class(self.row, self, self.numbers, variant), lone, notes_shape)
-        )
-        return f"KINDS[{VARIANTS[self.row.key][0]}]"
+        decides, names = VARIANTS[self.row.key]
+        kinds = Kinds(lambda variant: kind_of(node_class(self.row, self, self.numbers, variant), lone, notes_shape))
+        if names.keys() <= {True, False}:
+            self.scope.update(KIND_TRUE=kinds[True], KIND_FALSE=kinds[False])
+            return f"KIND_TRUE if {decides} else KIND_FALSE"
+        self.scope["KINDS"] = kinds
+        return f"KINDS[{decides}]"
 
     def home(self) -> DType | None:
         """The dtype gradients are cast back to where a call names one to compute in: that of the arguments."""
@@ -402,6 +406,21 @@ class TapedWriter(Writer):
         return f"({', '.join(parts)},)"
 
 
+    def put_into_graph(self) -> None:
+        """Several results become outputs of the node, as far as they can have gradients."""
+        if self.all_results == "ts":
+            self.scope["finish"] = finish_many
+            self.add(f"finish(ts, node, {self.row.is_view}, {self.row.constant_results})")
+            return
+        self.scope.update(Output=Output, DIFFERENTIABLE=DIFFERENTIABLE_BITS)
+        for i in range(len(self.op._schema.returns)):
+            if i not in self.row.constant_results:
+                self.add(
+                    f"if t{i} is not None and t{i}.signature & DIFFERENTIABLE:",
+                    f"    t{i}.node = Output(node, {i}); t{i}.signature |= {REQUIRES_GRAD}",
+                )
+
+
 def refuse(op: OpOverload, argument: str) -> None:
     """RuntimeError for an argument that requires grad where PyTorch has no derivative and wants none."""
     raise RuntimeError(
@@ -411,10 +430,11 @@ def refuse(op: OpOverload, argument: str) -> None:
 
 
 def taped(
-    op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str], writer: type[TapedWriter] = TapedWriter
-) -> Plan:
+    op: OpOverload, signature: int, key: DispatchKey, numbers: frozenset[str], writer: type[TapedWriter] = TapedWriter,
+    pair: bool = False,
+) -> Plan:  # fmt: skip
     """The plan that records: the call, a node with what the rules need, results that require grad."""
-    w = writer(op, signature, key, numbers)
+    w = writer(op, signature, key, numbers, pair)
     w.head()
     w.unwrap()
     w.promote()
@@ -441,20 +461,20 @@ def taped(
             w.add(f"t.signature |= {REQUIRES_GRAD}")
         w.node()
         w.add("t.node = node", "return t")
-        return w.finish()
-    w.scope.update(wrap_results=wrap_results, kind=result_kind(op._schema))
-    base = w.call.tensors[0] if w.row.is_view else "None"
+        builtin = below_is_builtin(op, signature, key)
+        return w.finish((lambda: taped(op, signature, key, numbers, writer, True)) if builtin else None)
     w.edges()
-    w.add(f"ts = wrap_results(r, binding, {base}, kind)")
+    w.results()
     if w.takes:
         w.add(f"join_all({w.call.tensors[0]}, ts, view_)")
-    w.add(f"if {w.no_edge()}: return ts")
+    w.add(f"if {w.no_edge()}: return {w.all_results}")
     w.node()
-    w.add(f"return finish(ts, node, {w.row.is_view}, {w.row.constant_results})")
+    w.put_into_graph()
+    w.add(f"return {w.all_results}")
     return w.finish()
 
 
-def finish_many(ts: Any, node: Node, is_view: bool, constants: tuple[int, ...]) -> Any:
+def finish_many(ts: Any, node: Node, is_view: bool, constants: tuple[int, ...]) -> None:
     """Put the differentiable ones of several results into the graph."""
     for i, t in enumerate(ts):
         if isinstance(t, Tensor) and t.signature & DIFFERENTIABLE_BITS and i not in constants:
@@ -462,7 +482,6 @@ def finish_many(ts: Any, node: Node, is_view: bool, constants: tuple[int, ...]) 
             t.signature |= REQUIRES_GRAD
             if is_view:
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, "multi_output")
-    return ts
 
 
 Derive = Callable[[OpOverload, int, DispatchKey], Plan]

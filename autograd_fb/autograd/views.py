@@ -49,6 +49,8 @@ def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
                 t.meta = AutogradMeta(0 if t.storage is None else t.storage.rebased, creation)
         return out
 
+    if hasattr(below, "write_pair"):
+        marked.write_pair = lambda: note_creation(below.write_pair(), op, signature)  # type: ignore[attr-defined]
     return marked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from autograd_fb.core.config import SHOW_DISPATCH_TRACE
@@ -42,12 +43,13 @@ class Plans(dict[int, Plan]):
     (`find` fetches it), so that hundreds of ops cost nothing until used. ``entry`` takes all arguments by position.
     """
 
-    __slots__ = ("_op", "entry", "find")
+    __slots__ = ("_op", "entry", "find", "pairs")
 
     def __init__(self, op: OpOverload | None = None, find: Callable[[], OpOverload] | None = None):
         super().__init__()
         self._op = op
         self.find = find
+        self.pairs = Pairs(self)
         self.entry: Plan = self._first_call
 
     @property
@@ -72,6 +74,36 @@ class Plans(dict[int, Plan]):
         if op._computed is not table:  # a registration came while this was composed from what was there before
             self.pop(signature, None)
         return plan
+
+    def clear(self) -> None:
+        super().clear()
+        self.pairs.clear()
+
+
+class Pairs(dict[int, Plan]):
+    """Signature -> the callable for an op on a tensor and a list of sizes, of which two are given one by one.
+
+    ``x.reshape(4, 4)`` so needs no tuple, made by the method only for the plan to look into. A plan that knows how to
+    write itself in this form has a ``write_pair``; others get their tuple here.
+    """
+
+    __slots__ = ("_plans",)
+
+    def __init__(self, plans: Plans):
+        super().__init__()
+        self._plans = plans
+
+    def __missing__(self, signature: int) -> Plan:
+        plan = self._plans[signature]
+        write_pair = getattr(plan, "write_pair", None)
+        pair = self[signature] = partial(tupled, plan) if write_pair is None else write_pair()
+        if self._plans.get(signature) is not plan:  # a registration came meanwhile
+            self.pop(signature, None)
+        return pair
+
+
+def tupled(plan: Plan, self: Any, first: int, second: int, *rest: Any) -> Any:
+    return plan(self, (first, second), *rest)
 
 
 PENDING: dict[tuple[str, str, str], Plans] = {}  # plans handed out before their op was built

@@ -100,8 +100,14 @@ def _discover(roots: Sequence[Node], task: Task) -> None:
             _claim(root, task)
     push = claimed.append
     for node in claimed:  # grows as it is walked
-        lone = node.edge
-        for e in node.targets if lone is None else (lone,):
+        n = node.edge
+        if n is not None and n.task is None:  # the usual case, written out; an Output has a task that is not None
+            n.task = task
+            n.buffer = None
+            n.pending = 1
+            push(n)
+            continue
+        for e in node.targets if n is None else (n,):
             if e is None:
                 continue
             n = e.node if type(e) is Output else e
@@ -292,6 +298,7 @@ def _loop(
     needed, captured = task.needed, task.captured
     keep, add = task.keep_graph, values.add
     watched = watching.watch is not None
+    plain = not (watched or captured)
     results: Any
     node: Node | None = None
     while node is not None or ready:
@@ -303,7 +310,7 @@ def _loop(
             continue
         kind = node.kind
         step = None if kind is None else kind.tensors if record else kind.raw
-        if step is not None and grad is not None and not (watched or node in captured):  # Note [Bare nodes]
+        if step is not None and grad is not None and (plain or not (watched or node in captured)):  # Note [Bare nodes]
             n = node.edge
             if n is not None:  # Note [Lone edges]: the loop below for one edge
                 grad, node = step(node, grad, keep), None

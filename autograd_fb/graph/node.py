@@ -297,7 +297,9 @@ class Output:
     """One output of a node that has several; stands where a node stands for those that have one."""
 
     __slots__ = ("node", "nr")
-    pending: ClassVar[int] = 0  # so that the engine's short way, for nodes that wait for one gradient, passes it by
+    # so that the engine's short ways, for nodes no run has and nodes that wait for one gradient, pass it by
+    task: ClassVar[Any] = ()
+    pending: ClassVar[int] = 0
     node: Node
     nr: int
 

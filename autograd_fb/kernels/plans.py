@@ -46,6 +46,12 @@ from autograd_fb.tensor.tensor_base import inherited, new_signatures
 
 Plan = Callable[..., Any]
 
+
+def pair_key(row: Row) -> str:
+    """Where a backend's expressions say how an op is done with two sizes, ``{first}`` and ``{second}``."""
+    return f"{row.key}:pair"
+
+
 # View rows whose kernels copy when they must, and whether the op gives its argument back when there is nothing to do.
 SOMETIMES_COPY = {"reshape": False, "contiguous": True, "real": True}
 _number = count().__next__
@@ -84,8 +90,9 @@ def any_stale(args: Iterable[Any]) -> bool:
 class Writer:
     """Collects the lines of a plan for one op and signature, from its arguments to the kernel's result `r`."""
 
-    def __init__(self, op: OpOverload, signature: int, numbers: frozenset[str] = frozenset()):
+    def __init__(self, op: OpOverload, signature: int, numbers: frozenset[str] = frozenset(), pair: bool = False):
         self.op, self.signature, self.numbers = op, signature, numbers
+        self.pair = pair  # whether the list of sizes comes as two numbers: see `Pairs`
         self.row: Row = op.row
         self.of_inference = bool(signature & INFERENCE)
         self.makes_inference = in_inference_mode(signature)
@@ -107,6 +114,7 @@ class Writer:
             "to_binding": to_binding,
         }  # fmt: skip
         self.lines: list[str] = []
+        self.result = self.all_results = ""  # how the lines name one of several results, and all: see `results`
         self.values: dict[str, str] = {}
         self.inline = self._inline()
         self.takes = self.row.is_view and self.binding.functional and self.row.key != "detach"
@@ -145,10 +153,13 @@ class Writer:
 
     def head(self) -> None:
         """The def line, and for views the check that their history is current."""
-        names = ", ".join(self.call.names + (["out"] if self.op._overloadname.endswith("out") else []))
-        self.lines.append(f"def {self.name}({names}):")
+        names = self.call.names + (["out"] if self.op._overloadname.endswith("out") else [])
+        if self.pair:
+            names[1:2] = ["first", "second"]
+        self.lines.append(f"def {self.name}({', '.join(names)}):")
         if self.signature & IS_VIEW:
-            again = f"op.{'from_method' if self.numbers else 'entry'}({', '.join(self.call.names)})"
+            names = [self.call.names[0], "(first, second)", *self.call.names[2:]] if self.pair else self.call.names
+            again = f"op.{'from_method' if self.numbers else 'entry'}({', '.join(names)})"
             for t in self.call.tensors:
                 if t not in self.numbers:
                     self.add(f"if {t} is not None and stale({t}): return {again}")
@@ -174,6 +185,8 @@ class Writer:
             items = f"[None if t is None else t if not isinstance(t, Tensor) else {get} for t in {t}]"
             self.add(f"l{i} = " + (f"None if {t} is None else {items}" if t in call.optional else items))
             self.values[t] = f"l{i}"
+        if self.pair:
+            self.values[call.names[1]] = "(first, second)"
         for n in call.names:
             kind = call.kinds[n]
             if kind == "ScalarType":
@@ -243,7 +256,7 @@ class Writer:
             call, after = self._call("plain", plain, arrays)
             call += f" if {' and '.join(tests)} else {kernel}" if tests else ""
         if self.row.key in self.inline:
-            inlined = self.inline[self.row.key].format(kernel=call, **self.values)
+            inlined = self.inline[self._inlined()].format(kernel=call, **self.values)
             self.add("try:", f"    r = {inlined}", "except ValueError:", f"    r = {call}")
             return
         if self.row.promotion is PLAIN:
@@ -253,6 +266,9 @@ class Writer:
         self.add("try:", f"    r = {call}", "except Exception as error:", f"    failed(op, error, ({arrays},))")
         if after:
             self.add(after)
+
+    def _inlined(self) -> str:
+        return pair_key(self.row) if self.pair else self.row.key
 
     def _call(self, name: str, kernel: Callable[..., Any], arguments: str) -> tuple[str, str]:
         """The call of a kernel and what is to be done with its result, as the backend wants it."""
@@ -305,6 +321,25 @@ class Writer:
             f"    {name}.meta = {name}.storage = {name}.base = None",
         ]
 
+    def results(self) -> None:
+        """Several results as tensors: `t0`, `t1`, ... where the schema says how many, otherwise the list `ts`."""
+        returns = self.op._schema.returns
+        kind = result_kind(self.op._schema)
+        if self.row.is_view or not all(r.is_tensor for r in returns) or len(returns) < 2:
+            base = self.call.tensors[0] if self.row.is_view and not self.of_inference else "None"
+            self.scope.update(wrap_results=wrap_results, kind=kind)
+            self.add(f"ts = wrap_results(r, binding, {base}, kind, sigs)")
+            self.result, self.all_results = "ts[{}]", "ts"
+            return
+        self.add(f"{', '.join(f'r{i}' for i in range(len(returns)))} = r")
+        for i in range(len(returns)):
+            self.add(f"if type(r{i}) is ARRAY:")
+            self.lines += ["    " + line for line in self._fresh(f"t{i}", f"r{i}", f"sigs[r{i}.dtype]", "None")]
+            self.add(f"else: t{i} = wrap_result(r{i}, binding, sigs)")
+        names = ", ".join(f"t{i}" for i in range(len(returns)))
+        self.scope.update(wrap_result=wrap_result, kind=kind, make=tuple.__new__)
+        self.result, self.all_results = "t{}", f"({names})" if kind is tuple else f"make(kind, ({names}))"
+
     def sometimes_copies(self) -> bool:
         return self.row.key in SOMETIMES_COPY
 
@@ -322,15 +357,16 @@ class Writer:
             f"t.array = r; t.signature = {signature} | {IS_VIEW}; t.node = t.meta = None",
             f"storage = {of}.storage",
             f"if storage is None: storage = {of}.storage = Storage()",
-            f"t.storage = storage; t.base = {of} if {of}.base is None else {of}.base",
-            f"if storage.rebased or ({of}.base is not None and {of}.meta is not None):",
+            f"base = {of}.base",
+            f"t.storage = storage; t.base = {of} if base is None else base",
+            f"if storage.rebased or (base is not None and {of}.meta is not None):",
             f"    t.meta = AutogradMeta(storage.rebased, inherited({of}))",
         )
         if self.takes:
             self.add(f"join({of}, t, view_)")
         if not self.sometimes_copies():
             return
-        count = 7 + self.takes
+        count = 8 + self.takes
         view, self.lines = self.lines[-count:], self.lines[:-count]
         if SOMETIMES_COPY[self.row.key]:
             self.add(f"if r is a0: return {of}")
@@ -369,8 +405,12 @@ class Writer:
             return "sigs[r.dtype]"
         return str(inference_signature(static) if self.makes_inference else static)
 
-    def finish(self) -> Plan:
-        return compile_plan(self.name, self.lines, self.scope)
+    def finish(self, write_pair: Callable[[], Plan] | None = None) -> Plan:
+        """The plan; ``write_pair`` gives the one that is called with two sizes, where the backend knows it."""
+        plan = compile_plan(self.name, self.lines, self.scope)
+        if write_pair is not None and not self.pair and pair_key(self.row) in self.inline:
+            plan.write_pair = write_pair  # type: ignore[attr-defined]
+        return plan
 
 
 def by_numbers(op: OpOverload, write: Callable[[frozenset[str]], Plan]) -> Plan:
@@ -409,8 +449,8 @@ def untaped(op: OpOverload, signature: int) -> Plan:
     return write_untaped(op, signature, frozenset())
 
 
-def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Plan:
-    w = Writer(op, signature, numbers)
+def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str], pair: bool = False) -> Plan:
+    w = Writer(op, signature, numbers, pair)
     w.head()
     w.unwrap()
     w.promote()
@@ -430,17 +470,14 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str]) -> Pl
     elif not returns:
         w.add("return None")
     else:
-        w.scope["wrap_results"] = wrap_results
-        base = w.call.tensors[0] if w.row.is_view and not w.of_inference else "None"
-        w.scope["kind"] = result_kind(op._schema)
-        w.add(f"ts = wrap_results(r, binding, {base}, kind, sigs)")
+        w.results()
         if w.takes:
             w.add(f"join_all({w.call.tensors[0]}, ts, view_)")
-        if w.makes_inference and base != "None":
+        if w.makes_inference and w.row.is_view and not w.of_inference:
             w.scope["mark"] = mark_no_grad
             w.add("for t in ts: mark(t)")
-        w.add("return ts")
-    return w.finish()
+        w.add(f"return {w.all_results}")
+    return w.finish(lambda: write_untaped(op, signature, numbers, True))
 
 
 def wrap_results(
@@ -451,22 +488,21 @@ def wrap_results(
     signatures: Mapping[Any, int] | None = None,
 ) -> Any:
     """Several results as tensors (None for undefined ones, plain values as they are)."""
-    out: list[Any] = []
     signatures = new_signatures(binding) if signatures is None else signatures
     if not isinstance(results, (list, tuple)):
         return results
-    for r in results:
-        if r is None or (isinstance(r, (bool, int, float, complex)) and not hasattr(r, "dtype")):
-            out.append(r)
-            continue
-        if not isinstance(r, binding.array_types):
-            r = binding.backend.as_array(r)
-        signature = signatures[r.dtype]
-        if base is not None:
-            out.append(make_view(r, base, signature))
-            continue
-        t: Tensor = object.__new__(Tensor)
-        t.array, t.signature = r, signature
-        t.node = t.meta = t.storage = t.base = None
-        out.append(t)
-    return kind(out)
+    return kind([wrap_result(r, binding, signatures, base) for r in results])
+
+
+def wrap_result(r: Any, binding: Binding, signatures: Mapping[Any, int], base: Tensor | None = None) -> Any:
+    """One of several results; a view of ``base`` if one is given."""
+    if r is None or (isinstance(r, (bool, int, float, complex)) and not hasattr(r, "dtype")):
+        return r
+    if not isinstance(r, binding.array_types):
+        r = binding.backend.as_array(r)
+    if base is not None:
+        return make_view(r, base, signatures[r.dtype])
+    t: Tensor = object.__new__(Tensor)
+    t.array, t.signature = r, signatures[r.dtype]
+    t.node = t.meta = t.storage = t.base = None
+    return t

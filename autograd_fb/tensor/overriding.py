@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.keys import SUBCLASS
 from autograd_fb.dispatch import overrides
-from autograd_fb.dispatch.operator import OpOverload, Plans
+from autograd_fb.dispatch.operator import OpOverload, Plans, tupled
 from autograd_fb.dispatch.overrides import ALL_OFF, NOT_OVERRIDDEN, SUBCLASSES_OFF
 from autograd_fb.dispatch.registry import OpOverloadPacket, find
 from autograd_fb.dispatch.state import changed, state
@@ -53,6 +53,7 @@ _TRANSPARENT: frozenset[CodeType] = frozenset(
     f.__code__
     for f in (
         calls.call, OpOverload.general, OpOverload.from_method, OpOverload._finish, Plans.general, Plans._first_call,
+        tupled,
     )
 )
 # A function, its arguments, and whether it was called by a binary operator: then who does not answer leaves it to the

@@ -19,13 +19,17 @@ EXPRESSIONS: Mapping[str, str] = {
     "aliases": "r.base is a0 or (r.base is not None and r.base is a0.base)",
     "neg": "np_negative({self})",
     "relu": "np_maximum({self}, zero)",
-    # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little
-    "sum": "{kernel} if {dtype} is not None else {self}.dot(ones[{self}.size]) "
-           f"if {{self}}.size < {FEW} and {{self}}.ndim == 1 else np_sum({{self}}, None)",
+    # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little; given
+    # where to put it, it does not come as a scalar
+    "sum": "np_sum({self}, None) if {dtype} is None and "
+           f"((n_ := {{self}}.size) >= {FEW} or {{self}}.ndim != 1) else {{kernel}} if {{dtype}} is not None else "
+           "sum_ if {self}.dot(ones[n_], sum_ := empty((), dtype_)) is not None else None",
     "reshape": "{self}.reshape(*{shape}) if ({shape}.__class__ is tuple and {shape} in sizes) or are_sizes({shape}) "
                "else {kernel}",
+    "reshape:pair": "{self}.reshape(first, second) if first > -2 < second else {kernel}",
     "view": "{self}.reshape(*{size}) if {self}.flags.c_contiguous and "
             "(({size}.__class__ is tuple and {size} in sizes) or are_sizes({size})) else {kernel}",
+    "view:pair": "{self}.reshape(first, second) if first > -2 < second and {self}.flags.c_contiguous else {kernel}",
     "matmul": "{self}.dot({other}) if {self}.ndim == 2 == {other}.ndim and "
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
     "mm": "{self}.dot({mat2}) if {self}.ndim == 2 == {mat2}.ndim and {self}.shape[1] == {mat2}.shape[0] > 1 "
@@ -63,5 +67,6 @@ def inline(dtype: str) -> tuple[Mapping[str, str], Mapping[str, Any]]:
         "np_negative": np.negative, "np_maximum": np.maximum, "np_add": np.add, "np_sum": np.add.reduce,
         "sizes": _sizes, "are_sizes": are_sizes,
         "zero": np.zeros((), dtype), "one": np.ones((), dtype), "ones": [np.ones(n, dtype) for n in range(FEW)],
+        "empty": np.empty, "dtype_": np.dtype(dtype),
     }  # fmt: skip
     return EXPRESSIONS, names

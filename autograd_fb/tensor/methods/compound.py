@@ -14,6 +14,7 @@ from autograd_fb.tensor.calls import plans as _plans
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _SEQUENCES = frozenset({tuple, list, _Size})
+_MISSING: Any = object()
 _allclose = _plans("allclose", "default")
 _equal = _plans("equal", "default")
 _fill_diagonal_ = _plans("fill_diagonal_", "default")
@@ -79,19 +80,19 @@ class CompoundMethods:
         """`renorm` in place."""
         return _call("renorm_", (self, *args), kwargs)
 
-    def sum_to_size(self, *args: Any, **kwargs: Any) -> Any:
+    def sum_to_size(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``sum_to_size(Tensor self, SymInt[] size) -> Tensor``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _sum_to_size[self.signature & _state.mask](self, args)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _sum_to_size.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _sum_to_size[self.signature & _state.mask](self, size)
-        return _call("sum_to_size", (self, *args), kwargs)
+        return _call("sum_to_size", (self, *given), kwargs)
 
     def unsafe_chunk(self, *args: Any, **kwargs: Any) -> Any:
         """``unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]``"""

@@ -14,6 +14,7 @@ from autograd_fb.tensor.calls import plans as _plans
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _SEQUENCES = frozenset({tuple, list, _Size})
+_MISSING: Any = object()
 _new_empty = _plans("new_empty", "default")
 _new_ones = _plans("new_ones", "default")
 _new_zeros = _plans("new_zeros", "default")
@@ -23,19 +24,19 @@ class CreationMethods:
     __slots__ = ()
     signature: int
 
-    def new_empty(self, *args: Any, **kwargs: Any) -> Any:
+    def new_empty(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _new_empty[self.signature & _state.mask](self, args, None, None, None, None)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _new_empty.pairs[self.signature & _state.mask](self, first, second, None, None, None, None)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _new_empty[self.signature & _state.mask](self, size, None, None, None, None)
-        return _call("new_empty", (self, *args), kwargs)
+        return _call("new_empty", (self, *given), kwargs)
 
     def new_empty_strided(self, *args: Any, **kwargs: Any) -> Any:
         """``new_empty_strided(Tensor self, SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
@@ -45,30 +46,30 @@ class CreationMethods:
         """``new_full(Tensor self, SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
         return _call("new_full", (self, *args), kwargs)
 
-    def new_ones(self, *args: Any, **kwargs: Any) -> Any:
+    def new_ones(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _new_ones[self.signature & _state.mask](self, args, None, None, None, None)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _new_ones.pairs[self.signature & _state.mask](self, first, second, None, None, None, None)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _new_ones[self.signature & _state.mask](self, size, None, None, None, None)
-        return _call("new_ones", (self, *args), kwargs)
+        return _call("new_ones", (self, *given), kwargs)
 
-    def new_zeros(self, *args: Any, **kwargs: Any) -> Any:
+    def new_zeros(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _new_zeros[self.signature & _state.mask](self, args, None, None, None, None)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _new_zeros.pairs[self.signature & _state.mask](self, first, second, None, None, None, None)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _new_zeros[self.signature & _state.mask](self, size, None, None, None, None)
-        return _call("new_zeros", (self, *args), kwargs)
+        return _call("new_zeros", (self, *given), kwargs)

@@ -14,6 +14,7 @@ from autograd_fb.tensor.calls import plans as _plans
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _SEQUENCES = frozenset({tuple, list, _Size})
+_MISSING: Any = object()
 _adaptive_avg_pool1d = _plans("adaptive_avg_pool1d", "default")
 _adaptive_avg_pool2d = _plans("adaptive_avg_pool2d", "default")
 _adaptive_max_pool2d = _plans("adaptive_max_pool2d", "default")
@@ -29,47 +30,47 @@ class NnPoolMethods:
     __slots__ = ()
     signature: int
 
-    def adaptive_avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
+    def adaptive_avg_pool1d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """Averages over windows chosen so that the output has the given length."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _adaptive_avg_pool1d[self.signature & _state.mask](self, args)
-            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _adaptive_avg_pool1d.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            output_size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in output_size:
                 if number.__class__ is not int:
                     break
             else:
                 return _adaptive_avg_pool1d[self.signature & _state.mask](self, output_size)
-        return _call("adaptive_avg_pool1d", (self, *args), kwargs)
+        return _call("adaptive_avg_pool1d", (self, *given), kwargs)
 
-    def adaptive_avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
+    def adaptive_avg_pool2d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """Averages over windows chosen so that the output has the given size."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _adaptive_avg_pool2d[self.signature & _state.mask](self, args)
-            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _adaptive_avg_pool2d.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            output_size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in output_size:
                 if number.__class__ is not int:
                     break
             else:
                 return _adaptive_avg_pool2d[self.signature & _state.mask](self, output_size)
-        return _call("adaptive_avg_pool2d", (self, *args), kwargs)
+        return _call("adaptive_avg_pool2d", (self, *given), kwargs)
 
-    def adaptive_max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
+    def adaptive_max_pool2d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """Maxima over windows chosen so that the output has the given size, and their positions."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _adaptive_max_pool2d[self.signature & _state.mask](self, args)
-            output_size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _adaptive_max_pool2d.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            output_size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in output_size:
                 if number.__class__ is not int:
                     break
             else:
                 return _adaptive_max_pool2d[self.signature & _state.mask](self, output_size)
-        return _call("adaptive_max_pool2d", (self, *args), kwargs)
+        return _call("adaptive_max_pool2d", (self, *given), kwargs)
 
     def avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
         """The averages of windows of a signal."""

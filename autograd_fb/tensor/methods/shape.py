@@ -14,6 +14,7 @@ from autograd_fb.tensor.calls import plans as _plans
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 _SEQUENCES = frozenset({tuple, list, _Size})
+_MISSING: Any = object()
 _adjoint = _plans("adjoint", "default")
 _broadcast_to = _plans("broadcast_to", "default")
 _chunk = _plans("chunk", "default")
@@ -81,19 +82,19 @@ class ShapeMethods:
         """``as_strided_scatter(Tensor self, Tensor src, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None) -> Tensor``"""
         return _call("as_strided_scatter", (self, *args), kwargs)
 
-    def broadcast_to(self, *args: Any, **kwargs: Any) -> Any:
+    def broadcast_to(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _broadcast_to[self.signature & _state.mask](self, args)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _broadcast_to.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _broadcast_to[self.signature & _state.mask](self, size)
-        return _call("broadcast_to", (self, *args), kwargs)
+        return _call("broadcast_to", (self, *given), kwargs)
 
     def chunk(self, *args: Any, **kwargs: Any) -> Any:
         """``chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]``"""
@@ -139,22 +140,22 @@ class ShapeMethods:
                     return _dsplit_int[self.signature & _state.mask](self, sections)
         return _call("dsplit", (self, *args), kwargs)
 
-    def expand(self, *args: Any, **kwargs: Any) -> Any:
+    def expand(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """Singleton dimensions repeated without copying; -1 keeps a size.
 
         ``expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)``
         """
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _expand[self.signature & _state.mask](self, args, False)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _expand.pairs[self.signature & _state.mask](self, first, second, False)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _expand[self.signature & _state.mask](self, size, False)
-        return _call("expand", (self, *args), kwargs)
+        return _call("expand", (self, *given), kwargs)
 
     def expand_as(self, other: Any) -> Any:
         """``expand_as(Tensor(a) self, Tensor other) -> Tensor(a)``"""
@@ -164,19 +165,19 @@ class ShapeMethods:
         """``flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)``"""
         return _flatten_using_ints.entry(self, start_dim, end_dim)
 
-    def flip(self, *args: Any, **kwargs: Any) -> Any:
+    def flip(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """A copy with the order along ``dims`` reversed."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _flip[self.signature & _state.mask](self, args)
-            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _flip.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            dims = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in dims:
                 if number.__class__ is not int:
                     break
             else:
                 return _flip[self.signature & _state.mask](self, dims)
-        return _call("flip", (self, *args), kwargs)
+        return _call("flip", (self, *given), kwargs)
 
     def fliplr(self) -> Any:
         """``fliplr(Tensor self) -> Tensor``"""
@@ -230,40 +231,40 @@ class ShapeMethods:
                     return _narrow_copy[self.signature & _state.mask](self, dim, start, length)
         return _call("narrow_copy", (self, *args), kwargs)
 
-    def permute(self, *args: Any, **kwargs: Any) -> Any:
+    def permute(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """The dimensions in another order."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _permute[self.signature & _state.mask](self, args)
-            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _permute.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            dims = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in dims:
                 if number.__class__ is not int:
                     break
             else:
                 return _permute[self.signature & _state.mask](self, dims)
-        return _call("permute", (self, *args), kwargs)
+        return _call("permute", (self, *given), kwargs)
 
     def ravel(self) -> Any:
         """``ravel(Tensor(a) self) -> Tensor(a)``"""
         return _ravel[self.signature & _state.mask](self)
 
-    def repeat(self, *args: Any, **kwargs: Any) -> Any:
+    def repeat(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """The tensor tiled, ``repeats[i]`` times along dimension i.
 
         ``repeat(Tensor self, SymInt[] repeats) -> Tensor``
         """
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _repeat[self.signature & _state.mask](self, args)
-            repeats = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _repeat.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            repeats = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in repeats:
                 if number.__class__ is not int:
                     break
             else:
                 return _repeat[self.signature & _state.mask](self, repeats)
-        return _call("repeat", (self, *args), kwargs)
+        return _call("repeat", (self, *given), kwargs)
 
     def repeat_interleave(self, *args: Any, **kwargs: Any) -> Any:
         """``repeat_interleave.Tensor(Tensor repeats, *, SymInt? output_size=None) -> Tensor``"""
@@ -279,19 +280,19 @@ class ShapeMethods:
                     return _repeat_interleave_self_int[self.signature & _state.mask](self, repeats, dim, None)
         return _call("repeat_interleave", (self, *args), kwargs)
 
-    def reshape(self, *args: Any, **kwargs: Any) -> Any:
+    def reshape(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """The same elements with another shape: a view where the strides allow it, otherwise a copy."""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _reshape[self.signature & _state.mask](self, args)
-            shape = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _reshape.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            shape = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in shape:
                 if number.__class__ is not int:
                     break
             else:
                 return _reshape[self.signature & _state.mask](self, shape)
-        return _call("reshape", (self, *args), kwargs)
+        return _call("reshape", (self, *given), kwargs)
 
     def reshape_as(self, other: Any) -> Any:
         """``reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)``"""
@@ -373,19 +374,19 @@ class ShapeMethods:
                     return _tensor_split_sections[self.signature & _state.mask](self, sections, dim)
         return _call("tensor_split", (self, *args), kwargs)
 
-    def tile(self, *args: Any, **kwargs: Any) -> Any:
+    def tile(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """``tile(Tensor self, SymInt[] dims) -> Tensor``"""
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _tile[self.signature & _state.mask](self, args)
-            dims = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _tile.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            dims = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in dims:
                 if number.__class__ is not int:
                     break
             else:
                 return _tile[self.signature & _state.mask](self, dims)
-        return _call("tile", (self, *args), kwargs)
+        return _call("tile", (self, *given), kwargs)
 
     def transpose(self, dim0: int, dim1: int) -> Any:
         """Two dimensions exchanged."""
@@ -440,23 +441,23 @@ class ShapeMethods:
                     return _unsqueeze[self.signature & _state.mask](self, dim)
         return _call("unsqueeze", (self, *args), kwargs)
 
-    def view(self, *args: Any, **kwargs: Any) -> Any:
+    def view(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """The same elements with another shape; raises RuntimeError where the strides do not allow it.
 
         ``view(Tensor(a) self, SymInt[] size) -> Tensor(a)``,
         ``view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)``
         """
-        if not kwargs and args:
-            match args:
-                case (first, second) if first.__class__ is second.__class__ is int:
-                    return _view[self.signature & _state.mask](self, args)
-            size = args if len(args) > 1 or args[0].__class__ not in _SEQUENCES else args[0]
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _view.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
             for number in size:
                 if number.__class__ is not int:
                     break
             else:
                 return _view[self.signature & _state.mask](self, size)
-        return _call("view", (self, *args), kwargs)
+        return _call("view", (self, *given), kwargs)
 
     def view_as(self, other: Any) -> Any:
         """``view_as(Tensor(a) self, Tensor other) -> Tensor(a)``"""
