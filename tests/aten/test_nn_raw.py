@@ -44,7 +44,8 @@ def check_rules(key: str, dtype: str = "float64") -> int:
             continue
         named = dict(zip(raw_harness.names_of(row), sample.args, strict=False))
         inputs = {n: raw_harness.to_torch(a, requires_grad=n in ruled) for n, a in named.items()}
-        results = raw_harness.as_tuple(raw_harness.torch_op(key)(*inputs.values(), **raw_harness.to_torch(sample.kwargs)))
+        named_too = raw_harness.to_torch(sample.kwargs)
+        results = raw_harness.as_tuple(raw_harness.torch_op(key)(*inputs.values(), **named_too))
         outputs = raw_harness.as_tuple(raw_harness.numpy_f().call_row(key, *sample.args, **sample.kwargs))
         outputs = tuple(np.asarray(o) for o in outputs)
         wanted = [i for i, r in enumerate(results) if r.requires_grad]
