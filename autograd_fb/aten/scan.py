@@ -617,12 +617,17 @@ def _unique(
     return values, inverse, xp.astype(counts, xp.int64, copy=False) if return_counts else none
 
 
+def _lines(xp: Any, x: Any, axis: int) -> Any:
+    """The slices of an array along an axis, one to a row."""
+    size = x.shape[axis]
+    return xp.reshape(xp.moveaxis(x, axis, 0), (size, prod(x.shape) // size if size else 1))
+
+
 def _unique_consecutive(
     xp: Any, self: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> tuple[Any, Any, Any]:
     none = xp.zeros((0,), dtype=xp.int64, device=device_of(self))
-    x = xp.reshape(self, (1, -1)) if dim is None else xp.moveaxis(self, dim, 0)
-    lines = xp.reshape(self, (-1, 1)) if dim is None else xp.reshape(x, (x.shape[0], prod(x.shape[1:])))
+    lines = xp.reshape(self, (-1, 1)) if dim is None else _lines(xp, self, normalize_dim(dim, self.ndim))
     size = lines.shape[0]
     if size == 0:
         return xp.reshape(self, (-1,)) if dim is None else self, none, none
@@ -637,12 +642,41 @@ def _unique_consecutive(
     return values, inverse, counts
 
 
+def _unique_dim(
+    xp: Any, self: Any, dim: int, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> tuple[Any, Any, Any]:
+    axis = normalize_dim(dim, self.ndim)
+    if prod(n for i, n in enumerate(self.shape) if i != axis) == 0:
+        raise RuntimeError(
+            f"There are 0 sized dimensions, and they aren't selected, so unique cannot be applied: shape "
+            f"{tuple(self.shape)}, dim {dim}"
+        )
+    lines = _lines(xp, self, axis)
+    lines = xp.astype(lines, xp.uint8) if described(self.dtype).kind == "b" else lines
+    order = xp.arange(lines.shape[0], dtype=xp.int64, device=device_of(self))
+    for column in reversed(range(lines.shape[1])):  # stable sorts, the most significant one last
+        order = xp.take(order, xp.argsort(xp.take(lines[:, column], order, axis=0), stable=True), axis=0)
+    values, group, counts = _unique_consecutive(xp, xp.take(self, order, axis=axis), True, return_counts, axis)
+    inverse = xp.take(group, xp.argsort(order), axis=0) if return_inverse and group.shape[0] else group[:0]
+    return values, inverse, counts
+
+
+def _without_derivative(name: str) -> Any:
+    return no_derivative(f"the derivative for '{name}' is not implemented.", NotImplementedError)
+
+
+# Their public forms return only what was asked for: tensor/extras.py.
 op("_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) "
-   "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique, differentiable=False, method=False,
+   "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique,
+   backward={"self": _without_derivative("_unique2")}, method=False,
    doc="The different elements in order, where each element went and how often it occurs.")
+op("unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) "
+   "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique_dim,
+   backward={"self": _without_derivative("unique_dim")}, method=False, function=False,
+   doc="The different slices along a dim in order.")
 op("unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) "
-   "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique_consecutive, differentiable=False,
-   method=False, function=False,  # the public form returns only what was asked for: tensor/extras.py
+   "-> (Tensor, Tensor, Tensor)", family=_FAMILY, kernel=_unique_consecutive,
+   backward={"self": _without_derivative("unique_consecutive")}, method=False, function=False,
    doc="The elements without repetitions of their neighbours.")
 
 

@@ -15,7 +15,7 @@ from autograd_fb.autograd.saved_hooks import saved_tensor
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, gradient_edge, rebase
 from autograd_fb.core.callsite import calling_place
-from autograd_fb.core.keys import BATCHED, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD
+from autograd_fb.core.keys import BATCHED, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import RELEASED, Node, PlainNode, edge_of
@@ -24,7 +24,7 @@ from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import of_batched
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import levels
-from autograd_fb.tensor.storage import AutogradMeta
+from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, make_view, wrap
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -79,6 +79,7 @@ class FunctionNode(PlainNode, FunctionCtx):
         self.dirty_tensors: tuple[Tensor, ...] = ()
         self.non_differentiable: tuple[Tensor, ...] = ()
         self.materialize_grads = True
+        self._is_pure_view = False
         self._materialize_non_diff_grads = True  # zeros, too, for outputs that were marked non-differentiable
         self.constant: frozenset[int] = frozenset()  # the numbers of those
         self.needs_input_grad: tuple[bool, ...] = ()
@@ -375,26 +376,19 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     ctx.num_outputs = 1 if len(values) == 1 else -1  # type: ignore[misc]
     ctx.outputs_like = [(v.array.shape, v.dtype, v.device) if isinstance(v, Tensor) else None for v in values]
     dirty = {id(t) for t in ctx.dirty_tensors}
+    ids = {id(t) for t in inputs}
     fixed = {id(t) for t in ctx.non_differentiable}
     ctx.constant = frozenset(nr for nr, v in enumerate(values) if id(v) in fixed)
-    returned = {id(v) for v in values}
-    for t in ctx.dirty_tensors:
-        if id(t) not in returned:
-            raise RuntimeError(
-                "Some elements marked as dirty during the forward method were not returned as output. The inputs that "
-                "are modified inplace "
-                "must all be outputs of the Function."
-            )
-        if recorded:
-            if t.requires_grad and t.is_leaf:
-                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
-            check_inplace(t, True)
-        bump(t)
-    ids = {id(t) for t in inputs}
-    views = sum(isinstance(v, Tensor) and id(v) not in dirty and (id(v) in ids or v.base is not None) for v in values)
-    creation = "multi_output" if views > 1 else "custom"
+    _check_dirty(ctx, {id(v) for v in values}, ids, recorded)
+    able = [
+        recorded and id(v) not in fixed and isinstance(v, Tensor) and v.dtype.kind in "fc" for v in values
+    ]
+    if ctx._is_pure_view:  # in-place ops on it are those on any other view, and pass the user's backward by
+        creation = "" if state.grad_mode else "no_grad"
+    else:
+        creation = "multi_output" if sum(able) > 1 else "custom"
     placed = [
-        _place(ctx, v, nr, ids, id(v) in dirty, id(v) in fixed, recorded, creation) if isinstance(v, Tensor) else v
+        _place(ctx, v, nr, id(v) in ids, id(v) in dirty, able[nr], creation) if isinstance(v, Tensor) else v
         for nr, v in enumerate(values)
     ]
     if recorded:
@@ -404,25 +398,60 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     return placed[0] if single else tuple(placed)
 
 
+def _check_dirty(ctx: FunctionNode, returned: set[int], inputs: set[int], recorded: bool) -> None:
+    """Whether what was marked as modified may be, and is returned; counts its version."""
+    for t in ctx.dirty_tensors:
+        if id(t) not in returned:
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that "
+                "are modified inplace must all be outputs of the Function."
+            )
+        if recorded:
+            if isinstance(t.node, AccumulateGrad):
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+            if id(t) not in inputs:
+                warnings.warn(
+                    "ctx.mark_dirty() received a tensor that was not an input. Only inputs that the forward modified "
+                    "need to be marked.",
+                    stacklevel=4,
+                )
+            check_inplace(t, True)
+            if t.base is not None and len(returned) > 1:
+                raise RuntimeError(
+                    "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
+                    "return more than one Tensor. Clone the input, or make two Functions of it: one that modifies the "
+                    "input and returns it alone, and one that does the rest."
+                )
+        bump(t)
+
+
 def _place(
-    ctx: FunctionNode, out: Tensor, nr: int, inputs: set[int], dirty: bool, fixed: bool, recorded: bool, creation: str
+    ctx: FunctionNode, out: Tensor, nr: int, is_input: bool, dirty: bool, able: bool, creation: str
 ) -> Tensor:
-    """An output in its place in the graph; an input that was returned as it is becomes a view of itself."""
-    is_input, differentiable = id(out) in inputs, out.dtype.is_floating_point or out.dtype.is_complex
-    if dirty:
-        if recorded and not fixed:
-            rebase(out, ctx, nr)
+    """An output in its place in the graph; an input that was returned as it is becomes a view of itself.
+
+    ``able``: it has a gradient. ``creation``: how it came to be, should it be a view.
+    """
+    if dirty and able:
+        rebase(out, ctx, nr)
         return out
+    if not able and (dirty or out.requires_grad):
+        if not is_input and out.base is not None and out.meta is not None:
+            out.meta.creation = creation  # a view that is a leaf of its own: made without grad mode
+            return out
+        return out.detach() if out.requires_grad else out
     if is_input:
         _check_not_kept(ctx, out)
+    if is_input and not able:
+        out = tensor_namespace().alias(out)
+    elif is_input:
         out = make_view(out.array, out, out.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
-    if fixed or not recorded or not differentiable:
-        return out if not is_input else _detached(out)
-    if out.requires_grad and out.base is None:
+    elif able and out.requires_grad and out.base is None:
         out = out.detach()
-    out.node = edge_of(ctx, nr)
-    out.signature |= REQUIRES_GRAD
-    if out.base is not None:
+    if able:
+        out.node = edge_of(ctx, nr)
+        out.signature |= REQUIRES_GRAD
+    if out.base is not None and not out.signature & INFERENCE:
         out.meta = AutogradMeta(0 if out.storage is None else out.storage.rebased, creation)
         out.signature |= IS_VIEW
     return out
@@ -441,12 +470,6 @@ def _check_not_kept(ctx: FunctionNode, out: Tensor) -> None:
             "you override setup_context. You should return and save a view of the input instead, e.g. with "
             "x.view_as(x) or setup ctx inside the forward function itself."
         )
-
-
-def _detached(out: Tensor) -> Tensor:
-    out.node = out.base = None
-    out.signature &= ~(REQUIRES_GRAD | IS_VIEW)
-    return out
 
 
 def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:

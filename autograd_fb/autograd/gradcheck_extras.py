@@ -69,11 +69,21 @@ def undefined_gradients(func: Func, inputs: Sequence[Any]) -> None:
         try:
             found = grad(undefined, differentiable(inputs), starts, allow_unused=True)
         except RuntimeError as error:
+            _warn_of_undefined()
             raise GradcheckError(f"Expected backward function to handle undefined output grads: {error}") from error
         if any(bool((flat(g) != 0).any()) for g in found if g is not None):
+            _warn_of_undefined()
             raise GradcheckError(
                 "Expected all input grads to be undefined or zero when all output grads are undefined or zero"
             )
+
+
+def _warn_of_undefined() -> None:
+    warnings.warn(
+        "Backwards compatibility: New undefined gradient support checking feature is on by default. A function written "
+        "before it may fail it: check_undefined_grad=False leaves it out.",
+        stacklevel=4,
+    )
 
 
 def undefined_tangents(func: Func, inputs: Sequence[Any]) -> None:

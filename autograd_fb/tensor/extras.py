@@ -221,7 +221,7 @@ def unique(
     if dim is None:
         found = call("_unique2", (input, sorted, return_inverse, return_counts), {})
     else:
-        found = _unique_rows(input, dim)
+        found = call("unique_dim", (input, dim, sorted, return_inverse, return_counts), {})
     return _wanted(found, return_inverse, return_counts)
 
 
@@ -241,23 +241,6 @@ def unique_consecutive(
 def _wanted(found: Any, inverse: bool, counts: bool) -> Any:
     out = (found[0], *(t for t, want in zip(found[1:], (inverse, counts), strict=True) if want))
     return out if len(out) > 1 else out[0]
-
-
-def _unique_rows(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Different slices along a dim, compared on the host."""
-    slices = input.detach().movedim(dim, 0).tolist()
-    order = sorted(range(len(slices)), key=lambda i: slices[i])
-    first: list[int] = []
-    inverse, counts = [0] * len(slices), []
-    for i in order:
-        if not first or slices[first[-1]] != slices[i]:
-            first.append(i)
-            counts.append(0)
-        inverse[i] = len(first) - 1
-        counts[-1] += 1
-    where = tensor(first, dtype=dtypes.int64, device=input.device)
-    numbers = [tensor(n, dtype=dtypes.int64, device=input.device) for n in (inverse, counts)]
-    return call("index_select", (input, dim, where), {}), numbers[0], numbers[1]
 
 
 # --- settings

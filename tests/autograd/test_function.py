@@ -465,3 +465,106 @@ def test_backward_and_vjp_exclude_each_other(torch: Any) -> None:
     y = Both.apply(torch.ones(2, requires_grad=True))
     with pytest.raises(RuntimeError, match="Implementing both 'backward' and 'vjp'"):
         y.sum().backward()
+
+
+def returning(torch: Any, forward: Any) -> Any:
+    """A Function with this forward, whose backward multiplies the gradient of its first output by 10."""
+
+    class Returning(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def backward(ctx: Any, grad: Any, *more: Any) -> Any:
+            return grad * 10
+
+    Returning.forward = staticmethod(forward)
+    return Returning.apply
+
+
+def part(ctx: Any, x: Any) -> Any:
+    return x[:1]
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("as_is", [False, True])
+def test_views_from_functions_say_so_also_where_nothing_was_recorded(
+    torch: Any, requires_grad: bool, recorded: bool, as_is: bool
+) -> None:
+    x = torch.ones(2, requires_grad=requires_grad).clone()
+    with torch.set_grad_enabled(recorded):
+        view = returning(torch, (lambda ctx, x: x) if as_is else part)(x)
+    if as_is and requires_grad and not recorded:
+        assert not view._is_view() and not view.requires_grad  # detached
+        return
+    assert view._is_view()
+    with pytest.raises(RuntimeError, match="This view was created inside a custom Function"):
+        view.mul_(torch.ones(1, requires_grad=True))
+    if not requires_grad:
+        view.mul_(3)
+        assert x[0].item() == 3.0
+
+
+def test_a_view_beside_another_result_counts_as_one_of_several(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True).clone()
+    view, _ = returning(torch, lambda ctx, x: (x[:1], x * 2))(x)
+    with pytest.raises(RuntimeError, match="is the output of a function that returns multiple views"):
+        view.mul_(2)
+    view, _ = returning(torch, lambda ctx, x: (x[:1], x.argmax()))(x)
+    with pytest.raises(RuntimeError, match="This view was created inside a custom Function"):
+        view.mul_(2)
+
+
+def test_a_pure_view_may_be_modified(torch: Any) -> None:
+    def pure(ctx: Any, x: Any) -> Any:
+        ctx._is_pure_view = True
+        return x[:1]
+
+    leaf_ = torch.ones(2, requires_grad=True)
+    x = leaf_.clone()
+    view = returning(torch, pure)(x)
+    view.mul_(3)
+    assert x.tolist() == [3.0, 1.0] and view.grad_fn.name() == "AsStridedBackward0"
+    x.sum().backward()
+    assert leaf_.grad.tolist() == [3.0, 1.0]  # the Function's own backward has no part in it
+
+
+def test_marking_what_is_no_input_warns(torch: Any) -> None:
+    def forward(ctx: Any, x: Any) -> Any:
+        y = x * 2
+        ctx.mark_dirty(y)
+        return y
+
+    x = torch.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match=r"ctx.mark_dirty\(\) received a tensor that was not an input"):
+        y = returning(torch, forward)(x)
+    y.sum().backward()
+    assert x.grad.tolist() == [10.0, 10.0]
+
+
+def modify(ctx: Any, x: Any) -> Any:
+    ctx.mark_dirty(x)
+    return x.mul_(2)
+
+
+def test_a_modified_input_where_nothing_is_recorded(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        y = returning(torch, modify)(x)
+    assert not y.requires_grad and y.tolist() == x.tolist() == [2.0, 2.0]
+    x = torch.ones(2)
+    assert returning(torch, modify)(x) is x and x._version == 2
+
+    def constant(ctx: Any, x: Any) -> Any:
+        ctx.mark_non_differentiable(x)
+        return modify(ctx, x)
+
+    x = torch.ones(2, requires_grad=True).clone()
+    assert not returning(torch, constant)(x).requires_grad
+
+
+def test_a_modified_view_has_to_be_the_only_result(torch: Any) -> None:
+    x = torch.ones(2, requires_grad=True).clone()
+    with pytest.raises(RuntimeError, match="modifies inplace an input that is a view of another Tensor"):
+        returning(torch, lambda ctx, x: (modify(ctx, x), x * 2))(x[:1])
+    first, _ = x.unbind()
+    with pytest.raises(RuntimeError, match="Output 0 of Unbind is a view and is being modified inplace"):
+        returning(torch, modify)(first)

@@ -213,3 +213,29 @@ def test_jacobians_alone(torch: Any) -> None:
     assert (same, sizes, dtypes) == (True, True, True)
     with pytest.warns(FutureWarning), pytest.raises(ValueError, match=r"Expected grad_out to be 1\.0"):
         module.get_analytical_jacobian((x, y), x + y, grad_out=2.0)
+
+
+def test_a_hook_that_fails_without_a_gradient_is_told(torch: Any) -> None:
+    x, _, _ = inputs(torch)
+
+    def func(t: Any) -> Any:
+        y = t * 2
+        y.register_hook(lambda g: g.clone())
+        return y
+
+    def strict(t: Any) -> Any:
+        def hook(g: Any) -> None:
+            if g is None:
+                raise RuntimeError("no gradient")
+
+        y = t * 2
+        y.register_hook(hook)
+        return y
+
+    with pytest.warns(UserWarning, match="undefined gradient support"):
+        with pytest.raises(RuntimeError, match="Expected backward function to handle undefined output grads"):
+            torch.autograd.gradcheck(strict, (x,))
+        assert not torch.autograd.gradcheck(strict, (x,), raise_exception=False)
+    with pytest.raises(AttributeError):
+        torch.autograd.gradcheck(func, (x,))
+    assert torch.autograd.gradcheck(func, (x,), check_undefined_grad=False)

@@ -51,3 +51,28 @@ def test_backward_raises_where_there_is_no_derivative(op: str, call: Callable[[A
     with pytest.raises(RuntimeError, match=f"derivative for aten::{op} is not implemented"):
         out.sum().backward()
     assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    ("op", "call"),
+    [
+        ("_unique2", lambda x: torch.unique(x, return_inverse=True, return_counts=True)),
+        ("unique_dim", lambda x: torch.unique(x, return_inverse=True, return_counts=True, dim=1)),
+        ("unique_consecutive", lambda x: torch.unique_consecutive(x, return_inverse=True, return_counts=True)),
+    ],
+)
+def test_different_values_have_no_derivative(op: str, call: Callable[[Any], Any]) -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    values, inverse, counts = call(x)
+    assert values.requires_grad and not inverse.requires_grad and not counts.requires_grad
+    with pytest.raises(NotImplementedError, match=f"derivative for '{op}' is not implemented"):
+        values.sum().backward()
+
+
+def test_different_slices() -> None:
+    x = torch.tensor([[1, 0, 1], [0, 2, 0]])
+    values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True, dim=1)
+    assert values.tolist() == [[0, 1], [2, 0]] and inverse.tolist() == [1, 0, 1] and counts.tolist() == [1, 2]
+    assert torch.unique(torch.zeros(0, 3), dim=0).shape == torch.unique_consecutive(torch.zeros(0, 3), dim=0).shape
+    with pytest.raises(RuntimeError, match="0 sized dimensions"):
+        torch.unique(torch.zeros(0, 3), dim=1)

@@ -396,6 +396,16 @@ def _unique(rng: Any, dtype: str) -> Samples:
     return [Sample((x, True, True, True), name="everything"), Sample((x,), name="values")]
 
 
+@samples("unique_dim")
+def _unique_dim(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if is_complex(dtype):
+        return []
+    x = np.array([[1, 1, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1]]).astype(dtype)
+    return [Sample((x, 0, True, True, True), name="rows"), Sample((x, -1, True, True, True), name="columns")]
+
+
 @samples("unique_consecutive")
 def _consecutive(rng: Any, dtype: str) -> Samples:
     import numpy as np
