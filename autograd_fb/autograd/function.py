@@ -23,6 +23,7 @@ from autograd_fb.kernels.inplace import bump
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import of_batched
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.extra_methods import with_class
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, make_view, wrap
@@ -100,7 +101,11 @@ class FunctionNode(PlainNode, FunctionCtx):
         check_versions(self)
         return tuple(result_of(self, t) if isinstance(t, (ResultRef, Packed)) else t for t in self.saved)
 
-    saved_variables = saved_tensors
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The old name of `saved_tensors`."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
 
     def outputs(self) -> int:
         return len(self.outputs_like)
@@ -208,12 +213,13 @@ def _expandable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 class _Meta(type):
     """Gives every Function a node class of its own, named as PyTorch names it."""
 
-    _node: type[FunctionNode]
+    _backward_cls: type[FunctionNode]
     _signature: inspect.Signature | None  # of forward, once asked for
 
     def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]):
         cls._signature = None
-        cls._node = type(name + "Backward", (FunctionNode,), {"_forward_cls": cls, "__module__": cls.__module__})
+        node = {"_forward_cls": cls, "__module__": cls.__module__}
+        cls._backward_cls = type(name + "Backward", (FunctionNode,), node)
         super().__init__(name, bases, attributes)
 
 
@@ -307,7 +313,7 @@ class Function(metaclass=_Meta):
             args, kwargs = _positional(cls, args, kwargs)
         if any(_is_batched(a) for a in (args if not kwargs else (*args, *kwargs.values()))):
             return of_batched.apply(cls, args, kwargs)
-        ctx = cls._node()
+        ctx = cls._backward_cls()
         tensors = [(i, a) for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx.has_tensors = tuple(isinstance(a, Tensor) for a in args)
@@ -379,7 +385,7 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     ids = {id(t) for t in inputs}
     fixed = {id(t) for t in ctx.non_differentiable}
     ctx.constant = frozenset(nr for nr, v in enumerate(values) if id(v) in fixed)
-    _check_dirty(ctx, {id(v) for v in values}, ids, recorded)
+    _check_dirty(ctx, values, ids, recorded)
     able = [
         recorded and id(v) not in fixed and isinstance(v, Tensor) and v.dtype.kind in "fc" for v in values
     ]
@@ -387,10 +393,15 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
         creation = "" if state.grad_mode else "no_grad"
     else:
         creation = "multi_output" if sum(able) > 1 else "custom"
-    placed = [
-        _place(ctx, v, nr, id(v) in ids, id(v) in dirty, able[nr], creation) if isinstance(v, Tensor) else v
-        for nr, v in enumerate(values)
-    ]
+    last = {id(v): nr for nr, v in enumerate(values)}
+    made: dict[int, Any] = {}
+    placed = []
+    for nr, v in enumerate(values):
+        again = id(v) in ids and id(v) not in dirty  # an input is another view each time it is returned
+        if isinstance(v, Tensor) and (again or id(v) not in made):
+            at = nr if again else last[id(v)]  # others are one tensor, which is the last of the outputs it stands for
+            made[id(v)] = _place(ctx, v, at, id(v) in ids, id(v) in dirty, able[nr], creation)
+        placed.append(made.get(id(v), v))
     if recorded:
         _save(ctx, values, placed)
     ctx.to_save = () if recorded else ctx.to_save
@@ -398,8 +409,9 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     return placed[0] if single else tuple(placed)
 
 
-def _check_dirty(ctx: FunctionNode, returned: set[int], inputs: set[int], recorded: bool) -> None:
+def _check_dirty(ctx: FunctionNode, values: list[Any], inputs: set[int], recorded: bool) -> None:
     """Whether what was marked as modified may be, and is returned; counts its version."""
+    returned = {id(v) for v in values}
     for t in ctx.dirty_tensors:
         if id(t) not in returned:
             raise RuntimeError(
@@ -416,7 +428,7 @@ def _check_dirty(ctx: FunctionNode, returned: set[int], inputs: set[int], record
                     stacklevel=4,
                 )
             check_inplace(t, True)
-            if t.base is not None and len(returned) > 1:
+            if t.base is not None and len(values) > 1:
                 raise RuntimeError(
                     "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
                     "return more than one Tensor. Clone the input, or make two Functions of it: one that modifies the "
@@ -442,10 +454,11 @@ def _place(
         return out.detach() if out.requires_grad else out
     if is_input:
         _check_not_kept(ctx, out)
-    if is_input and not able:
-        out = tensor_namespace().alias(out)
-    elif is_input:
-        out = make_view(out.array, out, out.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
+        if able:
+            view = make_view(out.array, out, out.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
+        else:
+            view = tensor_namespace().alias(out)
+        out = view if type(out) is Tensor else with_class(type(out), view)
     elif able and out.requires_grad and out.base is None:
         out = out.detach()
     if able:
@@ -490,6 +503,14 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
     ctx.versions = versions_of(ctx.saved)
     if state.on_result is not None:
         state.on_result(placed)
+
+
+class InplaceFunction(Function):
+    """A Function from the time when those that modify their input were told apart; otherwise a `Function`."""
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:

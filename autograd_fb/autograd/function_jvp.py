@@ -67,7 +67,7 @@ def push_function(
             if id(o) in written:
                 _put_written(o, level, t)
             elif t is not None:
-                _check_tangent(o, t)
+                _check_tangent(o, t, args, inputs)
                 give(o, level, tensor_namespace().clone(t) if any(t is x for x in inputs) else t)
                 tell_node(o, o.node)
 
@@ -111,7 +111,8 @@ def _put_written(out: Tensor, level: int, t: Tensor | None) -> None:
         put(out, level, t)
 
 
-def _check_tangent(out: Tensor, t: Tensor) -> None:
+def _check_tangent(out: Tensor, t: Tensor, args: Sequence[Any], inputs: Sequence[Any]) -> None:
+    """RuntimeError for a tangent of another shape, and for that of a view that is no view of its base's tangent."""
     if tuple(t.array.shape) != tuple(out.array.shape):
         raise RuntimeError(
             "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
@@ -122,6 +123,15 @@ def _check_tangent(out: Tensor, t: Tensor) -> None:
         raise RuntimeError(
             "A custom Function's forward is returning a view (or an input as-is) but the jvp is not returning a view."
         )
+    if out.base is None:
+        return
+    for a, given in zip(args, inputs, strict=True):
+        if given is None or not (a is out.base or a.base is out.base):
+            continue
+        if t.base is not (given if given.base is None else given.base):
+            what = "the given grad input" if given.base is None else "the same base as the given grad input"
+            raise RuntimeError(f"A custom Function is returning a view but the jvp is not returning a view of {what}.")
+        return
 
 
 def _transposed(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from autograd_fb.aten.row import PLAIN, TABLE, Row
 from autograd_fb.backend import registry as backends
 from autograd_fb.core.device import Device, current_default_device
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, GRAD_MODE, IS_VIEW, DispatchKey, below
+from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, GRAD_MODE, IS_VIEW, REQUIRES_GRAD, DispatchKey, below
 from autograd_fb.core.schema import FunctionSchema, parse_schema
 from autograd_fb.core.tags import Tag
 from autograd_fb.dispatch import registry
@@ -25,6 +25,7 @@ from autograd_fb.kernels.inplace_plans import direct
 from autograd_fb.kernels.plans import Writer, any_stale, untaped, wrap_results
 from autograd_fb.tensor.return_types import result_kind
 from autograd_fb.tensor.tensor import Tensor, wrap
+from autograd_fb.tensor.tensor_base import renew
 
 # Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace",
 # "out").
@@ -171,6 +172,12 @@ def inplace_plan(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     return direct(op, signature, inplace, counts=False) if in_inference_mode(signature) else inplace
 
 
+def _written_through_view(view: Tensor) -> None:
+    """RuntimeError for a view that is older than its base's wish for gradients, of a base that is now a leaf."""
+    if view.dtype.is_floating_point or view.dtype.is_complex:
+        renew.check_inplace(view, True)
+
+
 def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     """ADInplaceOrView's kernel of an in-place op: the op below, then the version."""
     below = op.compose_below(signature, key)
@@ -180,6 +187,8 @@ def count_version(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
         if views and any_stale((self, *rest)):
             out: Tensor = op.entry(self, *rest)
             return out
+        if views and self.base is not None and self.base.node is not None and not self.signature & REQUIRES_GRAD:
+            _written_through_view(self)
         below(self, *rest)
         bump(self)
         return self

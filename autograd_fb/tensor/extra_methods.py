@@ -175,8 +175,8 @@ class ExtraMethods:
             return args[0].detach()  # type: ignore[attr-defined]
         if len(args) == 1 and not isinstance(args[0], int) and not hasattr(args[0], "numel"):
             return self.new_tensor(args[0])  # type: ignore[attr-defined]
-        size = list(args[0]) if len(args) == 1 and not isinstance(args[0], int) else list(args)
-        return call("new_empty", (self, size or [0]), {})
+        given = len(args) == 1 and not isinstance(args[0], int)
+        return call("new_empty", (self, list(args[0]) if given else list(args) or [0]), {})
 
     # --- elementwise Python functions
 

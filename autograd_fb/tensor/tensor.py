@@ -29,6 +29,7 @@ from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.graph_methods import CPP_NAMES, GraphMethods, grad_dtype_of
 from autograd_fb.tensor.indexing import Indexing
 from autograd_fb.tensor.interop import Interop
+from autograd_fb.tensor.legacy import Legacy
 from autograd_fb.tensor.memory import geometry_of, share_memory, take_over
 from autograd_fb.tensor.methods import TensorMethods
 from autograd_fb.tensor.operators import Operators
@@ -52,7 +53,7 @@ _OWN = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS  # what another tensor o
 
 
 class Tensor(
-    Operators, Interop, Indexing, Conversions, ExtraMethods, GraphMethods, TensorMethods, TensorBase
+    Operators, Interop, Indexing, Conversions, ExtraMethods, GraphMethods, Legacy, TensorMethods, TensorBase
 ):
     """An array of whatever library, with PyTorch's interface. ``array`` is the library's own object, not a copy.
 
@@ -208,6 +209,10 @@ class Tensor(
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(value)
 
+    @requires_grad.deleter
+    def requires_grad(self) -> None:
+        raise RuntimeError("requires_grad must be a bool, and cannot be deleted")
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Record (or stop recording) ops on this leaf. RuntimeError for integers, and to turn it off for a non-leaf."""
         if not isinstance(requires_grad, bool):
@@ -357,6 +362,10 @@ class Tensor(
         self.signature = (value.signature & ~_OWN) | keep | (self.signature & (IS_VIEW | SUBCLASS))
         if other:
             renew_accumulator(self)
+
+    @data.deleter
+    def data(self) -> None:
+        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""
