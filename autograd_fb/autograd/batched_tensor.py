@@ -29,7 +29,7 @@ from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.indexing import _parse, _steps, general
 from autograd_fb.tensor.levels import copy_below, give, tangents_of
 from autograd_fb.tensor.overriding import disabled
-from autograd_fb.tensor.tensor import Tensor
+from autograd_fb.tensor.tensor import Tensor, refusal_in_transform
 
 _ITEM = (
     "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
@@ -59,7 +59,10 @@ def open_levels() -> tuple[Level, ...]:
 
 
 class enter:
-    """Open a level for a block. Random ops see it even where no argument is batched: see dispatch/randomness.py."""
+    """Open a level for a block, in which a function is being transformed.
+
+    Random ops see it even where no argument is batched: see dispatch/randomness.py.
+    """
 
     __slots__ = ("before", "level")
 
@@ -69,10 +72,12 @@ class enter:
 
     def __enter__(self) -> Level:
         state.vmaps = (*self.before, self.level)
+        state.transforms += 1
         return self.level
 
     def __exit__(self, *error: object) -> None:
         state.vmaps = self.before
+        state.transforms -= 1
 
 
 class below_level:
@@ -150,13 +155,12 @@ class BatchedTensor(Tensor):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        raise RuntimeError(
-            "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) "
-            "inside of a function "
-            "being transformed by a functorch transform. This is unsupported, please attempt to use the functorch "
-            "transforms (e.g. grad, "
-            "vjp, jacrev, jacfwd, hessian) or call requires_grad_() outside of a function being transformed instead."
-        )
+        raise refusal_in_transform("requires_grad_", " (or perhaps using torch.autograd.functional.* APIs)")
+
+    _require_grad = requires_grad_
+
+    def retain_grad(self) -> None:
+        raise refusal_in_transform("retain_grad")
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(

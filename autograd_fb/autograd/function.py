@@ -31,6 +31,13 @@ from autograd_fb.tensor.tensor import Tensor, make_view, wrap
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
+NO_SETUP_CONTEXT = (
+    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override "
+    "the setup_context staticmethod. For more details, please see "
+    "https://pytorch.org/docs/main/notes/extending.func.html"
+)
+
+
 class FunctionCtx:
     """What a Function's methods do with their ``ctx``."""
 
@@ -311,6 +318,8 @@ class Function(metaclass=_Meta):
         """Run forward and record the step."""
         if kwargs or cls.setup_context is not Function.setup_context:
             args, kwargs = _positional(cls, args, kwargs)
+        elif state.transforms and not getattr(cls, "transposes", False):
+            raise RuntimeError(NO_SETUP_CONTEXT)
         if any(_is_batched(a) for a in (args if not kwargs else (*args, *kwargs.values()))):
             return of_batched.apply(cls, args, kwargs)
         ctx = cls._backward_cls()
@@ -323,7 +332,7 @@ class Function(metaclass=_Meta):
         ctx.inputs_like = [(t.array.shape, t.dtype, t.device) for _, t in tensors]
         ctx.code, ctx.lasti = calling_place()
         pushed = levels_among(args) if levels.open else ()
-        if pushed:
+        if levels.open:
             with forward_mode_off():
                 outputs = cls._run_forward(ctx, args, kwargs)
         else:
@@ -534,6 +543,6 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
         error = DelayedError(
             "trying to differentiate twice a function that was marked with @once_differentiable", len(values)
         )
-        return error(*[v if v is None else v.detach().requires_grad_() for v in values])
+        return error(*[v if v is None else v.detach()._require_grad() for v in values])
 
     return wrapper

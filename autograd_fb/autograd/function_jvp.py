@@ -137,7 +137,7 @@ def _check_tangent(out: Tensor, t: Tensor, args: Sequence[Any], inputs: Sequence
 def _transposed(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequence[Any]) -> Sequence[Any]:
     """The backward is linear in its gradients: differentiated with respect to them it gives the tangents."""
     F, needs = tensor_namespace(), ctx.needs_input_grad
-    given = [F.ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
+    given = [F.ones_like(below(o, 0))._require_grad() if is_differentiable(o) else None for o in outs]
     with changed(grad_mode=True):
         ctx.needs_input_grad = tuple(t is not None for t in inputs)
         try:

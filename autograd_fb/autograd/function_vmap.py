@@ -29,14 +29,11 @@ def apply(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     RuntimeError for a Function that says nothing about vmap, or says it twice; NotImplementedError for tensors given by
     names that are no positions.
     """
-    from autograd_fb.autograd.function import Function  # lazy: it calls this module
+    from autograd_fb.autograd.function import NO_SETUP_CONTEXT, Function  # lazy: it calls this module
 
     generated, own = bool(getattr(cls, "generate_vmap_rule", False)), cls.vmap is not Function.vmap
     if cls.setup_context is Function.setup_context:
-        raise RuntimeError(
-            "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "
-            f"override the setup_context staticmethod. {_SEE}"
-        )
+        raise RuntimeError(NO_SETUP_CONTEXT)
     if generated and own:
         raise RuntimeError(
             f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overriden vmap "

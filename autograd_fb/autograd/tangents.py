@@ -205,7 +205,7 @@ class Push:
 
     def transposed(self, args: Sequence[Any], moving: dict[str, Any], outs: Sequence[Any]) -> Sequence[Any]:
         """The backward rules, linear in the gradients of the results, transposed: no rule for tangents is needed."""
-        given = [self.F.ones_like(below(o, 0)).requires_grad_() if is_differentiable(o) else None for o in outs]
+        given = [self.F.ones_like(below(o, 0))._require_grad() if is_differentiable(o) else None for o in outs]
         values = self.environment(args, outs)
         values["grad"], values["grads"] = given[0], tuple(given)
         with changed(grad_mode=True):
@@ -471,19 +471,19 @@ def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
         return
     if pushed is None:
         return
-    if t.base is None:
+    base = t if t.base is None else t.base
+    whole = tangent_at(base, level)
+    if base is t and pushed.stride() == t.stride():
         give(t, level, F.clone(fitted(pushed, t)))
     else:
-        base = t.base
-        whole = tangent_at(base, level)
         if whole is None or not fits_levels(pushed, whole):
             whole = zeros_laid_out_like(base) if whole is None else whole
             if levels_in(pushed):  # in a vmap that only the tangent is batched in
                 whole = F.clone(in_levels(whole, levels_in(pushed)), memory_format=contiguous_format)
             give(base, level, whole)
-        view = view_of_tangent(t, whole)
-        F.copy_(view, pushed)
-        give(t, level, view)
+        part = whole if base is t else view_of_tangent(t, whole)
+        F.copy_(part, pushed)
+        give(t, level, part)
     if t.storage is not None:
         t.storage.rebased += 1  # other views renew their tangents when next used
 

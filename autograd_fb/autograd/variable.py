@@ -31,4 +31,4 @@ class Variable(metaclass=_VariableMeta):
     _execution_engine = _Engine()
 
     def __new__(cls, data: Tensor, requires_grad: bool = False) -> Any:
-        return data.detach().requires_grad_(requires_grad)
+        return data.detach()._require_grad(requires_grad)

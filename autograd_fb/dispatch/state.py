@@ -52,6 +52,7 @@ class ThreadState(threading.local):
     overriding: int = 0  # which overrides are off: see `dispatch.overrides`
     on_result: Any = None                                  # sees what every call gives, on the general path
     on_call: Any = None                                    # runs every call, on the general path: see `calls_through`
+    transforms: int = 0  # transformed functions that this thread is in (grad, vmap, ...): see func/levels.py
     vmaps: tuple[Any, ...] = ()  # the open vmaps, outermost first: see autograd/batched_tensor.py
     depth: int = 0  # how many traced calls are running inside each other
 

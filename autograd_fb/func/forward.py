@@ -9,7 +9,6 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import like, plain, rewrap
 from autograd_fb.autograd.forward_ad import _set_fwd_grad_enabled, dual_level, make_dual, unpack_dual
 from autograd_fb.core.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from autograd_fb.dispatch.state import changed
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, settled, tracked
 from autograd_fb.func.reverse import (
@@ -70,8 +69,7 @@ def jvp(
 def _pushed(
     func: Any, flat: Sequence[Tensor], directions: Sequence[Tensor], spec: Any, strict: bool, has_aux: bool
 ) -> Any:
-    owner = Transform()
-    with changed(inference_mode=False), dual_level() as level:
+    with Transform(reverse=False) as owner, dual_level() as level:
         previous = _set_fwd_grad_enabled(True)
         with previous:
             duals = [
@@ -207,16 +205,16 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         given, given_spec = tree_flatten(tangents)
         if given_spec != in_spec:
             raise RuntimeError(
-                f"Expected the tangents {given_spec} to have the same structure as the primals {in_spec} that were "
-                f"linearized at."
+                f"Expected the tangents {given_spec} to have the same argspec as the primals {in_spec} that the "
+                "function was linearized at"
             )
-        for t, x in zip(given, flat, strict=True):
-            if tuple(t.array.shape) != tuple(x.array.shape) or t.dtype is not x.dtype:
-                raise RuntimeError(
-                    f"Expected each tangent to have the shape and dtype of its primal, got {list(t.array.shape)} and "
-                    f"{t.dtype} for a "
-                    f"primal of {list(x.array.shape)} and {x.dtype}."
-                )
+        for i, (t, x) in enumerate(zip(given, flat, strict=True)):
+            for what in ("shape", "device", "dtype"):
+                if getattr(t, what) != getattr(x, what):
+                    raise RuntimeError(
+                        f"tangent:{i} with {what} {getattr(t, what)} in flattened pytree doesn't match the {what} "
+                        f"{getattr(x, what)} of the corresponding flattened primal"
+                    )
         (pushed,) = transpose(tree_unflatten(given, in_spec))
         return lower(pushed, raw)
 

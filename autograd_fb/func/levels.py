@@ -34,14 +34,30 @@ _OWNER = "_transform"
 
 class Transform:
     """One running transform: whether its own inputs can still be asked for gradients by others, and whether its
-    results are recorded.
+    results are recorded. While it is entered, its function runs, outside of inference mode, and for reverse mode
+    recorded.
     """
 
-    __slots__ = ("is_open", "record")
+    __slots__ = ("before", "is_open", "record", "reverse")
 
-    def __init__(self) -> None:
-        self.is_open = True
+    def __init__(self, reverse: bool = True) -> None:
+        self.reverse, self.is_open = reverse, True
         self.record = state.grad_mode  # under no_grad a transform differentiates, but is not recorded itself
+
+    def __enter__(self) -> Transform:
+        self.before = state.grad_mode, state.inference_mode
+        state.transforms += 1
+        if state.inference_mode or (self.reverse and not state.grad_mode):
+            state.grad_mode, state.inference_mode = self.reverse or state.grad_mode, False
+            state.refresh()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        state.transforms -= 1
+        self.is_open = False
+        if self.before != (state.grad_mode, state.inference_mode):
+            state.grad_mode, state.inference_mode = self.before
+            state.refresh()
 
 
 def tracked(t: Tensor) -> Tensor:
@@ -63,7 +79,7 @@ def input_of(t: Tensor, owner: Transform) -> Tensor:
     if not alias.requires_grad:
         if recorded and not alias.signature & HAS_TANGENT:
             alias = alias.detach()
-        alias.requires_grad_()
+        alias._require_grad()
         alias.__dict__[_OWNER] = owner
     return rewrap(alias, t)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autograd_fb.autograd.functional import _construct_standard_basis_for
 from autograd_fb.core.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
-from autograd_fb.dispatch.state import changed, state
+from autograd_fb.dispatch.state import state
 from autograd_fb.func.arrays import lift, lower
 from autograd_fb.func.levels import Transform, input_of, pull_back, settled
 from autograd_fb.func.vmap import vmap
@@ -99,8 +99,7 @@ def _differentiated(
     """The gradient; with its value ``(gradient, value)``, with the auxiliary output too the two in value's place."""
     args, raw = lift(args)
     places = checked_argnums(argnums, args)
-    owner = Transform()
-    with changed(grad_mode=True, inference_mode=False):
+    with Transform() as owner:
         pairs = [aliases(args[place], owner) for place in places]
         output, aux = func(*replaced(args, places, [tree for tree, _ in pairs]), **kwargs), None
         if has_aux:
@@ -108,7 +107,6 @@ def _differentiated(
         output = _scalar(output)
         inputs = [x for _, made in pairs for x in made]
         grads = iter(pull_back([output], inputs, None, owner, owner.record))
-    owner.is_open = False
     trees = [tree_map(lambda _: settled(next(grads), owner, owner.record), tree) for tree, _ in pairs]
     gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
     if not with_value:
@@ -165,8 +163,7 @@ class _Pulled:
     """What `vjp` found out: outputs in the graph, and the way back."""
 
     def __init__(self, func: Callable[..., Any], primals: Sequence[Any], has_aux: bool):
-        self.owner = Transform()
-        with changed(grad_mode=True, inference_mode=False):
+        with Transform() as self.owner:
             pairs = [aliases(p, self.owner) for p in primals]
             output, self.aux = func(*(tree for tree, _ in pairs)), None
             if has_aux:
@@ -200,7 +197,6 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     primals, raw = lift(primals)
     pulled = _Pulled(func, primals, has_aux)
-    pulled.owner.is_open = False
 
     def vjp_fn(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple[Any, ...]:
         given = lift(cotangents[0] if len(cotangents) == 1 else cotangents)[0]
@@ -264,7 +260,6 @@ def jacrev(
             return func(*replaced(args, places, chosen), **kwargs)
 
         pulled = _Pulled(of_chosen, [args[p] for p in places], has_aux)
-        pulled.owner.is_open = False
         only_real(pulled.outputs, "jacrev: Expected all outputs")
         jacobian = _jacobian(pulled, chunk_size)
         trees = [tree[0] if isinstance(argnums, int) else tree for tree in jacobian]

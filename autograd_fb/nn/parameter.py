@@ -56,7 +56,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         if data.signature & FUNCTIONALIZE:
             share_memory(data, self)
         if requires_grad:
-            self.requires_grad_()
+            self._require_grad()
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
@@ -73,7 +73,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
 def _of_subclass(data: Any, requires_grad: bool) -> Any:
     """A tensor of a subclass that overrides calls, as a parameter."""
-    out = data.detach().requires_grad_(requires_grad)
+    out = data.detach()._require_grad(requires_grad)
     if type(out) is not type(data):
         raise RuntimeError(
             f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() returns an "
@@ -97,7 +97,7 @@ def forget_grad(p: Tensor, set_to_none: bool) -> None:
     if set_to_none:
         meta.grad = None
         return
-    grad.detach_() if grad.grad_fn is not None else grad.requires_grad_(False)
+    grad.detach_() if grad.grad_fn is not None else grad._require_grad(False)
     grad.zero_()
 
 
@@ -115,6 +115,6 @@ class Buffer(metaclass=_BufferMeta):
     persistent: bool
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
-        t = empty(0) if data is None else data.detach().requires_grad_(data.requires_grad)
+        t = empty(0) if data is None else data.detach()._require_grad(data.requires_grad)
         t._is_buffer, t.persistent = True, persistent
         return t

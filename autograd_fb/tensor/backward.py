@@ -416,7 +416,7 @@ def _zeros(t: Any, record: bool, index: int) -> Tensor:
             f"{index} is not known"
         )
     zeros: Tensor = call("zeros_like", (t.detach(),), {})
-    return zeros.requires_grad_(record)
+    return zeros._require_grad(record)
 
 
 def _unused(index: int) -> RuntimeError:

@@ -118,7 +118,7 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             made = call(name, args, kwargs)
             if wanted and not (made.dtype.is_floating_point or made.dtype.is_complex):
                 raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-            return made.requires_grad_() if wanted else made
+            return made._require_grad() if wanted else made
         kwargs = _keywords(name, kwargs)
         if out is not None:
             return _with_out(name, args, kwargs, out)

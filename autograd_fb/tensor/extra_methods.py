@@ -288,7 +288,7 @@ class ExtraMethods:
     def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
         """A tensor over the memory of ``data`` that is an instance of ``cls``."""
         out = with_class(cls, data.detach())
-        return out.requires_grad_() if require_grad else out
+        return out._require_grad() if require_grad else out
 
     @staticmethod
     def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:
@@ -333,14 +333,14 @@ def rebuild(cls: type, host: Any, device: str, requires_grad: bool) -> Tensor:
         t = factory.place(host, Device(device))
     t.signature &= ~(REQUIRES_GRAD | IS_VIEW)
     out: Tensor = with_class(cls, t)
-    return out.requires_grad_() if requires_grad else out
+    return out._require_grad() if requires_grad else out
 
 
 def rebuild_view(cls: type, base: Tensor, size: Any, stride: Any, offset: int, requires_grad: bool) -> Tensor:
     """A view from a file: where it lay in its base, which the file holds once."""
     t = base.detach().as_strided(tuple(size), tuple(stride), offset).detach()
     out: Tensor = with_class(cls, t)
-    return out.requires_grad_() if requires_grad else out
+    return out._require_grad() if requires_grad else out
 
 
 def _nested(function: Any, *values: Any) -> Any:

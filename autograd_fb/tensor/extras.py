@@ -203,7 +203,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
                          f"greater than actual buffer length ({len(view)} bytes)")  # fmt: skip
     backend = registry.host()
     raw = backend.from_numpy(backend.as_array(view[offset : offset + count * size]), copy=False)
-    return wrap_host(raw.view(backend.native_dtype(dtype))).requires_grad_(requires_grad)
+    return wrap_host(raw.view(backend.native_dtype(dtype)))._require_grad(requires_grad)
 
 
 # --- sets of values

@@ -213,7 +213,7 @@ def tensor(
         )
         data = with_class(Tensor, data) if type(data) is not Tensor and not data.signature & BATCHED else data
         out = to(data.detach(), dtype=dtype, device=where, copy=True)
-        return out.requires_grad_(requires_grad)
+        return out._require_grad(requires_grad)
     binding = registry.owner_of(data)
     if binding is not None and binding.backend is not registry.host() and where is None:
         out = wrap(binding.xp.asarray(binding.backend.adopt(data), copy=True), binding)
@@ -224,7 +224,7 @@ def tensor(
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     if pin_memory:
         out = out.pin_memory()
-    return out.requires_grad_() if requires_grad else out
+    return out._require_grad() if requires_grad else out
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -266,7 +266,7 @@ def asarray(
         raise ValueError(f"can't alias {kind}.")
     if copy and (shared is not None and out.array is shared.array):
         out = out.clone()
-    return out.requires_grad_() if requires_grad and not out.requires_grad else out
+    return out._require_grad() if requires_grad and not out.requires_grad else out
 
 
 class ToCopyBackward0(PlainNode):

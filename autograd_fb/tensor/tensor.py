@@ -207,17 +207,26 @@ class Tensor(
             raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
-        self.requires_grad_(value)
+        self._require_grad(value)
 
     @requires_grad.deleter
     def requires_grad(self) -> None:
         raise RuntimeError("requires_grad must be a bool, and cannot be deleted")
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Record (or stop recording) ops on this leaf. RuntimeError for integers, and to turn it off for a non-leaf."""
+        """Record (or stop recording) ops on this leaf.
+
+        RuntimeError for integers, to turn it off for a non-leaf, and in functions that `func` transforms.
+        """
+        if state.transforms:
+            raise refusal_in_transform("requires_grad_", " (or perhaps using torch.autograd.functional.* APIs)")
         if not isinstance(requires_grad, bool):
             kind = type(requires_grad).__name__
             raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {kind}")
+        return self._require_grad(requires_grad)
+
+    def _require_grad(self, requires_grad: bool = True) -> Tensor:
+        """`requires_grad_` for the package's own tensors, which may be made anywhere."""
         if self.requires_grad == requires_grad:
             return self
         if requires_grad:
@@ -288,7 +297,9 @@ class Tensor(
         return self.meta is not None and self.meta.retains
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf in ``grad``."""
+        """Keep the gradient of this non-leaf in ``grad``. RuntimeError in functions that `func` transforms."""
+        if state.transforms:
+            raise refusal_in_transform("retain_grad")
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self.retains_grad:
@@ -404,7 +415,7 @@ class Tensor(
             out = copy
         out.__dict__.update(self.__dict__)
         if with_grad:
-            out.requires_grad_()
+            out._require_grad()
         memo[id(self)] = out
         if self.meta is not None and self.meta.grad is not None:
             out.grad = self.meta.grad.clone()
@@ -421,6 +432,15 @@ def check_mode() -> bool:
 
 def _dim(dim: int, ndim: int) -> int:
     return normalize_dim(dim, ndim)
+
+
+def refusal_in_transform(method: str, more: str = "") -> RuntimeError:
+    """Why a method that changes what is recorded is refused in functions that are being transformed."""
+    return RuntimeError(
+        f"You are attempting to call Tensor.{method}(){more} inside of a function being transformed by a functorch "
+        "transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
+        f"jacfwd, hessian) or call {method}() outside of a function being transformed instead."
+    )
 
 
 def _warn_non_leaf_grad() -> None:

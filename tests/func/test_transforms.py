@@ -152,8 +152,13 @@ def test_linearize(both: Any) -> None:
     np.testing.assert_allclose(got["sin"].numpy(), pushed["sin"].numpy())
     np.testing.assert_allclose(got["more"][1].numpy(), pushed["more"][1].numpy())
     np.testing.assert_allclose(y["sin"].numpy(), want["sin"].numpy())
-    with pytest.raises(RuntimeError, match="same structure"):
+    with pytest.raises(RuntimeError, match="to have the same argspec as the primals"):
         push(torch.tensor(V[1]), torch.tensor(V[1]))
+    for wrong, what in ((V[1, :1], "shape"), (V[1].astype(np.float32), "dtype")):
+        with pytest.raises(RuntimeError, match=f"tangent:0 with {what} .* doesn't match the {what} "):
+            push(torch.tensor(wrong))
+    with pytest.raises(RuntimeError, match="doesn't match the device cpu"):
+        push(torch.tensor(V[1], device="meta"))
 
 
 def test_raw_arrays_come_back_raw() -> None:

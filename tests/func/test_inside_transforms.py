@@ -1,0 +1,153 @@
+"""What is refused in functions that are being transformed, as in PyTorch, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_fb as torch
+
+X = np.array([0.5, 2.0, -1.0])
+M = np.array([[1.0, -2.0, 0.5], [2.0, 0.25, 1.0]])
+TRANSFORMS: dict[str, Callable[[Any, Any], Callable[[Any], Any]]] = {
+    "grad": lambda f, g: f.grad(g),
+    "grad_and_value": lambda f, g: f.grad_and_value(g),
+    "jacrev": lambda f, g: f.jacrev(g),
+    "jacfwd": lambda f, g: f.jacfwd(g),
+    "hessian": lambda f, g: f.hessian(g),
+    "vjp": lambda f, g: lambda x: f.vjp(g, x),
+    "jvp": lambda f, g: lambda x: f.jvp(g, (x,), (x,)),
+    "vmap": lambda f, g: f.vmap(g),
+    "grad of vmap": lambda f, g: f.grad(lambda x: f.vmap(g)(x).sum()),
+    "functionalize": lambda f, g: f.functionalize(g),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("of", ["input", "fresh", "constant"])
+def test_requires_grad_is_refused(both_raise: Any, transform: str, of: str) -> None:
+    def run(t: Any, f: Any, x: Any) -> None:
+        outside = t.ones(3)
+
+        def function(v: Any) -> Any:
+            {"input": v, "fresh": t.ones(3), "constant": outside}[of].requires_grad_()
+            return v.sin().sum()
+
+        TRANSFORMS[transform](f, function)(x)
+
+    both_raise(run, RuntimeError, "You are attempting to call Tensor.requires_grad_() (or perhaps using", X)
+    leaf = torch.ones(3).requires_grad_()
+    assert leaf.requires_grad
+
+
+@pytest.mark.parametrize("transform", ["grad", "vjp", "vmap"])
+def test_retain_grad_is_refused(both_raise: Any, transform: str) -> None:
+    def function(v: Any) -> Any:
+        y = v.sin()
+        y.retain_grad()
+        return y.sum()
+
+    if transform == "vmap":  # PyTorch looks first whether there is anything to retain
+        with pytest.raises(RuntimeError, match=r"Tensor\.retain_grad\(\) inside of"):
+            torch.vmap(function)(torch.tensor(X))
+        return
+    both_raise(lambda t, f, x: TRANSFORMS[transform](f, function)(x), RuntimeError, "Tensor.retain_grad() inside of", X)
+
+
+def test_leaves_may_be_made(both: Any) -> None:
+    def function(t: Any, v: Any) -> Any:
+        a, b = t.ones(3, dtype=t.float64, requires_grad=True), t.zeros(3, dtype=t.float64)
+        b.requires_grad = True
+        parameter = t.nn.Parameter(t.full((3,), 2.0, dtype=t.float64))
+        assert a.requires_grad and b.requires_grad and parameter.requires_grad
+        return (v * a * parameter + b).sum().detach() + (v * v).sum()
+
+    both(lambda t, f, x: f.grad(lambda v: function(t, v))(x), X)
+
+
+@pytest.mark.parametrize("name", ["vjp", "jvp", "jacobian", "hessian", "vhp", "hvp"])
+def test_the_other_interface_to_jacobians_is_refused(both_raise: Any, name: str) -> None:
+    def function(t: Any, v: Any) -> Any:
+        vector = () if name in ("jacobian", "hessian") else (t.ones((), dtype=t.float64),) if name == "vjp" else (v,)
+        return getattr(t.autograd.functional, name)(lambda u: (u**2).sum(), v, *vector)
+
+    for transform in ("grad", "vjp"):
+        call = lambda t, f, x, transform=transform: TRANSFORMS[transform](f, lambda v: function(t, v))(x)
+        both_raise(call, RuntimeError, "torch.autograd.functional.* APIs", X)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_functions_need_a_setup_context(both_raise: Any, transform: str) -> None:
+    def run(t: Any, f: Any, x: Any) -> None:
+        class Sine(t.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.save_for_backward(x)
+                return x.sin()
+
+            @staticmethod
+            def backward(ctx: Any, grad: Any) -> Any:
+                return grad * ctx.saved_tensors[0].cos()
+
+        assert Sine.apply(x).shape == x.shape
+        TRANSFORMS[transform](f, lambda v: Sine.apply(v).sum())(x)
+
+    both_raise(run, RuntimeError, "it must override the setup_context staticmethod", X)
+
+
+def test_after_an_error_inside_nothing_is_refused() -> None:
+    for transform in TRANSFORMS.values():
+        with pytest.raises(ZeroDivisionError):
+            transform(torch.func, lambda v: 1 // 0)(torch.tensor(X))
+    leaf = torch.tensor(X).requires_grad_()
+    (leaf * 2).sum().backward()
+    assert leaf.grad.tolist() == [2, 2, 2]
+
+
+def test_a_formula_of_an_operator_needs_no_setup_context() -> None:
+    @torch.library.custom_op("inside::cube", mutates_args=())
+    def cube(x: torch.Tensor) -> torch.Tensor:
+        return x * x * x
+
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    cube.register_autograd(lambda ctx, g: 3 * ctx.saved_tensors[0] ** 2 * g, setup_context=setup_context)
+    assert torch.func.grad(lambda x: cube(x).sum())(torch.tensor(X)).tolist() == (3 * X**2).tolist()
+
+
+def test_forward_of_a_function_pushes_no_tangents() -> None:
+    fwAD = torch.autograd.forward_ad
+    seen: list[Any] = []
+
+    class Outer(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            seen.append((fwAD._is_fwd_grad_enabled(), fwAD.unpack_dual(captured * 2).tangent))
+            return x * 2
+
+    with fwAD.dual_level():
+        captured = fwAD.make_dual(torch.tensor(X), torch.tensor(X))
+        Outer.apply(torch.tensor(X))
+        assert fwAD._is_fwd_grad_enabled()
+    assert seen == [(False, None)]
+
+
+def test_tangents_written_into_a_tensor_take_its_layout(both: Any) -> None:
+    def function(t: Any, x: Any, y: Any) -> Any:
+        x = x.clone()
+        view = x[0]
+        x.copy_(y)
+        return view * 2, x
+
+    def run(t: Any, f: Any, x: Any, y: Any) -> Any:
+        return f.vmap(
+            lambda x, y, yt: f.jvp(lambda v: function(t, x, v), (y,), (yt,)), in_dims=(1, 2, 2)
+        )(x, y, y * 3)  # fmt: skip
+
+    values = np.arange(24.0)
+    both(run, values.reshape(2, 2, 6), values.reshape(2, 6, 2))
+    both(lambda t, f, x, y: f.jvp(lambda v: function(t, x, v), (y.t(),), (y.t() * 3,)), M, M.reshape(3, 2))
