@@ -77,28 +77,7 @@ def _sum_to_size(F: Any, self: Any, size: Sequence[int]) -> Any:
     return F.reshape(out, list(size)) if lead else out
 
 
-def _view_as_real(F: Any, self: Any) -> Any:
-    if as_dtype(self.dtype).kind != "c":
-        raise RuntimeError("view_as_real is only supported for complex tensors")
-    return F.stack([F.real(self), F.imag(self)], -1)
-
-
-def _view_as_complex(F: Any, self: Any) -> Any:
-    if as_dtype(self.dtype).kind != "f":
-        raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
-            f"{_text(self)}"
-        )
-    if not self.ndim:
-        raise RuntimeError("Input tensor must have one or more dimensions")
-    if self.shape[-1] != 2:
-        raise RuntimeError("Tensor must have a last dimension of size 2")
-    return F.complex(F.select(self, -1, 0), F.select(self, -1, 1))
-
-
 op("sum_to_size(Tensor self, SymInt[] size) -> Tensor", family="compound", composite=_sum_to_size, function=False)
-op("view_as_real(Tensor self) -> Tensor", family="compound", composite=_view_as_real, method=False)
-op("view_as_complex(Tensor self) -> Tensor", family="compound", composite=_view_as_complex, method=False)
 op("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", family="compound",
    composite=lambda F, self, chunks, dim=0: tuple(F.chunk(self, chunks, dim)))
 op("unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]", family="compound",

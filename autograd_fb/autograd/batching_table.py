@@ -20,6 +20,7 @@ linalg_vector_norm nansum median nanmedian
 """
 _LEADING = """
 alias detach real imag conj frexp tril triu zero zeros_like ones_like empty_like full_like constant_pad_nd view.dtype
+view_as_real view_as_complex
 linalg_inv linalg_inv_ex linalg_det linalg_slogdet linalg_cholesky linalg_qr linalg_eigh linalg_svd linalg_matrix_exp
 linalg_pinv linalg_matrix_rank _to_copy
 """

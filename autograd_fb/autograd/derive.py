@@ -15,7 +15,7 @@ from autograd_fb.autograd.node_names import VARIANTS, node_name
 from autograd_fb.autograd.rules import NodeWriter, RowNode, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
 from autograd_fb.autograd.tangents import functional_plan
-from autograd_fb.autograd.views import note_creation
+from autograd_fb.autograd.views import COMPLEX_DTYPES, note_creation
 from autograd_fb.core import keys
 from autograd_fb.core.callsite import outside
 from autograd_fb.core.dtype import ALL_DTYPES, DType
@@ -34,9 +34,7 @@ _RULES: dict[int, Rules] = {}
 _NODES: dict[tuple[Any, ...], type[RowNode]] = {}
 _KINDS: dict[tuple[Any, ...], Kind] = {}
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
-COMPLEX_BITS = (
-    sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind == "c") | keys.SCALAR_BITS[complex]
-)
+COMPLEX_BITS = COMPLEX_DTYPES | keys.SCALAR_BITS[complex]
 
 
 def rules_of(row: Row) -> Rules:

@@ -6,6 +6,11 @@ Note [Rebasing history]
     (and every other view, when next asked) then continues from the base through an `AsStridedBackward0`. Both are told
     by geometry (shape, strides, offset in the memory), which strided libraries have; so no view has to remember how it
     was made.
+
+Note [Real and complex views]
+    The real part of complex memory is a view of it, and real memory may be viewed as complex numbers. Where one of base
+    and view is complex and the other is not, both are looked at as real numbers: a complex number is two of them, in a
+    last dim. This is right for gradients, too: that of a complex number has the gradients of its parts as parts.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import fits_levels
 from autograd_fb.autograd.node_names import RESHAPED
 from autograd_fb.autograd.saved import released
+from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
-from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
+from autograd_fb.core.keys import FIRST_DTYPE_BIT, GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
+from autograd_fb.core.promotion import dtype_bits
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name, shown_edge
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
@@ -27,6 +34,20 @@ from autograd_fb.tensor.tensor import Tensor, mark_no_grad, renew, share
 from autograd_fb.tensor.tensor_base import refresh
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+COMPLEX_DTYPES = dtype_bits(d for d in ALL_DTYPES if d.is_complex) << FIRST_DTYPE_BIT
+
+
+def mixed(a: Tensor, b: Tensor) -> bool:
+    """Whether one of two tensors is complex and the other is not: see Note [Real and complex views]."""
+    return bool((a.signature ^ b.signature) & COMPLEX_DTYPES)
+
+
+def as_reals(t: Tensor) -> Geometry:
+    """The geometry of a tensor, counted in real numbers."""
+    shape, strides, offset = geometry_of(t)
+    if not t.signature & COMPLEX_DTYPES:
+        return shape, strides, offset
+    return (*shape, 2), (*(2 * s for s in strides), 1), 2 * offset
 
 
 def note_creation(below: Any, op: OpOverload, signature: int) -> Any:
@@ -60,17 +81,32 @@ class StridedNode(PlainNode):
     ``views`` are the places of base and view where slices are copies: see Note [Functionalize].
     """
 
-    __slots__ = ("base_geometry", "binding", "view_geometry", "views")
+    __slots__ = ("base_geometry", "binding", "complex_one", "view_geometry", "views")
     base_geometry: Geometry
     binding: Any
+    complex_one: str
     view_geometry: Geometry
     views: tuple[View, View] | None
 
     def stand(self, base: Tensor, view: Tensor) -> None:
         """Note where a view lies in its base."""
         self.binding = base.binding
-        self.base_geometry, self.view_geometry = geometry_of(base), geometry_of(view)
+        if mixed(base, view):
+            self.complex_one = "base" if base.signature & COMPLEX_DTYPES else "view"
+            self.base_geometry, self.view_geometry = as_reals(base), as_reals(view)
+        else:
+            self.complex_one = ""
+            self.base_geometry, self.view_geometry = geometry_of(base), geometry_of(view)
         self.views = (view_of(base), view_of(view)) if self.binding.functional else None
+
+    def counted(self, F: Any, which: str, value: Any) -> Any:
+        """A value laid out as the base or the view, as the geometry counts it: a complex one of a mixed pair as reals.
+        """
+        return F.view_as_real(value) if which == self.complex_one else value
+
+    def given(self, F: Any, which: str, value: Any) -> Any:
+        """The other way round."""
+        return F.view_as_complex(F.contiguous(value)) if which == self.complex_one else value
 
     def scatter(self, xp: Any, backend: Any, like: Any, fill: Any) -> tuple[Any, Any]:
         """A new array of the base's geometry (``fill`` in it, zeros if None) and the view's part of it."""
@@ -97,16 +133,21 @@ class AsStridedBackward0(StridedNode):
             native = b.backend.native_dtype(base.dtype)
             zeros = b.quietly(b.xp.zeros, base.shape, dtype=native, device=getattr(grad, "device", None))
             return (view.write(zeros, grad, base),)
+        F = raw_namespace(b) if self.complex_one else None
+        grad = self.counted(F, "view", grad)
         whole, part = self.scatter(b.xp, b.backend, grad, None)
         part[...] = grad
-        return (whole,)
+        return (self.given(F, "base", whole),)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
         return (self._gathered(tensor_namespace(), grad),)
 
     def _gathered(self, F: Any, grad: Any) -> Any:
         (shape, strides, origin), (vshape, vstrides, voffset) = self.base_geometry, self.view_geometry
-        return F.as_strided_backward(grad, list(shape), list(strides), origin, list(vshape), list(vstrides), voffset)
+        whole = F.as_strided_backward(
+            self.counted(F, "view", grad), list(shape), list(strides), origin, list(vshape), list(vstrides), voffset
+        )
+        return self.given(F, "base", whole)
 
 
 class CopySlices(StridedNode):
@@ -127,15 +168,18 @@ class CopySlices(StridedNode):
             none = not results or results[0] is None
             back = b.quietly(b.xp.zeros_like, sent) if none else results[0]
             return (view.write(grad, back, base), *results[1:])
+        F = raw_namespace(b) if self.complex_one else None
+        grad = self.counted(F, "base", grad)
         whole, part = self.scatter(b.xp, b.backend, grad, grad)
-        sent = b.xp.asarray(part, copy=True)
+        sent = self.given(F, "view", b.xp.asarray(part, copy=True))
         results = inner.apply_raw(sent if inner.num_outputs == 1 else [sent])
-        part[...] = 0 if not results or results[0] is None else results[0]
-        return (whole, *results[1:])
+        part[...] = 0 if not results or results[0] is None else self.counted(F, "view", results[0])
+        return (self.given(F, "base", whole), *results[1:])
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
         inner = self._inner()
         F = tensor_namespace()
+        grad = self.counted(F, "base", grad)
         (shape, strides, origin), (vshape, vstrides, voffset) = self.base_geometry, self.view_geometry
         place, start = (list(vshape), list(vstrides)), voffset - origin
         count = max(storage_size(shape, strides), 1)
@@ -143,11 +187,12 @@ class CopySlices(StridedNode):
         # a row of batched gradients begins where the one before it ends.
         memory = F.as_strided_scatter(F.new_zeros(grad, [count]), grad, list(shape), list(strides))
         part = F.narrow(memory, 0, start, count - start)
-        sent = F.as_strided(part, *place).clone()
+        sent = self.given(F, "view", F.as_strided(part, *place).clone())
         results = inner.apply_tensors(sent if inner.num_outputs == 1 else [sent])
         back = results[0] if results and results[0] is not None else F.zeros_like(sent)
+        back = self.counted(F, "view", back)
         memory = F.slice_scatter(memory, F.as_strided_scatter(part, back, *place), 0, start)
-        out = F.as_strided(memory, list(shape), list(strides))
+        out = self.given(F, "base", F.as_strided(memory, list(shape), list(strides)))
         return (out, *results[1:])
 
     def _inner(self) -> Node:
@@ -248,6 +293,21 @@ def zeros_laid_out_like(base: Tensor) -> Tensor:
     return zeros
 
 
+def like_view(view: Tensor, whole: Tensor) -> Tensor:
+    """The part of a tensor laid out like a view's base that lies where the view lies in the base."""
+    base = view.base
+    assert base is not None
+    F = tensor_namespace()
+    if not mixed(view, base):
+        offset = view.storage_offset() - base.storage_offset() + whole.storage_offset()
+        part: Tensor = F.as_strided(whole, list(view.array.shape), list(view.stride()), offset)
+        return part
+    shape, strides, offset = as_reals(view)
+    offset += as_reals(whole)[2] - as_reals(base)[2]
+    part = F.as_strided(F.view_as_real(whole) if whole.dtype.is_complex else whole, list(shape), list(strides), offset)
+    return F.view_as_complex(part) if view.dtype.is_complex else part
+
+
 def view_of_tangent(view: Tensor, whole: Tensor) -> Tensor:
     """The part of a base's tangent that lies where the view lies in the base."""
     assert view.base is not None
@@ -257,9 +317,7 @@ def view_of_tangent(view: Tensor, whole: Tensor) -> Tensor:
             f"{whole.stride()}, "
             f"those of the tensor are {view.base.stride()}): give make_dual a tangent laid out like the tensor"
         )
-    offset = view.storage_offset() - view.base.storage_offset() + whole.storage_offset()
-    part: Tensor = tensor_namespace().as_strided(whole, list(view.array.shape), list(view.stride()), offset)
-    return part
+    return like_view(view, whole)
 
 
 def renew_tangents(view: Tensor) -> None:
@@ -323,4 +381,4 @@ def check_inplace(t: Tensor, recorded: bool) -> None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-renew.check_inplace = check_inplace
+renew.check_inplace, renew.like_view = check_inplace, like_view

@@ -55,6 +55,14 @@ def _complex(binding: Binding, real: Array, imag: Array) -> Array:
     return kernel_of(TABLE["complex"], binding)(real, imag)
 
 
+def _parts(binding: Binding, parent: Array, child: Array) -> Array:
+    return kernel_of(TABLE["view_as_complex"], binding)(child)
+
+
+def _whole(binding: Binding, parent: Array, child: Array) -> Array:
+    return kernel_of(TABLE["view_as_real"], binding)(child)
+
+
 def _on_diagonal(binding: Binding, parent: Array, child: Array, *args: Any) -> Array:
     return kernel_of(TABLE["diagonal_scatter"], binding)(parent, child, *args)
 
@@ -68,6 +76,7 @@ PUT: dict[str, Put] = {
     **dict.fromkeys(("view", "reshape", "squeeze", "squeeze.dim", "squeeze.dims", "unsqueeze", "alias", "contiguous"),
                     _reshaped),
     "permute": _permuted, "transpose.int": _transposed, "t": _transposed, "real": _real, "imag": _imag,
+    "view_as_real": _parts, "view_as_complex": _whole,
     "diagonal": _on_diagonal, "view.dtype": _of_dtype,
 }  # fmt: skip
 

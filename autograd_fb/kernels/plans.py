@@ -352,11 +352,19 @@ class Writer:
         self.scope.update(
             Storage=Storage, AutogradMeta=AutogradMeta, inherited=inherited, aliases=self.binding.backend.aliases
         )
+        constant = not self.row.differentiable  # the same bytes as other numbers: not a view for derivatives
         self.add(
             "t = new(Tensor)",
-            f"t.array = r; t.signature = {signature} | {IS_VIEW}; t.node = t.meta = None",
+            f"t.array = r; t.signature = {signature}{'' if constant else f' | {IS_VIEW}'}; t.node = t.meta = None",
             f"storage = {of}.storage",
             f"if storage is None: storage = {of}.storage = Storage()",
+        )
+        if constant:
+            self.add("t.storage = storage; t.base = None")
+            if self.takes:
+                self.add(f"join({of}, t, view_)")
+            return
+        self.add(
             f"base = {of}.base",
             f"t.storage = storage; t.base = {of} if base is None else base",
             f"if storage.rebased or (base is not None and {of}.meta is not None):",

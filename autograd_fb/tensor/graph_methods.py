@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd_fb.core.dtype import DType
 from autograd_fb.graph.node import Node, Output, tools
-from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
+from autograd_fb.tensor.tensor_base import renew
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -66,8 +66,7 @@ class GraphMethods:
         t: Any = self
         if t.base is None:
             return None
-        offset = t.storage_offset() - t.base.storage_offset() + new_base.storage_offset()
-        return call("as_strided", (new_base, list(t.array.shape), list(t.stride()), offset), {})
+        return renew.like_view(t, new_base)
 
 
 class InputMetadata(NamedTuple):

@@ -139,11 +139,13 @@ differentiate = _Differentiate()
 
 class _Renew:
     """Set by the autograd layer: makes the new grad_fn of a view whose base changed its history; refuses what may not
-    be modified in place; gives the node of a view op the name it has when a tensor is reshaped in place.
+    be modified in place; gives the node of a view op the name it has when a tensor is reshaped in place; takes of
+    another tensor what a view is of its base.
     """
 
     grad_fn: Any = None
     check_inplace: Any = None
+    like_view: Any = None
     reshaped: Any = None
 
 

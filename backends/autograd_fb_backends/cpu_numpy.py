@@ -91,13 +91,13 @@ class NumpyBackend(Backend):
         return np.array(value, dtype=native)
 
     def geometry(self, array: Array) -> Geometry | None:
-        owner = _owner(array)
+        owner = memory_owner(array)
         size = array.itemsize
         offset = (_address(array) - _address(owner)) // size if size else 0
         return array.shape, tuple(s // size for s in array.strides), offset
 
     def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
-        owner = _owner(array)
+        owner = memory_owner(array)
         step = array.itemsize
         view = np.ndarray(tuple(size), array.dtype, owner, offset * step, tuple(s * step for s in stride))
         view.flags.writeable = array.flags.writeable
@@ -135,7 +135,7 @@ class NumpyBackend(Backend):
         return found
 
 
-def _owner(array: Any) -> Any:
+def memory_owner(array: Any) -> Any:
     """The array that owns the memory: views of views point at it directly or through others."""
     base = array.base
     while base is not None and hasattr(base, "__array_interface__"):

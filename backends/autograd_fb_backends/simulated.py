@@ -29,7 +29,7 @@ import numpy as np
 
 from autograd_fb.backend.protocol import Array, Backend, Traits
 from autograd_fb.core.dtype import DType
-from autograd_fb_backends.cpu_numpy import NumpyBackend
+from autograd_fb_backends.cpu_numpy import NumpyBackend, memory_owner
 from autograd_fb_backends.numpy_inline import EXPRESSIONS
 
 _NOT_WRAPPED = frozenset({"can_cast", "finfo", "iinfo", "isdtype", "result_type"})
@@ -324,6 +324,10 @@ class SimulatedBackend(NumpyBackend):
 
     def scalar_array(self, value: Any, dtype: DType, index: int) -> Array:
         return super().scalar_array(value, dtype, index).view(self._kind(index))
+
+    def aliases(self, result: Array, array: Array) -> bool:
+        # Views of parts of complex numbers are taken of the host's array, and are views of a view of it.
+        return memory_owner(result) is memory_owner(array)
 
     def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
         return super().as_strided(array, size, stride, offset).view(type(array))

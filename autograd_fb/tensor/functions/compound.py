@@ -30,8 +30,6 @@ __all__ = [
     "renorm_",
     "unsafe_chunk",
     "unsafe_split",
-    "view_as_complex",
-    "view_as_real",
 ]
 
 _allclose = _plans("allclose", "default")
@@ -41,8 +39,6 @@ _inner = _plans("inner", "default")
 _is_nonzero = _plans("is_nonzero", "default")
 _is_same_size = _plans("is_same_size", "default")
 _pdist = _plans("pdist", "default")
-_view_as_complex = _plans("view_as_complex", "default")
-_view_as_real = _plans("view_as_real", "default")
 
 
 def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
@@ -179,17 +175,3 @@ def unsafe_chunk(*args: Any, **kwargs: Any) -> Any:
 def unsafe_split(*args: Any, **kwargs: Any) -> Any:
     """``unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]``"""
     return _call("unsafe_split", args, kwargs)
-
-
-def view_as_complex(input: Any, *, out: Any = None) -> Any:
-    """``view_as_complex(Tensor self) -> Tensor``"""
-    if out is not None:
-        return _call("view_as_complex", (input,), {"out": out})
-    return _view_as_complex.entry(input)
-
-
-def view_as_real(input: Any, *, out: Any = None) -> Any:
-    """``view_as_real(Tensor self) -> Tensor``"""
-    if out is not None:
-        return _call("view_as_real", (input,), {"out": out})
-    return _view_as_real.entry(input)
