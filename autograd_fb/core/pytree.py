@@ -1,15 +1,49 @@
-"""Nested containers as flat lists and back: tuples, lists, dicts, named tuples; everything else, None too, is a
-leaf.
+"""Nested containers as flat lists and back: tuples, lists, dicts, named tuples, and what is registered as one;
+everything else, None too, is a leaf.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_DICTS = (dict, OrderedDict, defaultdict)
-_CONTAINERS = (dict, list, tuple)
+from autograd_fb.core.size import Size
+
+Flatten = Callable[[Any], tuple[Any, Any]]
+Unflatten = Callable[[Any, Any], Any]
+
+
+class _Registered:
+    """Container classes that are neither tuples, lists nor plain dicts: how they are taken apart and made again."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[type, tuple[Flatten, Unflatten]] = {}
+        self.containers: tuple[type, ...] = (dict, list, tuple)  # a first question to ask of a value
+
+    def add(self, kind: type, flatten: Flatten, unflatten: Unflatten) -> None:
+        if kind in self.nodes or kind in (dict, list, tuple):
+            raise ValueError(f"{kind} is already registered as pytree node.")
+        self.nodes[kind] = flatten, unflatten
+        self.containers = (*self.containers, kind)
+
+    def remove(self, kind: type) -> None:
+        if kind not in self.nodes:
+            raise ValueError(f"{kind} is not registered as pytree node.")
+        del self.nodes[kind]
+        self.containers = tuple(c for c in self.containers if c is not kind)
+
+
+_registered = _Registered()
+register, unregister = _registered.add, _registered.remove
+register(Size, lambda s: (list(s), None), lambda children, _: Size(children))
+register(deque, lambda d: (list(d), d.maxlen), lambda children, size: deque(children, maxlen=size))
+register(OrderedDict, lambda d: (list(d.values()), list(d)), lambda c, keys: OrderedDict(zip(keys, c, strict=True)))
+register(
+    defaultdict,
+    lambda d: (list(d.values()), [d.default_factory, list(d)]),
+    lambda c, context: defaultdict(context[0], zip(context[1], c, strict=True)),
+)
 
 
 class TreeSpec:
@@ -18,7 +52,7 @@ class TreeSpec:
     __slots__ = ("children", "context", "kind", "num_leaves")
 
     def __init__(self, kind: type | None, context: Any = None, children: Sequence[TreeSpec] = ()):
-        self.kind, self.context, self.children = kind, context, list(children)
+        self.kind, self.context, self.children = kind, context, list(children)  # no kind: a leaf
         self.num_leaves: int = 1 if kind is None else sum([c.num_leaves for c in self.children])
 
     def __eq__(self, other: object) -> bool:
@@ -34,6 +68,25 @@ class TreeSpec:
     def __repr__(self) -> str:
         return self._text(0)
 
+    @property
+    def type(self) -> Any:
+        return self.kind
+
+    @property
+    def num_children(self) -> int:
+        return len(self.children)
+
+    @property
+    def num_nodes(self) -> int:
+        return 1 + sum(c.num_nodes for c in self.children)
+
+    def is_leaf(self) -> bool:
+        return self.kind is None
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """A tree of this structure. ValueError for another number of leaves."""
+        return tree_unflatten(leaves, self)
+
     def _text(self, indent: int) -> str:
         if self.kind is None:
             return "*"
@@ -48,52 +101,69 @@ LEAF = TreeSpec(None)
 def _opened(tree: Any) -> tuple[Any, list[Any]] | None:
     """What a container is besides its children, and these; None for a leaf."""
     kind = type(tree)
-    if kind in _DICTS:
+    if kind is dict:
         return list(tree), list(tree.values())
-    if kind in (list, tuple):
+    if kind is list or kind is tuple:
         return None, list(tree)
+    if kind in _registered.nodes:
+        children, context = _registered.nodes[kind][0](tree)
+        return context, list(children)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return kind, list(tree)
     return None
 
 
-def tree_flatten(tree: Any) -> tuple[list[Any], TreeSpec]:
-    """The leaves from left to right, and the structure.
+def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeSpec]:
+    """The leaves from left to right, and the structure; what ``is_leaf`` answers True for is not opened.
 
     >>> tree_flatten({"a": 1, "b": (2, 3)})[0]
     [1, 2, 3]
     """
-    opened = _opened(tree)
+    opened = None if is_leaf is not None and is_leaf(tree) else _opened(tree)
     if opened is None:
         return [tree], LEAF
     context, children = opened
     leaves: list[Any] = []
     specs = []
     for child in children:
-        if not isinstance(child, _CONTAINERS):
+        if not isinstance(child, _registered.containers):
             leaves.append(child)
             specs.append(LEAF)
             continue
-        below, spec = tree_flatten(child)
+        below, spec = tree_flatten(child, is_leaf)
         leaves += below
         specs.append(spec)
     return leaves, TreeSpec(type(tree), context, specs)
 
 
 def tree_unflatten(leaves: Sequence[Any], spec: TreeSpec) -> Any:
-    """The inverse of `tree_flatten`."""
+    """The inverse of `tree_flatten`. ValueError for another number of leaves than the structure has."""
+    if len(leaves) != spec.num_leaves:
+        raise ValueError(
+            f"treespec.unflatten(leaves): `leaves` has length {len(leaves)} but the spec refers to a pytree that holds "
+            f"{spec.num_leaves} items ({spec})."
+        )
+    return _unflatten(leaves, spec)
+
+
+def _unflatten(leaves: Sequence[Any], spec: TreeSpec) -> Any:
     if spec.kind is None:
         return leaves[0]
     children, start = [], 0
     for child in spec.children:
-        children.append(tree_unflatten(leaves[start : start + child.num_leaves], child))
+        children.append(_unflatten(leaves[start : start + child.num_leaves], child))
         start += child.num_leaves
-    if spec.kind in _DICTS:
-        pairs = list(zip(spec.context, children, strict=True))
-        return OrderedDict(pairs) if spec.kind is OrderedDict else dict(pairs)
-    if spec.kind in (list, tuple):
-        return spec.kind(children)
-    return getattr(spec.kind, "_make", spec.kind)(children)
+    return _made(spec.kind, children, spec.context)
+
+
+def _made(kind: Any, children: list[Any], context: Any) -> Any:
+    if kind is list or kind is tuple:
+        return kind(children)
+    if kind is dict:
+        return dict(zip(context, children, strict=True))
+    if kind in _registered.nodes:
+        return _registered.nodes[kind][1](children, context)
+    return getattr(kind, "_make", kind)(children)
 
 
 def tree_leaves(tree: Any) -> list[Any]:
@@ -104,7 +174,7 @@ def tree_leaves(tree: Any) -> list[Any]:
 
 
 def _collect(tree: Any, leaves: list[Any]) -> None:
-    opened = _opened(tree) if isinstance(tree, _CONTAINERS) else None
+    opened = _opened(tree) if isinstance(tree, _registered.containers) else None
     if opened is None:
         leaves.append(tree)
     else:
@@ -123,12 +193,13 @@ def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
         return tuple([tree_map(fn, child) for child in tree])
     if kind is list:
         return [tree_map(fn, child) for child in tree]
-    if kind in _DICTS:
-        made = OrderedDict if kind is OrderedDict else dict
-        return made([(name, tree_map(fn, child)) for name, child in tree.items()])
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return getattr(kind, "_make", kind)([tree_map(fn, child) for child in tree])
-    return fn(tree)
+    if kind is dict:
+        return {name: tree_map(fn, child) for name, child in tree.items()}
+    opened = _opened(tree) if isinstance(tree, _registered.containers) else None
+    if opened is None:
+        return fn(tree)
+    context, children = opened
+    return _made(kind, [tree_map(fn, child) for child in children], context)
 
 
 def broadcast_to_and_flatten(tree: Any, spec: TreeSpec) -> list[Any] | None:
