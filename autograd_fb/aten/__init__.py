@@ -6,6 +6,7 @@ from autograd_fb.aten import activations as activations
 from autograd_fb.aten import complex_views as complex_views
 from autograd_fb.aten import compound as compound
 from autograd_fb.aten import creation as creation
+from autograd_fb.aten import fft as fft
 from autograd_fb.aten import indexing as indexing
 from autograd_fb.aten import linalg as linalg
 from autograd_fb.aten import linalg_compose as linalg_compose

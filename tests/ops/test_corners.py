@@ -61,6 +61,10 @@ SAME: dict[str, Expression] = {
     "powers of a number": lambda M: M.linalg.vander(M.tensor(2.0), N=3),
     "combinations of too few": lambda M: M.combinations(M.ones(1), 2),
     "repeats of nothing": lambda M: M.unique_consecutive(M.zeros(2, 0, 3), dim=1),
+    "spectrum of integers": lambda M: M.fft.fft(M.tensor([[1, 2, 3]]), n=5),
+    "a signal and back": lambda M: M.istft(M.stft(
+        numbers(M, 2, 40), 8, 2, window=M.arange(1.0, 9.0, dtype=M.float64), return_complex=True), 8, 2,
+        window=M.arange(1.0, 9.0, dtype=M.float64), length=38),
     "dropout's gradient of integers": lambda M: M.ops.aten.native_dropout_backward(
         M.tensor([1, 2]), M.tensor([True, False]), 2.0),
 }  # fmt: skip
@@ -75,6 +79,13 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "half precision": lambda M: M.fft.fft(M.ones(4, dtype=M.float16)),
+    "complex where real": lambda M: M.fft.rfft(M.ones(4, dtype=M.complex64)),
+    "no points": lambda M: M.fft.irfft(M.ones(1)),
+    "sizes and dims": lambda M: M.fft.fftn(M.ones(2, 2), s=(1,), dim=(0, 1)),
+    "dims twice": lambda M: M.fft.fftn(M.ones(2, 2), dim=(0, -2)),
+    "norms": lambda M: M.fft.ifft(M.ones(2), norm="none"),
+    "parts or not": lambda M: M.stft(M.ones(8), 4),
     "out of gather": lambda M: M.gather(
         M.ones(2), 0, M.zeros(2, dtype=M.int64), out=M.empty(2, dtype=M.float64)),
     "out of mm": lambda M: M.mm(M.ones(2, 2), M.ones(2, 2), out=M.empty(2, 2, dtype=M.float64)),
@@ -94,6 +105,8 @@ GRADIENTS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], str]
     "logarithm of a complex determinant": (lambda M, a: M.logdet(a), ((3, 3),), "complex128"),
     "least squares": (
         lambda M, a, b: M.linalg.lstsq(a, b, driver="gelsd").solution, ((4, 2), (4, 3)), "float64"),
+    "half a spectrum": (lambda M, a: M.fft.irfftn(a, s=(3, 5)), ((3, 3),), "complex128"),
+    "windows over a signal": (lambda M, a: M.stft(a, 4, 1, return_complex=True).abs(), ((9,),), "float64"),
     "no combinations": (lambda M, a: M.combinations(a, 3), ((2,),), "float64"),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from autograd_fb.tensor.functions import activations as _activations
 from autograd_fb.tensor.functions import complex_views as _complex_views
 from autograd_fb.tensor.functions import compound as _compound
 from autograd_fb.tensor.functions import creation as _creation
+from autograd_fb.tensor.functions import fft as _fft
 from autograd_fb.tensor.functions import indexing as _indexing
 from autograd_fb.tensor.functions import linalg as _linalg
 from autograd_fb.tensor.functions import linalg_compose as _linalg_compose
@@ -27,6 +28,7 @@ from autograd_fb.tensor.functions.activations import *
 from autograd_fb.tensor.functions.complex_views import *
 from autograd_fb.tensor.functions.compound import *
 from autograd_fb.tensor.functions.creation import *
+from autograd_fb.tensor.functions.fft import *
 from autograd_fb.tensor.functions.indexing import *
 from autograd_fb.tensor.functions.linalg import *
 from autograd_fb.tensor.functions.linalg_compose import *
@@ -50,6 +52,7 @@ __all__ = (
     + _complex_views.__all__
     + _compound.__all__
     + _creation.__all__
+    + _fft.__all__
     + _indexing.__all__
     + _linalg.__all__
     + _linalg_compose.__all__

@@ -8,6 +8,7 @@ from __future__ import annotations
 from autograd_fb.tensor.methods.activations import ActivationsMethods
 from autograd_fb.tensor.methods.compound import CompoundMethods
 from autograd_fb.tensor.methods.creation import CreationMethods
+from autograd_fb.tensor.methods.fft import FftMethods
 from autograd_fb.tensor.methods.indexing import IndexingMethods
 from autograd_fb.tensor.methods.linalg import LinalgMethods
 from autograd_fb.tensor.methods.linalg_compose import LinalgComposeMethods
@@ -26,6 +27,7 @@ class TensorMethods(
     ActivationsMethods,
     CompoundMethods,
     CreationMethods,
+    FftMethods,
     IndexingMethods,
     LinalgMethods,
     LinalgComposeMethods,
