@@ -23,8 +23,10 @@ def transforms(*keys: str, takes: str, rows: tuple[tuple[Any, ...], ...]) -> Non
         samples(key)(make)
 
 
-transforms("_fft_c2c", takes="complex", rows=(((3, 4), [1], 0, True), ((3, 4), [0, 1], 1, False), ((5,), [0], 2, True)))
-transforms("_fft_r2c", takes="floating", rows=(((3, 4), [1], 0, True), ((3, 5), [1, 0], 1, True), ((4,), [0], 2, False)))
+transforms("_fft_c2c", takes="complex",
+           rows=(((3, 4), [1], 0, True), ((3, 4), [0, 1], 1, False), ((5,), [0], 2, True)))
+transforms("_fft_r2c", takes="floating",
+           rows=(((3, 4), [1], 0, True), ((3, 5), [1, 0], 1, True), ((4,), [0], 2, False)))
 transforms("_fft_c2r", takes="complex", rows=(((3, 4), [1], 0, 6), ((3, 4), [0, 1], 1, 7), ((2,), [0], 2, 2)))
 ONE = (((3, 4),), ((3, 4), 6, 0), ((3, 5), 3, -1, "ortho"), ((4,), None, 0, "forward"))
 transforms("fft_fft", "fft_ifft", "fft_irfft", "fft_hfft", takes="all", rows=ONE)
@@ -50,7 +52,8 @@ def _stft(rng: Any, dtype: str) -> list[Sample]:
     x, window = array(rng, dtype, (2, 12)), array(rng, dtype, (3,), 0.5, 1.0).real.copy()
     return [Sample((x, 4, 2), {"return_complex": True}, "rows"),
             Sample((x[0], 4, 3, 3, window), {"return_complex": False}, "a window, parts"),
-            Sample((x, 4, 2, None, None, False), {"return_complex": True, "onesided": False, "normalized": True}, "plain")]
+            Sample((x, 4, 2, None, None, False), {"return_complex": True, "onesided": False, "normalized": True},
+                   "plain")]
 
 
 @samples("istft")
