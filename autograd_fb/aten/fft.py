@@ -437,7 +437,7 @@ def _istft(
 _FRAMES = "int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None"
 _STFT_TAIL = "bool normalized=False, bool? onesided=None, bool? return_complex=None, bool? align_to_window=None"
 op(f'stft.center(Tensor self, {_FRAMES}, bool center=True, str pad_mode="reflect", {_STFT_TAIL}) -> Tensor',
-   family=_FAMILY, composite=_stft, out=False, doc="The spectra of windows that move over a signal: (frequency, frame).")
+   family=_FAMILY, composite=_stft, out=False, doc="Spectra of windows that move over a signal: (frequency, frame).")
 op(f"istft(Tensor self, {_FRAMES}, bool center=True, bool normalized=False, bool? onesided=None, int? length=None, "
    "bool return_complex=False) -> Tensor", family=_FAMILY, composite=_istft, out=False,
    doc="The signal whose windows have these spectra: the inverse of `stft`.")

@@ -48,7 +48,7 @@ class FftMethods:
         return_complex: bool | None = None,
         align_to_window: bool | None = None,
     ) -> Any:
-        """The spectra of windows that move over a signal: (frequency, frame)."""
+        """Spectra of windows that move over a signal: (frequency, frame)."""
         return _stft_center.entry(
             self,
             n_fft,
