@@ -264,8 +264,8 @@ for _name, _composite, _doc in (
 
 def _shift(half: Any) -> Any:
     def shifted(F: Any, self: Any, dim: Any = None) -> Any:
-        dims = range(self.ndim) if dim is None else normalize_dims((dim,) if isinstance(dim, int) else dim, self.ndim)
-        dims = list(dims)
+        given = tuple(range(self.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        dims = list(normalize_dims(given, self.ndim))
         return F.roll(self, [half(self.shape[d]) for d in dims], dims) if dims else F.clone(self)
 
     return shifted
