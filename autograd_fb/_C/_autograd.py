@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from autograd_fb.autograd.saved import Hooks
+from autograd_fb.autograd.saved import Hooks, ResultRef, versions_of
 from autograd_fb.autograd.saved_hooks import SavedTensor as SavedTensor
-from autograd_fb.autograd.saved_hooks import hooks_stack
+from autograd_fb.autograd.saved_hooks import hooks_stack, pack_node, saved_tensor
+from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.tensor import Tensor
+
+
+class _Holder(PlainNode):
+    """What stands for a node where there is none: it has one saved tensor."""
+
+    __slots__ = ()
+
+
+def _make_saved_tensor(tensor: Tensor, is_output: bool = False) -> SavedTensor:
+    """A tensor saved as a node would save its argument, or its output, packed by the hooks in force."""
+    node = _Holder()
+    node.saved = (ResultRef(tensor) if is_output else tensor,)
+    node.versions = versions_of(node.saved)
+    if hooks_stack.hooks:
+        pack_node(node, hooks_stack.hooks[-1])
+    made: SavedTensor = saved_tensor(node, 0)
+    return made
 
 
 def _push_saved_tensors_default_hooks(pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:

@@ -27,17 +27,18 @@ class Error(PlainNode):
     apply_tensors = apply_raw
 
 
-class DelayedError:
+class DelayedError(PlainNode):
     """``DelayedError(message, n)(*tensors)`` are those n tensors, detached, with a backward that raises the message.
 
     None stands for itself. TypeError for another number of arguments; RuntimeError in backward.
     """
 
     def __init__(self, msg: str | bytes, num_inputs: int):
+        super().__init__()
         self.message = msg.decode() if isinstance(msg, bytes) else msg
         self.num_inputs = num_inputs
 
-    def __call__(self, *tensors: Tensor | None) -> Any:
+    def __call__(self, *tensors: Tensor | None, **kwargs: Any) -> Any:
         if len(tensors) != self.num_inputs:
             raise TypeError(f"expected {self.num_inputs} arguments, got {len(tensors)} instead")
         recorded = any(t is not None and t.requires_grad for t in tensors)

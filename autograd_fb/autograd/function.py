@@ -29,8 +29,7 @@ from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
 from autograd_fb.tensor.tensor import Tensor, make_view, wrap
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
-
-
+TAKEN: Any = ("taken",)  # stands in `saved` after the one access that clear_saved_tensors_on_access allows
 NO_SETUP_CONTEXT = (
     "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override "
     "the setup_context staticmethod. For more details, please see "
@@ -105,14 +104,25 @@ class FunctionNode(PlainNode, FunctionCtx):
             released(self)
         if self.saved is None:
             return tuple(self.to_save)
+        self._check_taken()
         check_versions(self)
-        return tuple(result_of(self, t) if isinstance(t, (ResultRef, Packed)) else t for t in self.saved)
+        found = tuple(result_of(self, t) if isinstance(t, (ResultRef, Packed)) else t for t in self.saved)
+        if self._forward_cls.clear_saved_tensors_on_access:
+            self.saved = TAKEN
+        return found
 
     @property
     def saved_variables(self) -> tuple[Any, ...]:
         """The old name of `saved_tensors`."""
         warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
         return self.saved_tensors
+
+    def _check_taken(self) -> None:
+        if self.saved is TAKEN:
+            raise RuntimeError(
+                "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
+                f"autograd.Function, here {self._forward_cls.__name__}."
+            )
 
     def outputs(self) -> int:
         return len(self.outputs_like)
@@ -131,6 +141,7 @@ class FunctionNode(PlainNode, FunctionCtx):
     def _raw_saved_tensors(self) -> tuple[Any, ...]:
         if self.saved is RELEASED:
             released(self)
+        self._check_taken()
         return tuple(saved_tensor(self, i) for i in range(len(self.saved or ())))
 
     def __str__(self) -> str:
@@ -180,6 +191,9 @@ class FunctionNode(PlainNode, FunctionCtx):
             None if results[i] is None or edge is None else _fitted(self, k, results[i], like)
             for k, (i, like, edge) in enumerate(zip(self.places, self.inputs_like, self.edges, strict=True))
         )
+
+
+BackwardCFunction = FunctionNode  # PyTorch's name for what the nodes of Functions have in common
 
 
 def _zeros(like: tuple[Any, ...]) -> Tensor:
@@ -276,6 +290,7 @@ class Function(metaclass=_Meta):
             "Please use static methods and apply()."
         )
 
+    clear_saved_tensors_on_access = False  # whether backward has what was saved for itself: then only once
     generate_vmap_rule = False  # whether vmapped functions may run it example by example
 
     @staticmethod
@@ -398,6 +413,11 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
     able = [
         recorded and id(v) not in fixed and isinstance(v, Tensor) and v.dtype.kind in "fc" for v in values
     ]
+    if ctx._is_pure_view and (len(inputs) > 1 or len(values) > 1):
+        raise RuntimeError(
+            f"Pure view custom Function can only have one input Tensor and one output Tensor, got {len(inputs)} and "
+            f"{len(values)}."
+        )
     if ctx._is_pure_view:  # in-place ops on it are those on any other view, and pass the user's backward by
         creation = "" if state.grad_mode else "no_grad"
     else:
@@ -431,11 +451,13 @@ def _check_dirty(ctx: FunctionNode, values: list[Any], inputs: set[int], recorde
             if isinstance(t.node, AccumulateGrad):
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             if id(t) not in inputs:
-                warnings.warn(
+                text = (
                     "ctx.mark_dirty() received a tensor that was not an input. Only inputs that the forward modified "
-                    "need to be marked.",
-                    stacklevel=4,
+                    "need to be marked."
                 )
+                if t.base is not None:
+                    raise RuntimeError(text)
+                warnings.warn(text, stacklevel=4)
             check_inplace(t, True)
             if t.base is not None and len(values) > 1:
                 raise RuntimeError(
@@ -503,7 +525,9 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
             kind = type(t).__name__
             raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {kind}")
         nr = positions.get(id(t)) if t is not None else None
-        if nr is not None and isinstance(placed[nr], Tensor) and placed[nr].grad_fn is ctx:
+        # A modified view has its base's history: kept itself it would hold the node that holds it.
+        modified = nr is not None and placed[nr] is t and any(t is d for d in ctx.dirty_tensors)
+        if nr is not None and isinstance(placed[nr], Tensor) and (placed[nr].grad_fn is ctx or modified):
             saved.append(ResultRef(placed[nr], nr))
         else:
             saved.append(t)

@@ -56,6 +56,7 @@ def push_function(
     written = {id(t) for t in dirty}
     for level in found:
         inputs = [tangent(a, level) for a in args]
+        versions = {id(t): t._version for t in inputs if t is not None}
         with as_seen_from(level, [*args, *outs]):
             if getattr(ctx._forward_cls, "transposes", False):
                 pushed = _transposed(ctx, args, inputs, outs)
@@ -65,7 +66,7 @@ def push_function(
             if t is not None and (not is_differentiable(o) or i in fixed):
                 _refuse_tangent(i)
             if id(o) in written:
-                _put_written(o, level, t)
+                _put_written(o, level, t, versions)
             elif t is not None:
                 _check_tangent(o, t, args, inputs)
                 give(o, level, tensor_namespace().clone(t) if any(t is x for x in inputs) else t)
@@ -78,6 +79,7 @@ def _from_jvp(ctx: Any, args: Sequence[Any], inputs: Sequence[Any], outs: Sequen
         for i, a in enumerate(args):
             if is_differentiable(a) and given[i] is None:
                 given[i] = tensor_namespace().zeros_like(below(a, 0))
+    ctx.__dict__.setdefault("saved_for_forward", ())  # what was saved for backward alone is not there
     pushed = ctx._forward_cls.jvp(ctx, *given)
     pushed = pushed if isinstance(pushed, tuple) else (pushed,)
     if len(pushed) != len(outs):
@@ -99,10 +101,11 @@ def _refuse_tangent(i: int) -> NoReturn:
     )
 
 
-def _put_written(out: Tensor, level: int, t: Tensor | None) -> None:
+def _put_written(out: Tensor, level: int, t: Tensor | None, versions: dict[int, int]) -> None:
     """The tangent of an input that forward modified in place, which jvp has to modify in place as well."""
     had = tangent(out, level)
-    if had is not None and t is not had:
+    as_before = had is not None and had._version == versions.get(id(had))
+    if had is not None and (t is not had or as_before):
         raise RuntimeError(
             "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is "
             "modifying an input inplace, then the jvp function must modify the corresponding gradient inplace."

@@ -22,6 +22,7 @@ from autograd_fb.autograd.jacobians import (
 )  # fmt: skip
 from autograd_fb.autograd.undefined import UndefinedGrad
 from autograd_fb.core.dtype import float64
+from autograd_fb.dispatch.state import changed
 from autograd_fb.tensor.backward import grad
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.tensor import Tensor
@@ -97,9 +98,9 @@ def undefined_tangents(func: Func, inputs: Sequence[Any]) -> None:
         for own in (call("zeros_like", (x.detach(),), {}), None):
             with forward_ad.dual_level():
                 duals = {
-                    id(y): forward_ad.make_dual(y, tangents[id(y)]) for y in wanted if y is not x
+                    id(y): forward_ad.make_dual(y.detach(), tangents[id(y)]) for y in wanted if y is not x
                 }
-                duals[id(x)] = x if own is None else forward_ad.make_dual(x, own)
+                duals[id(x)] = x.detach() if own is None else forward_ad.make_dual(x.detach(), own)
                 outputs = as_tuple(func(*(duals.get(id(a), a) for a in inputs)))
                 found.append([forward_ad.unpack_dual(t).tangent for t in outputs if is_continuous(t)])
         for i, (zero, none) in enumerate(zip(*found, strict=True)):
@@ -162,7 +163,8 @@ def batched_tangents(func: Func, inputs: Sequence[Any]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")
             try:
-                with enter(2, "error") as level:
+                # No transform of the user's: Functions without setup_context have tangents too.
+                with enter(2, "error") as level, changed(transforms=0):
                     pushed = push(x, batched(_stacked(tangents), 0, level.number))
                     found = [strip(t, level.number, 2) for t in pushed]
             except RuntimeError as error:

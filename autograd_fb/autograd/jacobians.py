@@ -202,7 +202,7 @@ def pushed(func: Func, inputs: Sequence[Any], x: Tensor, u: Directions, same_dty
     """Per continuous output the table ``U J``, by forward mode, for a real input."""
     columns: list[list[Tensor]] = []
     for row in u.real.unbind(0):
-        direction = row.reshape(x.shape).to(x.dtype)
+        direction = row.reshape(x.shape).to(x.dtype).clone()  # no view: views of it are told from it
         with forward_ad.dual_level():
             duals = {  # others move by zero: whether a tangent may be missing is asked apart from this
                 id(a): forward_ad.make_dual(a.detach(), direction if a is x else call("zeros_like", (a.detach(),), {}))

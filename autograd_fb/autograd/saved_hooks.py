@@ -240,6 +240,19 @@ def _packed_class(kind: type[Node]) -> type[Node]:
     return found
 
 
+def _versions(packed: Any, saved: Any, versions: Any) -> tuple[Any, ...] | None:
+    """The versions a node expects once it is unpacked: of what was packed those it has, of the rest those noted."""
+    expected: list[Any] = []
+    for i, (p, s) in enumerate(zip(packed, saved, strict=True)):
+        noted = versions[i] if versions else 0
+        if type(p) in (tuple, list):
+            noted = _versions(p, s, noted) or 0
+        elif isinstance(p, Packed):
+            noted = 0 if s.storage is None else s.storage.version
+        expected.append(noted)
+    return tuple(expected) if any(expected) else None
+
+
 def unpacking(apply: Callable[..., Any]) -> Callable[..., Any]:
     """A node's `apply`, for nodes whose saved tensors are packed."""
 
@@ -247,10 +260,12 @@ def unpacking(apply: Callable[..., Any]) -> Callable[..., Any]:
         packed = node.saved
         if packed is RELEASED:
             released(node)
-        node.saved = _map(packed, lambda p: p.restored(node) if isinstance(p, Packed) else p)
+        saved = _map(packed, lambda p: p.restored(node) if isinstance(p, Packed) else p)
+        versions, node.saved = node.versions, saved
+        node.versions = _versions(packed, saved, versions)
         try:
             return apply(node, grad)
         finally:
-            node.saved = packed
+            node.saved, node.versions = packed, versions
 
     return unpack_and_apply

@@ -62,8 +62,9 @@ class CallLog:
             parts.append(f"Operations executed during {title}:")
             parts += [f"  ${i}: {text}  ({site})" for i, (text, site) in enumerate(lines, 1)] or ["  none"]
         parts.append(
-            "ERROR: Detected non-determinism while running activation checkpointing: the tensors saved during the "
-            "original forward and recomputation differ. Compare the operations above to see where the two part."
+            "ERROR: Detected non-determinism while running activation checkpointing. You are seeing this error because "
+            "you passed `debug=True` to checkpoint, and the tensors saved during the original forward and "
+            "recomputation differ. Compare the operations above to see where the two part."
         )
         parts.append(str(error))
         return "\n".join(parts)

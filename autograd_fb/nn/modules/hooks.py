@@ -175,7 +175,7 @@ class _BackwardHooks:
         self.module = module
         self.input_places: list[int] = []
         self.inputs = 0
-        self.grad_output: tuple[Any, ...] = ()
+        self.grad_output: tuple[Any, ...] | None = None  # while a backward is between outputs and inputs
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.inputs, self.input_places = len(args), _requiring_grad(args)
@@ -225,6 +225,9 @@ class _BackwardHooks:
         return grad_input
 
     def _on_inputs(self, grad_inputs: tuple[Any, ...], grad_outputs: tuple[Any, ...]) -> Any:
+        if self.grad_output is None:  # a second derivative came to the inputs without passing the outputs
+            return None
         grads = _spread(grad_inputs, self.input_places, self.inputs)
         changed = self._call_hooks(grads)
+        self.grad_output = None
         return None if changed is grads else tuple(changed[i] for i in self.input_places)
