@@ -297,7 +297,8 @@ class Output:
     """One output of a node that has several; stands where a node stands for those that have one."""
 
     __slots__ = ("node", "nr")
-    # so that the engine's short ways, for nodes no run has and nodes that wait for one gradient, pass it by
+    # so that short ways, for bare nodes, nodes that no run has and nodes that wait for one gradient, pass it by
+    kind: ClassVar[Any] = ()
     task: ClassVar[Any] = ()
     pending: ClassVar[int] = 0
     node: Node

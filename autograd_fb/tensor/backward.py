@@ -156,6 +156,11 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+        if g is None and t.__class__ is Tensor and t.base is None and t.node is not None:
+            one = _one(t)
+            nodes.append(t.node)
+            grads.append(make(one, t.binding.signatures[one.dtype]) if record else one)
+            continue
         if g.__class__ is Tensor and t.__class__ is Tensor and t.base is None and _alike(t, g):
             nodes.append(t.node)
             grads.append(g if record else g.array)
@@ -228,7 +233,7 @@ def _union(values: Sequence[Any]) -> int:
 
 def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep: bool, record: bool) -> list[Any]:
     """A run from these nodes: the gradients of the edges ``wanted``, or without them gradients added to leaves."""
-    tensors = _over_tensors(record, grads)
+    tensors = record or _over_tensors(record, [g for g in grads if isinstance(g, Tensor)])
     found: list[Any] | None = _quietly(roots)(straight.run, nodes, grads, wanted, keep, record, tensors)
     if found is not None:
         return found

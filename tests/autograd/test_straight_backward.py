@@ -16,6 +16,7 @@ from autograd_fb.autograd.function import Function
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(straight_backward, "_runs", {})
+    monkeypatch.setattr(straight_backward, "_likely", {})
 
 
 @pytest.fixture
@@ -102,6 +103,54 @@ def test_forms_that_differ_in_what_is_asked_for_are_different(executed: list[int
             for t, g in zip(wanted, found, strict=True):
                 assert torch.equal(g, whole[[p is t for p in ps].index(True)])
     assert len(executed) == 10 + 1  # of [*ps] one more was seen
+
+
+ALIKE: list[Callable[..., Any]] = [  # of x and w: the same nodes at first sight, connected in another way
+    lambda x, w: (x * w).exp().sum(),
+    lambda x, w: (x * x).exp().sum(),
+    lambda x, w: (x * w.detach()).exp().sum(),
+    lambda x, w: (w * x).exp().sum(),
+    lambda x, w: (x.sin() * w.sin()).exp().sum(),
+    lambda x, w: (x.sin() * w).exp().sum(),
+    lambda x, w: (lambda s: s * s)(x.sin()).exp().sum() + 0 * w.sum(),
+    lambda x, w: (lambda s: s * s.sin())(x.sin()).exp().sum() + 0 * w.sum(),
+    lambda x, w: (x.split(2)[0] * w.split(2)[1]).exp().sum(),
+    lambda x, w: (x.split(2)[1] * w.split(2)[0]).exp().sum(),
+    lambda x, w: (lambda a, b: (a * b).exp().sum())(*x.split(2)) + 0 * w.sum(),
+    lambda x, w: torch.stack([x, w]).exp().sum(),
+    lambda x, w: torch.stack([x, w, x]).exp().sum(),
+]
+
+
+def test_graphs_that_look_alike_are_told_apart(executed: list[int]) -> None:
+    """All forms in turn, so that each is compared with the functions that were written for the others."""
+    expected = []
+    for fn in ALIKE:
+        x, w = leaves((4,), (4,), seed=3)
+        x.register_hook(lambda g: g)  # the engine's
+        expected.append(torch.autograd.grad(fn(x, w), [x, w], allow_unused=True))
+    for _ in range(5):
+        for fn, known in zip(ALIKE, expected, strict=True):
+            x, w = leaves((4,), (4,), seed=3)
+            for g, k in zip(torch.autograd.grad(fn(x, w), [x, w], allow_unused=True), known, strict=True):
+                assert (g is None) == (k is None)
+                assert g is None or torch.equal(g, k)
+            y = x.sin()
+            (g,) = torch.autograd.grad((y * w).exp().sum(), [w])
+            assert torch.equal(g, (x.sin() * (x.sin() * w).exp()).detach())
+    assert len(executed) > 3 * len(ALIKE)
+
+
+def test_a_form_is_compared_with_those_written_last_only() -> None:
+    for n in range(1, 14):
+        for _ in range(4):
+            (x,) = leaves((3,))
+            y = x
+            for _i in range(n):
+                y = y.sin()
+            y.sum().backward()
+    for known in straight_backward._likely.values():
+        assert len(known) <= straight_backward._CANDIDATES
 
 
 def test_an_intermediate_result_and_a_root_twice(executed: list[int]) -> None:
