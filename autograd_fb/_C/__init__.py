@@ -14,6 +14,11 @@ from autograd_fb._C.runs import will_engine_execute_node as _will_engine_execute
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
 from autograd_fb.autograd.fallback import set_autograd_fallback_mode as _set_autograd_fallback_mode
 from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled
+from autograd_fb.autograd.grad_mode import (
+    is_multithreading_enabled,
+    is_view_replay_enabled,
+    set_multithreading_enabled,
+)
 from autograd_fb.core.device import Device
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
@@ -68,6 +73,18 @@ __all__ = [
 Key = DispatchKey | str
 _any_requires_grad = _custom_ops.any_requires_grad
 _any_output_is_alias_to_input_or_output = _custom_ops.any_output_is_alias_to_input_or_output
+
+
+def _is_multithreading_enabled() -> bool:
+    return is_multithreading_enabled()
+
+
+def _set_multithreading_enabled(enabled: bool) -> None:
+    set_multithreading_enabled(enabled)
+
+
+def _is_view_replay_enabled() -> bool:
+    return is_view_replay_enabled()
 
 
 def _is_torch_function_enabled() -> bool:

@@ -159,9 +159,17 @@ def _glu(F: Any, self: Any, dim: int = -1) -> Any:
     return F.narrow(self, dim, 0, size // 2) * F.sigmoid(F.narrow(self, dim, size // 2, size // 2))
 
 
+_FROM_RESULT = (
+    "In-place {op} backward calculation is triggered with a negative slope which is not supported: the sign of the "
+    "result does not tell that of the argument, which was written over. Please call out-of-place version instead."
+)
+
+
 def _elu_backward(
     F: Any, grad_output: Any, alpha: Any, scale: Any, input_scale: Any, is_result: bool, self_or_result: Any
 ) -> Any:
+    if is_result and alpha < 0:
+        raise RuntimeError(_FROM_RESULT.format(op="elu"))
     # Only negative values reach the exponential: what overflows in a masked branch makes NaN of a second derivative.
     bent = F.where(self_or_result < 0, self_or_result, 0)
     if is_result:
@@ -172,6 +180,8 @@ def _elu_backward(
 
 
 def _leaky_relu_backward(F: Any, grad_output: Any, self: Any, negative_slope: Any, self_is_result: bool) -> Any:
+    if self_is_result and negative_slope < 0:
+        raise RuntimeError(_FROM_RESULT.format(op="leakyReLu"))
     return F.where(self > 0, grad_output, grad_output * negative_slope)
 
 
@@ -290,6 +300,8 @@ row("selu(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_selu, method=False, 
     forward=lambda F, self_t, result: F.elu_backward(self_t, SELU_ALPHA, SELU_SCALE, 1, True, result))
 row("celu(Tensor self, Scalar alpha=1.0) -> Tensor", POINTWISE_FLOAT, kernel=_celu, method=False, out=False,
     backward={"self": lambda F, grad, self, alpha: F.elu_backward(grad, alpha, 1, 1.0 / alpha, False, self)},
+    inplace_backward={"self": lambda F, grad, result, alpha: F.elu_backward(
+        grad, alpha, 1, 1.0 / alpha, True, result)},
     forward=lambda F, self_t, self, alpha: F.elu_backward(self_t, alpha, 1, 1.0 / alpha, False, self))
 row("hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor", POINTWISE_FLOAT, kernel=_hardshrink, inplace=False,
     backward={"self": lambda F, grad, self, lambd: F.hardshrink_backward(grad, self, lambd)},
@@ -300,10 +312,14 @@ hidden = partial(row, method=False, function=False)
 hidden("leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor", POINTWISE_FLOAT, kernel=_leaky_relu,
        backward={"self": lambda F, grad, self,
            negative_slope: F.leaky_relu_backward(grad, self, negative_slope, False)},
+       inplace_backward={"self": lambda F, grad, result, negative_slope: F.leaky_relu_backward(
+           grad, result, negative_slope, True)},
        forward=lambda F, self_t, self, negative_slope: F.leaky_relu_backward(self_t, self, negative_slope, False))
 hidden("elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", POINTWISE_FLOAT, kernel=_elu,
        backward={"self": lambda F, grad, self, alpha, scale, input_scale: F.elu_backward(
            grad, alpha, scale, input_scale, False, self)},
+       inplace_backward={"self": lambda F, grad, result, alpha, scale, input_scale: F.elu_backward(
+           grad, alpha, scale, input_scale, True, result)},
        forward=lambda F, self_t, self, alpha, scale, input_scale: F.elu_backward(
            self_t, alpha, scale, input_scale, False, self))
 hidden('gelu(Tensor self, *, str approximate="none") -> Tensor', POINTWISE_FLOAT, kernel=_gelu,

@@ -78,10 +78,6 @@ def _sum_to_size(F: Any, self: Any, size: Sequence[int]) -> Any:
 
 
 op("sum_to_size(Tensor self, SymInt[] size) -> Tensor", family="compound", composite=_sum_to_size, function=False)
-op("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", family="compound",
-   composite=lambda F, self, chunks, dim=0: tuple(F.chunk(self, chunks, dim)))
-op("unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]", family="compound",
-   composite=lambda F, self, split_size, dim=0: tuple(F.split(self, split_size, dim)))
 
 
 def _fill_diagonal(F: Any, self: Any, fill_value: Any, wrap: bool = False) -> Any:
@@ -116,20 +112,29 @@ def _inner(F: Any, self: Any, other: Any) -> Any:
     return F.tensordot(self, other, [-1], [-1])
 
 
+def _distance(F: Any, name: str, difference: Any, p: float) -> Any:
+    """The norm along the last dim; 0 where that is empty, for which some norms are not defined."""
+    if p < 0:
+        raise RuntimeError(f"{name} only supports non-negative p values, got: {p}")
+    if not difference.shape[-1]:
+        return F.sum(difference, [-1])
+    return F.linalg_vector_norm(difference, p, [-1])
+
+
 def _cdist(F: Any, x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
     for name, x in (("X1", x1), ("X2", x2)):
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
     if x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
-    return F.linalg_vector_norm(F.unsqueeze(x1, -2) - F.unsqueeze(x2, -3), p, [-1])
+    return _distance(F, "cdist", F.unsqueeze(x1, -2) - F.unsqueeze(x2, -3), p)
 
 
 def _pdist(F: Any, self: Any, p: float = 2.0) -> Any:
     if self.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {self.ndim}D")
     rows, columns = F.triu_indices(self.shape[0], self.shape[0], 1, device=device_of(self))
-    return F.linalg_vector_norm(F.index_select(self, 0, rows) - F.index_select(self, 0, columns), p, [-1])
+    return _distance(F, "pdist", F.index_select(self, 0, rows) - F.index_select(self, 0, columns), p)
 
 
 def _renorm(F: Any, self: Any, p: Any, dim: int, maxnorm: Any) -> Any:

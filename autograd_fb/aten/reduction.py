@@ -376,19 +376,26 @@ def _argument(xp: Any, self: Any, dim: int | None, keepdim: bool, largest: bool)
     return found if keepdim and self.ndim else xp.squeeze(found, axis=axis)
 
 
-def equal_share(F: Any, grad: Any, self: Any, result: Any, dim: Any) -> Any:
-    """The gradient of an extreme, shared equally by the elements that attain it (grad and result broadcast)."""
+def equal_share(F: Any, grad: Any, self: Any, result: Any, dim: Any, nan: bool = False) -> Any:
+    """The gradient of an extreme, shared equally by the elements that attain it (grad and result broadcast).
+
+    ``nan``: NaN is attained by NaN, so that gradients are shared there as well; without, they are NaN.
+    """
     hit = F.eq(self, result)
+    if nan:
+        hit = F.where(F.isnan(result), F.isnan(self), hit)
     ones = choose(F, hit, F.ones_like(self))
     return ones * (grad / F.sum(ones, dim, True))
 
 
-def _extreme_backward(F: Any, grad: Any, self: Any, result: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def _extreme_backward(
+    F: Any, grad: Any, self: Any, result: Any, dim: Any = None, keepdim: bool = False, nan: bool = False
+) -> Any:
     if self.ndim == 0:
         return grad
     dims = list(reduced_dims(dim, self.ndim))
     grad, result = (restore(F, a, self.shape, dim, keepdim) for a in (grad, result))
-    return equal_share(F, grad, self, result, dims)
+    return equal_share(F, grad, self, result, dims, nan)
 
 
 def _extreme_forward(F: Any, self: Any, self_t: Any, result: Any, dim: Any = None, keepdim: bool = False) -> Any:
@@ -449,7 +456,7 @@ for _name, _all in (("max", _max_all), ("min", _min_all)):
         f"{_name}(Tensor self) -> Tensor",
         family=_FAMILY,
         kernel=_all,
-        backward={"self": lambda F, grad, self, result: _extreme_backward(F, grad, self, result)},
+        backward={"self": lambda F, grad, self, result: _extreme_backward(F, grad, self, result, nan=True)},
         forward=lambda F, self, self_t, result: _extreme_forward(F, self, self_t, result),
         doc=f"The {_name}imum of all elements.",
     )

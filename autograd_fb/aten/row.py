@@ -37,8 +37,8 @@ class Row:
 
     __slots__ = (
         "_schema", "backward", "composite", "constant_results", "differentiable", "doc", "family", "forward",
-        "function", "inplace", "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out", "plain",
-        "promotion", "refuses", "site", "slope", "text",
+        "function", "inplace", "inplace_backward", "inplace_kernel", "kernel", "key", "linear", "meta", "method", "out",
+        "plain", "promotion", "refuses", "site", "slope", "text",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,7 @@ class Row:
         composite: Kernel | None,
         meta: Kernel | None,
         inplace_kernel: Kernel | None,
+        inplace_backward: Mapping[str | tuple[str, ...], Rule],
         inplace: bool,
         out: bool,
         method: bool,
@@ -69,6 +70,7 @@ class Row:
         self.text, self.promotion, self.kernel, self.family = text, promotion, kernel, family
         self.slope, self.backward, self.forward, self.linear = slope, backward, forward, linear
         self.composite, self.meta, self.inplace_kernel = composite, meta, inplace_kernel
+        self.inplace_backward = inplace_backward
         self.inplace, self.out, self.method, self.function = inplace, out, method, function
         self.differentiable, self.doc, self.plain, self.site = differentiable, doc, plain, site
         self.refuses = refuses
@@ -124,6 +126,7 @@ def op(
     composite: Kernel | None = None,
     meta: Kernel | None = None,
     inplace_kernel: Kernel | None = None,
+    inplace_backward: Mapping[str | tuple[str, ...], Rule] | None = None,
     inplace: bool | None = None,
     out: bool | None = None,
     method: bool = True,
@@ -139,11 +142,12 @@ def op(
     ``slope``: per argument ``(F, names...) -> local derivative``. ``backward``: per argument, or per tuple of arguments
     that are computed together, ``(F, grad, names...) -> gradient`` (ops with several outputs take ``grads``, a tuple
     with None for undefined entries; a joint rule may take ``needs``, a tuple of bools for its arguments, and returns a
-    tuple). ``plain`` names the standard function that a pointwise kernel is while all arguments that are no tensors
-    have their defaults (``add`` with alpha=1). ``constant_results`` are the places of results that never
-    require grad, ``refuses`` the arguments that may not (a class weight, a running mean).
-    ``inplace`` defaults to True for pointwise rows whose first argument is ``self``; ``out`` to True for ops that
-    return fresh tensors. The schema's text is only looked at here, not parsed: hundreds of rows load in milliseconds.
+    tuple); ``inplace_backward``: of the in-place form, where it differs. ``plain`` names the standard function that a
+    pointwise kernel is while all arguments that are no tensors have their defaults (``add`` with alpha=1).
+    ``constant_results`` are the places of results that never require grad, ``refuses`` the arguments that may not (a
+    class weight, a running mean). ``inplace`` defaults to True for pointwise rows whose first argument is ``self``;
+    ``out`` to True for ops that return fresh tensors. The schema's text is not parsed yet: hundreds of rows load in
+    milliseconds.
     """
     if (kernel is None) == (composite is None):
         raise ValueError(f"row {schema!r}: give either kernel= or composite=")
@@ -165,6 +169,7 @@ def op(
         composite=composite,
         meta=meta,
         inplace_kernel=inplace_kernel,
+        inplace_backward=inplace_backward or {},
         inplace=(pointwise and first_is_self) or inplace_kernel is not None if inplace is None else inplace,
         out=("Tensor" in returns and "Tensor(" not in returns) if out is None else out,
         method=method
@@ -177,7 +182,6 @@ def op(
         constant_results=tuple(constant_results),
         site=(frame.f_code.co_filename, frame.f_lineno),
     )
-    if row.key in TABLE:
+    if TABLE.setdefault(row.key, row) is not row:
         raise ValueError(f"row {row.key!r} is already in the table (family {TABLE[row.key].family!r})")
-    TABLE[row.key] = row
     return row

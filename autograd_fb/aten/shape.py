@@ -10,6 +10,7 @@ the backend.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
@@ -873,13 +874,15 @@ def _split(xp: Any, self: Array, split_size: int, dim: int = 0) -> list[Array]:
     return _split_with_sizes(xp, self, _even_sizes(tuple(self.shape), split_size, dim), dim)
 
 
-def _chunk(F: Any, self: Any, chunks: int, dim: int = 0) -> Any:
+def _chunk(F: Any, self: Any, chunks: int, dim: int = 0, *, unsafe: bool = False) -> Any:
     if not self.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     size = self.shape[normalize_dim(dim, self.ndim)]
     each = -(-size // chunks)
+    if unsafe:
+        return F.unsafe_split(self, each, dim) if each else F.unsafe_split_with_sizes(self, [0] * chunks, dim)
     return F.split_with_sizes(self, [0] * chunks, dim) if not each else F.split(self, each, dim)
 
 
@@ -918,6 +921,14 @@ op("split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)
    kernel=_split, linear=("self",), backward={"self": lambda F, grads, self_shape, split_size, dim: _split_grad(
        F, grads, self_shape, _even_sizes(self_shape, split_size, dim), dim)},
    doc="Consecutive parts of one size along ``dim``; the last may be smaller.")
+# The same memory without being views: each part counts its own versions, and may be written to for itself.
+op("unsafe_split_with_sizes(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]", family="shape",
+   kernel=_split_with_sizes, linear=("self",), backward={"self": _split_grad}, out=False)
+op("unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]", family="shape",
+   kernel=_split, linear=("self",), backward={"self": lambda F, grads, self_shape, split_size, dim: _split_grad(
+       F, grads, self_shape, _even_sizes(self_shape, split_size, dim), dim)}, out=False)
+op("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", family="shape",
+   composite=partial(_chunk, unsafe=True))
 op("split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]", family="shape",
    composite=lambda F, self, split_size, dim=0: F.split_with_sizes(self, split_size, dim))
 op("chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]", family="shape", composite=_chunk)

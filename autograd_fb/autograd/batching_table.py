@@ -12,7 +12,7 @@ _SHIFTING = """
 transpose select slice diagonal unfold select_backward slice_backward diagonal_backward unfold_backward select_scatter
 slice_scatter diagonal_scatter split split_with_sizes unbind flip new_zeros new_ones new_empty new_full _softmax
 _softmax_backward_data _log_softmax _log_softmax_backward_data gather scatter scatter_add scatter_reduce cumsum cumprod
-cummax cummin logcumsumexp sort topk kthvalue mode _fft_c2c _fft_r2c _fft_c2r
+unsafe_split unsafe_split_with_sizes cummax cummin logcumsumexp sort topk kthvalue mode _fft_c2c _fft_r2c _fft_c2r
 """
 _REDUCTIONS = """
 sum mean prod amax amin max min argmax argmin aminmax all any count_nonzero var std var_mean std_mean logsumexp

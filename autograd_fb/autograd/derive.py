@@ -30,17 +30,18 @@ from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
 
-_RULES: dict[int, Rules] = {}
+_RULES: dict[tuple[int, bool], Rules] = {}
 _NODES: dict[tuple[Any, ...], type[RowNode]] = {}
 _KINDS: dict[tuple[Any, ...], Kind] = {}
 DIFFERENTIABLE_BITS = sum(1 << (keys.FIRST_DTYPE_BIT + d.index) for d in ALL_DTYPES if d.kind in "fc")
 COMPLEX_BITS = COMPLEX_DTYPES | keys.SCALAR_BITS[complex]
 
 
-def rules_of(row: Row) -> Rules:
-    found = _RULES.get(id(row))
+def rules_of(row: Row, written: bool = False) -> Rules:
+    written = written and bool(row.inplace_backward)
+    found = _RULES.get((id(row), written))
     if found is None:
-        found = _RULES[id(row)] = Rules(row, row.schema)
+        found = _RULES[id(row), written] = Rules(row, row.schema, written)
     return found
 
 

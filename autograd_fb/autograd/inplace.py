@@ -146,7 +146,7 @@ class RecordedInplace:
     def __init__(self, op: OpOverload, signature: int):
         self.op, self.complex = op, bool(signature & COMPLEX_BITS)
         self.of_inference, self.views = bool(signature & INFERENCE), bool(signature & IS_VIEW)
-        self.rules = rules_of(op.row)
+        self.rules = rules_of(op.row, written=True)
         self.uses = _uses(self.rules)
         self.binding = Writer(op, signature).binding
         self.narrow = narrow_dtype(self.binding, signature)
@@ -251,4 +251,5 @@ def specialize_out(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
             "the arguments requires grad."
         )
 
+    refuse.refuses = True  # type: ignore[attr-defined]
     return refuse

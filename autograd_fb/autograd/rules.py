@@ -59,9 +59,11 @@ def constant_slope(rule: Callable[..., Any]) -> int | float | None:
 
 
 class Rules:
-    """The derivative rules of a row: which arguments have one, and what the rules need saved."""
+    """The derivative rules of a row, or of its in-place form (``written``): which arguments have one, and what the
+    rules need saved.
+    """
 
-    def __init__(self, row: Row, schema: FunctionSchema):
+    def __init__(self, row: Row, schema: FunctionSchema, written: bool = False):
         self.row, self.schema = row, schema
         arguments = [a for a in schema.arguments if not (a.name == "out" and a.is_write)]
         self.tensors = [a.name for a in arguments if a.is_tensor]
@@ -73,7 +75,7 @@ class Rules:
         grouped: list[tuple[tuple[str, ...], Callable[..., Any], bool]] = []
         for name, rule in row.slope.items():
             grouped.append(((name,), rule, True))
-        for key, rule in row.backward.items():
+        for key, rule in {**row.backward, **(row.inplace_backward if written else {})}.items():
             grouped.append(((key,) if isinstance(key, str) else key, rule, False))
         self.groups = grouped
         self.differentiable = [

@@ -66,9 +66,12 @@ def check_saved(values: Iterable[Any]) -> None:
 
 
 def guarded(schema: FunctionSchema, signature: int, plan: Callable[..., Any]) -> Callable[..., Any]:
-    """The plan, with `check_write` before it where an op that writes is called with inference tensors."""
+    """The plan, with `check_write` before it where an op that writes is called with inference tensors.
+
+    A plan that refuses every call (``refuses``) says why by itself.
+    """
     written = [i for i, a in enumerate(schema.arguments) if a.is_write]
-    if not written or not signature & INFERENCE or not signature & NORMAL_MODE:
+    if not written or not signature & INFERENCE or not signature & NORMAL_MODE or getattr(plan, "refuses", False):
         return plan
 
     def checked(*args: Any) -> Any:

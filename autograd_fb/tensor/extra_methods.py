@@ -15,7 +15,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.memory import replace, share_memory
-from autograd_fb.tensor.tensor_base import TensorBase, renew, share, wrap
+from autograd_fb.tensor.tensor_base import TensorBase, renew, share
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -63,7 +63,7 @@ class ExtraMethods:
         """Whether it is in page-locked host memory."""
         if self.device.type != "cpu":
             return False
-        return any(b.backend.is_pinned(self.array) for b in list(registry.BY_DEVICE.values()) if b.backend.copies_aside)
+        return any(b.backend.is_pinned(self.array) for b in list(registry.BY_DEVICE.values()))
 
     def is_inference(self) -> bool:
         """Whether it was made under `inference_mode`."""
@@ -125,7 +125,11 @@ class ExtraMethods:
                 text = "Cannot access accelerator device when none is available."
                 raise RuntimeError(f"{text} pin_memory() needs one that copies by itself. {error}") from None
         pinned = registry.BY_DEVICE["cuda"].backend.pin(self.array)
-        return self if pinned is self.array else wrap(pinned, self.binding)
+        if pinned is self.array:
+            return self
+        out = call("clone", (self,), {})  # with its place in the graph
+        out.array = pinned
+        return out
 
     def share_memory_(self) -> Any:
         """The tensor itself: memory is not shared between processes."""
@@ -233,7 +237,10 @@ class ExtraMethods:
             renew.check_inplace(self, True)
         check_write(self)
         view = call(name, (self, *args), kwargs)
-        share(self).version += 1  # type: ignore[arg-type]
+        storage = share(self)  # type: ignore[arg-type]
+        storage.version += 1
+        if state.grad_mode and self.requires_grad and self.base is None:
+            storage.rebased += 1  # its views continue from its new history
         if view.node is not None and renew.reshaped is not None:
             renew.reshaped(view.node)
         self.array, self.node = view.array, view.node if state.grad_mode else self.node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd_fb.core.dtype import DType
@@ -12,6 +13,7 @@ from autograd_fb.tensor.tensor_base import renew
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
 
+_LEAF_ALONE = 3  # the references to an accumulator that no graph leads to: the leaf's, a local one, getrefcount's own
 ANY: Any = "any"  # the grad_dtype of a leaf that takes gradients of every dtype; None is the leaf's own
 CPP_NAMES = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half"}
 
@@ -52,6 +54,11 @@ class GraphMethods:
                 "or ensure the new grad_dtype matches the existing gradient's dtype."
             )
         meta.grad_dtype = ANY if value is None else None if value is t.dtype else value
+
+    def _use_count(self) -> int:
+        """By how many sides a leaf is held: by whoever has the tensor, and by a graph that adds gradients to it."""
+        node = self.node  # type: ignore[attr-defined]
+        return 1 + (isinstance(node, AccumulateGrad) and getrefcount(node) > _LEAF_ALONE)
 
     def _view_func(self, new_base: Any) -> Any:
         """This view made again of another base laid out like its own; None for what is no view, or another layout."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -273,6 +274,7 @@ class SimulatedBackend(NumpyBackend):
         have = NumpyBackend.traits.dtypes
         self.traits = Traits(dtypes=have if dtypes is None else frozenset(dtypes))
         self.transfers = self.synchronisations = 0
+        self._pinned: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # the host's memory, by id
         self._own: set[Any] = set()  # kernels that take arrays of the device as they are
 
     def device_count(self) -> int:
@@ -362,6 +364,16 @@ class SimulatedBackend(NumpyBackend):
             return draw(*args, **kwargs)
 
         return send
+
+    def pin(self, array: Any) -> Any:
+        if self.is_pinned(array):
+            return array
+        pinned = array.copy()
+        self._pinned[id(pinned)] = pinned
+        return pinned
+
+    def is_pinned(self, array: Any) -> bool:
+        return id(memory_owner(array)) in self._pinned
 
     def owns_memory(self, array: Array) -> bool:
         base = array.base  # what a view for the device was made of, if nobody else has it

@@ -292,3 +292,29 @@ def test_numbers_bring_the_autograd_keys_that_a_leaf_lacks(torch: Any) -> None:
     (x * 2).sum().backward()
     assert x.grad.tolist() == [2.0, 2.0]
     assert not (y * 2).requires_grad and not (y * 2).is_inference()
+
+
+def test_out_that_may_not_be_written_is_refused_for_what_it_would_be_given_first(torch: Any, ours: bool) -> None:
+    x = torch.ones(2, requires_grad=True)
+    with torch.inference_mode():
+        out = torch.zeros(2)
+    with pytest.raises(RuntimeError, match="arguments don't support automatic differentiation, but one of"):
+        torch.mul(x, x, out=out)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode is not allowed"):
+        torch.mul(x.detach(), 2, out=out)
+    assert not ours or out.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("write", [lambda base, view: base.add_(2), lambda base, view: view.add_(2)])
+def test_writes_within_the_mode_end_the_history_of_views_made_there(torch: Any, write: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    base = x.clone()
+    with torch.inference_mode():
+        view = base.view(-1)
+        write(base, view)
+    words = "A view was created in inference mode and its base or another view of its base has been modified inplace"
+    for use in (lambda: view.sum(), lambda: torch.autograd.grad(view, x, torch.ones(2)), lambda: view.is_leaf):
+        with pytest.raises(RuntimeError, match=words):
+            use()
+    base.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]

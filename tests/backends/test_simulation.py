@@ -359,3 +359,12 @@ def test_other_threads_see_the_devices() -> None:
         thread.start()
         thread.join()
         assert found == [2.0]
+
+
+def test_pinned_memory_keeps_the_history() -> None:
+    with torch.simulate("cuda"):
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        pinned = x.pin_memory()
+        assert pinned is not x and pinned.pin_memory() is pinned and pinned[1:].is_pinned() and not x.is_pinned()
+        (pinned * 3).sum().backward()
+        assert x.grad.tolist() == [3.0, 3.0]

@@ -28,6 +28,9 @@ def numbers(M: Any, *shape: int, dtype: str = "float64", seed: int = 0) -> Any:
 
 
 SAME: dict[str, Expression] = {
+    "distances without columns": lambda M: [
+        M.cdist(M.zeros(2, 0), M.zeros(3, 0), p=p) for p in (0.0, 1.0, 2.0, float("inf"))
+    ] + [M.pdist(M.zeros(3, 0), p=float("inf"))],
     "cosine of shapes that broadcast": lambda M: M.cosine_similarity(numbers(M, 1, 2, 3), numbers(M, 2, 1, 3), -2),
     "covariance of integers": lambda M: M.cov(M.tensor([[1, 4, 2], [0, 3, 9]])),
     "covariance of one row": lambda M: M.cov(numbers(M, 1, 4)),

@@ -28,8 +28,6 @@ __all__ = [
     "quantile",
     "renorm",
     "renorm_",
-    "unsafe_chunk",
-    "unsafe_split",
 ]
 
 _allclose = _plans("allclose", "default")
@@ -165,13 +163,3 @@ def renorm(*args: Any, **kwargs: Any) -> Any:
 def renorm_(*args: Any, **kwargs: Any) -> Any:
     """`renorm` in place on its first argument."""
     return _call("renorm_", args, kwargs)
-
-
-def unsafe_chunk(*args: Any, **kwargs: Any) -> Any:
-    """``unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]``"""
-    return _call("unsafe_chunk", args, kwargs)
-
-
-def unsafe_split(*args: Any, **kwargs: Any) -> Any:
-    """``unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]``"""
-    return _call("unsafe_split", args, kwargs)

@@ -70,6 +70,9 @@ __all__ = [
     "triu_",
     "unbind",
     "unflatten",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
     "unsqueeze",
     "vsplit",
     "vstack",
@@ -556,6 +559,21 @@ def unbind(*args: Any, **kwargs: Any) -> Any:
 def unflatten(*args: Any, **kwargs: Any) -> Any:
     """``unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)``"""
     return _call("unflatten", args, kwargs)
+
+
+def unsafe_chunk(*args: Any, **kwargs: Any) -> Any:
+    """``unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]``"""
+    return _call("unsafe_chunk", args, kwargs)
+
+
+def unsafe_split(*args: Any, **kwargs: Any) -> Any:
+    """``unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]``"""
+    return _call("unsafe_split", args, kwargs)
+
+
+def unsafe_split_with_sizes(*args: Any, **kwargs: Any) -> Any:
+    """``unsafe_split_with_sizes(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]``"""
+    return _call("unsafe_split_with_sizes", args, kwargs)
 
 
 def unsqueeze(*args: Any, **kwargs: Any) -> Any:

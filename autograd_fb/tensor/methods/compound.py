@@ -24,8 +24,6 @@ _is_same_size = _plans("is_same_size", "default")
 _nanquantile = _plans("nanquantile", "default")
 _quantile = _plans("quantile", "default")
 _sum_to_size = _plans("sum_to_size", "default")
-_unsafe_chunk = _plans("unsafe_chunk", "default")
-_unsafe_split_Tensor = _plans("unsafe_split", "Tensor")
 
 
 class CompoundMethods:
@@ -93,23 +91,3 @@ class CompoundMethods:
             else:
                 return _sum_to_size[self.signature & _state.mask](self, size)
         return _call("sum_to_size", (self, *given), kwargs)
-
-    def unsafe_chunk(self, *args: Any, **kwargs: Any) -> Any:
-        """``unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]``"""
-        if not kwargs:
-            match args:
-                case (chunks,) if chunks.__class__ is int:
-                    return _unsafe_chunk[self.signature & _state.mask](self, chunks, 0)
-                case (chunks, dim) if chunks.__class__ is int and dim.__class__ is int:
-                    return _unsafe_chunk[self.signature & _state.mask](self, chunks, dim)
-        return _call("unsafe_chunk", (self, *args), kwargs)
-
-    def unsafe_split(self, *args: Any, **kwargs: Any) -> Any:
-        """``unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]``"""
-        if not kwargs:
-            match args:
-                case (split_size,) if split_size.__class__ is int:
-                    return _unsafe_split_Tensor[self.signature & _state.mask](self, split_size, 0)
-                case (split_size, dim) if split_size.__class__ is int and dim.__class__ is int:
-                    return _unsafe_split_Tensor[self.signature & _state.mask](self, split_size, dim)
-        return _call("unsafe_split", (self, *args), kwargs)

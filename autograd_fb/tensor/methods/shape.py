@@ -60,6 +60,8 @@ _triu = _plans("triu", "default")
 _type_as = _plans("type_as", "default")
 _unbind_int = _plans("unbind", "int")
 _unfold = _plans("unfold", "default")
+_unsafe_chunk = _plans("unsafe_chunk", "default")
+_unsafe_split_Tensor = _plans("unsafe_split", "Tensor")
 _unsqueeze = _plans("unsqueeze", "default")
 _view = _plans("view", "default")
 _view_as = _plans("view_as", "default")
@@ -432,6 +434,30 @@ class ShapeMethods:
         ``unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)``
         """
         return _unfold.entry(self, dimension, size, step)
+
+    def unsafe_chunk(self, *args: Any, **kwargs: Any) -> Any:
+        """``unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]``"""
+        if not kwargs:
+            match args:
+                case (chunks,) if chunks.__class__ is int:
+                    return _unsafe_chunk[self.signature & _state.mask](self, chunks, 0)
+                case (chunks, dim) if chunks.__class__ is int and dim.__class__ is int:
+                    return _unsafe_chunk[self.signature & _state.mask](self, chunks, dim)
+        return _call("unsafe_chunk", (self, *args), kwargs)
+
+    def unsafe_split(self, *args: Any, **kwargs: Any) -> Any:
+        """``unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]``"""
+        if not kwargs:
+            match args:
+                case (split_size,) if split_size.__class__ is int:
+                    return _unsafe_split_Tensor[self.signature & _state.mask](self, split_size, 0)
+                case (split_size, dim) if split_size.__class__ is int and dim.__class__ is int:
+                    return _unsafe_split_Tensor[self.signature & _state.mask](self, split_size, dim)
+        return _call("unsafe_split", (self, *args), kwargs)
+
+    def unsafe_split_with_sizes(self, *args: Any, **kwargs: Any) -> Any:
+        """``unsafe_split_with_sizes(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]``"""
+        return _call("unsafe_split_with_sizes", (self, *args), kwargs)
 
     def unsqueeze(self, *args: Any, **kwargs: Any) -> Any:
         """With a dimension of size one inserted at ``dim``."""

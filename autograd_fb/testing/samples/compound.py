@@ -38,11 +38,6 @@ def _as_complex(rng: Any, dtype: str) -> list[Sample]:
     return [Sample((array(rng, dtype, (3, 2)),))] if _floating(dtype) else []
 
 
-@samples("unsafe_chunk", "unsafe_split.Tensor")
-def _pieces(rng: Any, dtype: str) -> list[Sample]:
-    return [Sample((array(rng, dtype, (5, 2)), 2, dim), name=str(dim)) for dim in (0, 1)]
-
-
 @samples("inner")
 def _inner(rng: Any, dtype: str) -> list[Sample]:
     shapes = (((3,), (3,)), ((2, 3), (4, 3)), ((), (3,)), ((2, 2, 3), (3,)))
