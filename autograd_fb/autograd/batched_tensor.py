@@ -59,25 +59,31 @@ def open_levels() -> tuple[Level, ...]:
 
 
 class enter:
-    """Open a level for a block, in which a function is being transformed.
+    """Open a level for a block, in which a function is being transformed, also where the thread excludes the key.
 
     Random ops see it even where no argument is batched: see dispatch/randomness.py.
     """
 
-    __slots__ = ("before", "level")
+    __slots__ = ("before", "excluded", "level")
 
     def __init__(self, size: int, randomness: str, of_tangents: bool = False):
-        self.before = state.vmaps
+        self.before, self.excluded = state.vmaps, state.excluded & BATCHED
         self.level = Level(len(self.before) + 1, size, randomness, of_tangents)
 
     def __enter__(self) -> Level:
         state.vmaps = (*self.before, self.level)
         state.transforms += 1
+        if self.excluded:
+            state.excluded &= ~BATCHED
+            state.refresh()
         return self.level
 
     def __exit__(self, *error: object) -> None:
         state.vmaps = self.before
         state.transforms -= 1
+        if self.excluded:
+            state.excluded |= BATCHED
+            state.refresh()
 
 
 class below_level:

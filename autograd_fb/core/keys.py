@@ -24,6 +24,7 @@ FUNCTIONALITIES = (
     "ADInplaceOrView", "AutogradOther", "Autograd", "Autocast", "Batched",
     "TESTING_ONLY_GenericWrapper", "TESTING_ONLY_GenericMode", "PythonDispatcher",
 )  # fmt: skip
+_OTHER_NAMES = {"FuncTorchBatched": "Batched"}  # PyTorch has a key for batched tensors of its older vmap besides
 PER_BACKEND = {"Dense": "", "Autograd": "Autograd", "Autocast": "Autocast"}  # functionality -> prefix of key names
 BACKENDS = [
     "CPU", "CUDA", "HIP", "XLA", "MPS", "IPU", "XPU", "HPU", "VE", "Lazy", "MTIA", "MAIA",
@@ -194,7 +195,7 @@ def parse_key(name: str | DispatchKey, error: type[Exception] = RuntimeError) ->
         return name
     if name == "":
         return _KEYS["CompositeImplicitAutograd"]
-    key = _KEYS.get(name)
+    key = _KEYS.get(_OTHER_NAMES.get(name, name))
     if key is None:
         near = difflib.get_close_matches(str(name), _KEYS, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else f" The keys are: {', '.join(sorted(_KEYS))}."

@@ -20,7 +20,7 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import fits_levels, in_all_levels, like, plain, rewrap
 from autograd_fb.autograd.delayed_error import Error
 from autograd_fb.autograd.tangents import DIFFERENTIABLE_BITS
-from autograd_fb.core.keys import HAS_TANGENT, INFERENCE
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, AUTOGRAD_OTHER, HAS_TANGENT, INFERENCE
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Output
 from autograd_fb.kernels.namespace import tensor_namespace
@@ -30,34 +30,41 @@ from autograd_fb.tensor.storage import AccumulateGrad
 from autograd_fb.tensor.tensor import Tensor, make, wrap
 
 _OWNER = "_transform"
+_KEYS = AUTOGRAD | AUTOGRAD_OTHER | AD_INPLACE_OR_VIEW
 
 
 class Transform:
     """One running transform: whether its own inputs can still be asked for gradients by others, and whether its
-    results are recorded. While it is entered, its function runs, outside of inference mode, and for reverse mode
-    recorded.
+    results are recorded. While it is entered, its function runs: outside of inference mode, with the keys that
+    differentiate, and for reverse mode recorded, whatever the thread has switched off.
     """
 
     __slots__ = ("before", "is_open", "record", "reverse")
 
     def __init__(self, reverse: bool = True) -> None:
-        self.reverse, self.is_open = reverse, True
-        self.record = state.grad_mode  # under no_grad a transform differentiates, but is not recorded itself
+        self.reverse, self.is_open, self.record = reverse, True, recording()
 
     def __enter__(self) -> Transform:
-        self.before = state.grad_mode, state.inference_mode
+        self.before = state.grad_mode, state.inference_mode, state.excluded
         state.transforms += 1
-        if state.inference_mode or (self.reverse and not state.grad_mode):
+        if state.inference_mode or state.excluded & _KEYS or (self.reverse and not state.grad_mode):
             state.grad_mode, state.inference_mode = self.reverse or state.grad_mode, False
+            state.excluded &= ~_KEYS
             state.refresh()
         return self
 
     def __exit__(self, *error: object) -> None:
         state.transforms -= 1
         self.is_open = False
-        if self.before != (state.grad_mode, state.inference_mode):
-            state.grad_mode, state.inference_mode = self.before
+        if self.before != (state.grad_mode, state.inference_mode, state.excluded):
+            state.grad_mode, state.inference_mode, state.excluded = self.before
             state.refresh()
+
+
+def recording() -> bool:
+    """Whether what a transform gives is recorded where it is: not under no_grad, where it differentiates all the
+    same."""
+    return state.grad_mode and not state.excluded & AUTOGRAD
 
 
 def tracked(t: Tensor) -> Tensor:

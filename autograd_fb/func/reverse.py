@@ -8,9 +8,8 @@ from typing import Any
 
 from autograd_fb.autograd.functional import _construct_standard_basis_for
 from autograd_fb.core.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
-from autograd_fb.dispatch.state import state
 from autograd_fb.func.arrays import lift, lower
-from autograd_fb.func.levels import Transform, input_of, pull_back, settled
+from autograd_fb.func.levels import Transform, input_of, pull_back, recording, settled
 from autograd_fb.func.vmap import vmap
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.tensor import Tensor
@@ -213,7 +212,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                     f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of "
                     f"{y.shape}."
                 )
-        record = state.grad_mode if create_graph is None else create_graph
+        record = recording() if create_graph is None else create_graph
         result: tuple[Any, ...] = lower(pulled.back(leaves, record, retain_graph), raw)
         return result
 
@@ -272,7 +271,7 @@ def jacrev(
 def _by_row(pulled: _Pulled, parts: Sequence[Tensor]) -> Any:
     F, found = tensor_namespace(), []
     for i in range(int(parts[0].array.shape[0])):
-        leaves, spec = tree_flatten(pulled.back([F.select(p, 0, i) for p in parts], state.grad_mode))
+        leaves, spec = tree_flatten(pulled.back([F.select(p, 0, i) for p in parts], recording()))
         found.append(leaves)
     return tree_unflatten([F.stack(list(column), 0) for column in zip(*found, strict=True)], spec)
 
@@ -284,7 +283,7 @@ def _jacobian(pulled: _Pulled, chunk_size: int | None) -> list[Any]:
     if sum(counts) and chunk_size == 1:  # without vmap: its rules for what may be called do not hold
         rows = _by_row(pulled, parts)
     elif sum(counts):
-        rows = vmap(lambda *vs: pulled.back(vs, state.grad_mode), chunk_size=chunk_size)(*parts)
+        rows = vmap(lambda *vs: pulled.back(vs, recording()), chunk_size=chunk_size)(*parts)
     else:
         rows = tree_map(lambda x: F.new_zeros(x.detach(), [0, *x.array.shape]), pulled.trees)
     out, start = [], 0

@@ -151,3 +151,16 @@ def test_tangents_written_into_a_tensor_take_its_layout(both: Any) -> None:
     values = np.arange(24.0)
     both(run, values.reshape(2, 2, 6), values.reshape(2, 6, 2))
     both(lambda t, f, x, y: f.jvp(lambda v: function(t, x, v), (y.t(),), (y.t() * 3,)), M, M.reshape(3, 2))
+
+
+@pytest.mark.parametrize("key", ["FuncTorchBatched", "Batched", "AutogradCPU", "ADInplaceOrView"])
+def test_transforms_do_their_work_where_their_keys_are_excluded(key: str) -> None:
+    x, C = torch.tensor(X), torch._C
+    with C._ExcludeDispatchKeyGuard(C.DispatchKeySet(getattr(C.DispatchKey, key))):
+        assert torch.vmap(lambda v: v.sum(0) * 2)(x).tolist() == (2 * X).tolist()
+        assert torch.vmap(torch.func.grad(lambda v: v * v))(x).tolist() == (2 * X).tolist()
+        assert torch.func.jvp(lambda v: v * v, (x,), (x,))[1].tolist() == (2 * X * X).tolist()
+        _, back = torch.func.vjp(lambda v: v.clone().mul_(v), x.clone().requires_grad_())
+        assert back(x)[0].tolist() == (2 * X * X).tolist() and back(x)[0].requires_grad == (key != "AutogradCPU")
+        assert torch.func.hessian(lambda v: (v**3).sum())(x).tolist() == np.diag(6 * X).tolist()
+        assert C._dispatch_tls_local_exclude_set().has(getattr(C.DispatchKey, key))
