@@ -13,6 +13,8 @@ from autograd_fb._C.runs import current_graph_task_id as _current_graph_task_id
 from autograd_fb._C.runs import will_engine_execute_node as _will_engine_execute_node
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
 from autograd_fb.autograd.fallback import set_autograd_fallback_mode as _set_autograd_fallback_mode
+from autograd_fb.autograd.forward_ad import _is_fwd_grad_enabled as _is_fwd_grad_enabled
+from autograd_fb.autograd.forward_ad import _set_fwd_grad_enabled as _set_fwd_grad_enabled
 from autograd_fb.autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from autograd_fb.autograd.grad_mode import (
     is_multithreading_enabled,
@@ -66,7 +68,7 @@ __all__ = [
     "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
     "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
     "_WeakTensorRef", "_current_graph_task_id", "_will_engine_execute_node",
-    "is_grad_enabled",
+    "_is_fwd_grad_enabled", "_set_fwd_grad_enabled", "is_grad_enabled",
     "_autograd", "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
 ]  # fmt: skip
 

@@ -160,5 +160,6 @@ def register_multi_grad_hook(
 
 
 def _expected(task: Any, edges: Sequence[Any]) -> int:
-    """How many of the edges the run of a task reaches."""
-    return sum((e.node if type(e) is Output else e).task is task for e in edges)
+    """How many of the edges lead to nodes that the run of a task runs."""
+    nodes = [e.node if type(e) is Output else e for e in edges]
+    return sum(n.task is task and (task.needed is None or n in task.needed) for n in nodes)

@@ -73,7 +73,7 @@ def pack_results(result: Any) -> None:
 
     A result that is an argument (``contiguous``) may bring a node that was made without them.
     """
-    if not hooks_stack.hooks:
+    if not hooks_stack.hooks or not state.grad_mode:  # without grad mode, as in hooks, nothing is saved
         return
     for t in result if isinstance(result, (tuple, list)) else (result,):
         node = getattr(t, "node", None)

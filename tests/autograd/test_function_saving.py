@@ -236,3 +236,26 @@ def test_full_backward_hooks_rest_in_second_derivatives(torch: Any) -> None:
     assert len(calls) == 1
     (h,) = torch.autograd.grad(g.sum(), x)
     assert len(calls) == 1 and h.tolist() == [1.0, 1.0]
+
+
+def test_a_pack_hook_that_writes_is_refused(torch: Any) -> None:
+    def increment(t: Any) -> Any:
+        t += 1
+        return t
+
+    x = leaf(torch, 1.0)
+    with torch.autograd.graph.saved_tensors_hooks(increment, lambda t: t):
+        with pytest.raises(RuntimeError, match="A saved tensor pack hook is modifying its input in place"):
+            x.exp()
+
+
+def test_hooks_over_several_tensors_wait_for_those_that_are_reached(torch: Any) -> None:
+    a, b, c = leaf(torch, 1.0), leaf(torch, 2.0), leaf(torch, 3.0)
+    x, y, z = a * 1, b * 1, c * 1
+    seen = []
+    torch.autograd.graph.register_multi_grad_hook((x, y, z), lambda grads: seen.append([g is not None for g in grads]))
+    out = (x * y).sum()
+    out.backward(inputs=(x,), retain_graph=True)
+    out.backward(inputs=(x, y), retain_graph=True)
+    out.backward(inputs=(b, z), retain_graph=True)
+    assert seen == [[True, False, False], [True, True, False], [False, True, False]]
