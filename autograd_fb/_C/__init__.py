@@ -158,6 +158,12 @@ def _dispatch_print_registrations_for_dispatch_key(dispatch_key: Key = "") -> No
     print("\n".join(_dispatch_get_registrations_for_dispatch_key(dispatch_key)))
 
 
+def _jit_get_all_schemas() -> list[FunctionSchema]:
+    """The schemas of all operators."""
+    build_all()
+    return [op._schema for op in all_operators()]
+
+
 def _jit_resolve_packet(name: str, *args: Any, **kwargs: Any) -> str:
     """The name of the overload of ``"ns::name"`` that a call with these arguments takes. RuntimeError if none does."""
     namespace, _, base = name.partition("::")

@@ -164,6 +164,8 @@ class _Parser:
             start = self.token
             if self.take("..."):
                 self.need(")", "')', because ... must be the last element of the argument list,")
+                if any(a.has_default_value() for a in arguments):
+                    self.fail("schemas with vararg (...) can't have default value args: expected arguments without", start)
                 return arguments, True
             if self.take("*"):
                 kwarg_only = True

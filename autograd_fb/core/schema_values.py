@@ -22,6 +22,10 @@ class Type:
     def annotation(self) -> str:
         raise NotImplementedError
 
+    def str(self) -> str:
+        """PyTorch's short form, in which constants are ints and lists have no size: ``int[]``, ``Device?``."""
+        raise NotImplementedError
+
 
 # What PyTorch calls some types when it talks to Python users.
 _ANNOTATIONS = {"Scalar": "number", "ScalarType": "int", "Layout": "int", "MemoryFormat": "int", "SymInt": "int"}
@@ -40,6 +44,9 @@ class BaseType(Type):
     def annotation(self) -> str:
         return _ANNOTATIONS.get(self.name, self.name)
 
+    def str(self) -> str:
+        return self.name if self.name in ("Scalar", "SymInt") else self.annotation
+
 
 @dataclass(frozen=True, slots=True)
 class ListType(Type):
@@ -55,6 +62,9 @@ class ListType(Type):
     def annotation(self) -> str:
         return f"List[{self.element.annotation}]"
 
+    def str(self) -> str:
+        return f"{self.element.str()}[]"
+
 
 @dataclass(frozen=True, slots=True)
 class OptionalType(Type):
@@ -68,6 +78,9 @@ class OptionalType(Type):
     @property
     def annotation(self) -> str:
         return f"Optional[{self.element.annotation}]"
+
+    def str(self) -> str:
+        return f"{self.element.str()}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,9 @@ class TupleType(Type):
     def annotation(self) -> str:
         return f"Tuple[{', '.join(e.annotation for e in self.elements)}]"
 
+    def str(self) -> str:
+        return f"({', '.join(e.str() for e in self.elements)})"
+
 
 @dataclass(frozen=True, slots=True)
 class DictType(Type):
@@ -97,6 +113,9 @@ class DictType(Type):
     @property
     def annotation(self) -> str:
         return f"Dict[{self.key.annotation}, {self.value.annotation}]"
+
+    def str(self) -> str:
+        return f"Dict({self.key.str()}, {self.value.str()})"
 
 
 _TENSOR = BaseType("Tensor")
@@ -338,6 +357,25 @@ class FunctionSchema:
         return FunctionSchema(
             f"{ns}::{self.name}", self.overload_name, self.arguments, self.returns, self.is_vararg, self.is_varret
         )
+
+    def is_backward_compatible_with(self, old: FunctionSchema) -> bool:
+        """Whether every call of ``old`` is a call of this schema and returns what it returned.
+
+        >>> from autograd_fb.core.schema import parse_schema
+        >>> old, new = parse_schema("f(Tensor x) -> Tensor"), parse_schema("f(Tensor x, int n=1) -> Tensor")
+        >>> new.is_backward_compatible_with(old), old.is_backward_compatible_with(new)
+        (True, False)
+        """
+        from autograd_fb.core.schema_compatibility import is_backward_compatible  # lazy: seldom asked
+
+        return is_backward_compatible(self, old)
+
+    def check_forward_compatible_with(self, old: FunctionSchema) -> tuple[bool, str]:
+        """Whether a call of this schema, without what it adds to ``old``, is a call of ``old``; and why not."""
+        from autograd_fb.core.schema_compatibility import why_not_forward_compatible  # lazy: seldom asked
+
+        reason = why_not_forward_compatible(self, old)
+        return reason is None, reason or ""
 
     def argument_index(self, name: str) -> int | None:
         """The position of an argument in schema order, None when there is none of that name."""
