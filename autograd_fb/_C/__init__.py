@@ -25,7 +25,9 @@ from autograd_fb.core.device import Device
 from autograd_fb.core.keys import (
     AFTER_AD_INPLACE_OR_VIEW,
     AFTER_AUTOGRAD,
+    BATCHED,
     FUNCTIONALITY_MASK,
+    PYTHON,
     alias_includes,
     all_backend_bits,
     autograd_key_of,
@@ -57,8 +59,8 @@ from autograd_fb.overrides import _push as _push_on_torch_function_stack
 from autograd_fb.overrides import has_torch_function as _has_torch_function
 from autograd_fb.overrides import has_torch_function_unary as _has_torch_function_unary
 from autograd_fb.overrides import has_torch_function_variadic as _has_torch_function_variadic
+from autograd_fb.tensor.dispatching import disabled_dispatch as _disabled_torch_dispatch_impl
 from autograd_fb.tensor.overriding import disabled as _disabled_torch_function_impl
-from autograd_fb.tensor.overriding import no_dispatch as _disabled_torch_dispatch_impl
 
 __all__ = [
     "DispatchKey", "DispatchKeySet", "ExcludeDispatchKeyGuard", "FunctionSchema", "parse_schema",
@@ -171,6 +173,16 @@ def _jit_resolve_packet(name: str, *args: Any, **kwargs: Any) -> str:
         return OpOverloadPacket(namespace, base).resolve(args, kwargs)._overloadname
     except (TypeError, RuntimeError) as error:
         raise RuntimeError(f"{name} failed to match any schema. {error}") from None
+
+
+def _dispatch_call_boxed(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """Call an operator found by `_dispatch_find_schema_or_throw`."""
+    return op(*args, **kwargs)
+
+
+def _dispatch_isTensorSubclassLike(tensor: Any) -> bool:
+    """Whether operators of a tensor are answered by a class or a mode, or it stands for several tensors."""
+    return bool(state.dispatch_modes) or bool(tensor.signature & (PYTHON | BATCHED))
 
 
 # --- kernels

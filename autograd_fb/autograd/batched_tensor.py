@@ -234,12 +234,9 @@ class BatchedTensor(Tensor):
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
 
-    def __repr__(self, *args: Any, **kwargs: Any) -> str:
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:  # type: ignore[override]
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.level}, bdim={self.bdim}, value=\n{inner}\n)"
-
-    def __str__(self) -> str:
-        return repr(self)
 
     def __copy__(self) -> Tensor:
         return self.mapped(lambda value: value)

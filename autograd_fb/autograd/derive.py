@@ -14,12 +14,13 @@ from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.node_names import VARIANTS, node_name
 from autograd_fb.autograd.rules import NodeWriter, RowNode, Rules, parameters
 from autograd_fb.autograd.saved import ResultRef, versions_of
+from autograd_fb.autograd.subclass_plans import RecordedCall
 from autograd_fb.autograd.tangents import functional_plan
 from autograd_fb.autograd.views import COMPLEX_DTYPES, note_creation
 from autograd_fb.core import keys
 from autograd_fb.core.callsite import outside
 from autograd_fb.core.dtype import ALL_DTYPES, DType
-from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
+from autograd_fb.core.keys import GRAD_MODE, HAS_TANGENT, PYTHON, REQUIRES_GRAD, SCALAR_MASK, DispatchKey
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
@@ -95,6 +96,8 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     if not is_recorded(signature) or not rules_of(row).differentiable:
         below = op.compose_below(signature & ~REQUIRES_GRAD, key)
         return note_creation(below, op, signature) if row.is_view else below
+    if signature & PYTHON:
+        return RecordedCall(op, signature, key, rules_of(row), bool(signature & COMPLEX_BITS))
     if signature & SCALAR_MASK:
         return by_numbers(op, lambda numbers: taped(op, signature, key, numbers))
     return taped(op, signature, key, frozenset())

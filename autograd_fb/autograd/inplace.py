@@ -8,11 +8,19 @@ from autograd_fb.aten.row import COMPARISON, Row
 from autograd_fb.autograd.derive import COMPLEX_BITS, is_recorded, rules_of
 from autograd_fb.autograd.node_names import NOT_IMPLEMENTED, node_name
 from autograd_fb.autograd.rules import NodeWriter, Rules, parameters
-from autograd_fb.autograd.saved import ResultRef, versions_of
+from autograd_fb.autograd.saved import ResultRef, kept_result, versions_of
 from autograd_fb.autograd.tangents import inplace_plan, out_plan
 from autograd_fb.autograd.views import check_inplace, rebase
 from autograd_fb.core.callsite import calling_place
-from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, HAS_TANGENT, INFERENCE, IS_VIEW, REQUIRES_GRAD, DispatchKey
+from autograd_fb.core.keys import (
+    AFTER_AD_INPLACE_OR_VIEW,
+    HAS_TANGENT,
+    INFERENCE,
+    IS_VIEW,
+    PYTHON,
+    REQUIRES_GRAD,
+    DispatchKey,
+)
 from autograd_fb.dispatch.arguments import python_name
 from autograd_fb.dispatch.inference import check_saved
 from autograd_fb.dispatch.operator import OpOverload
@@ -23,6 +31,7 @@ from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, any_stale
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.kernels.rounding import narrow_dtype
+from autograd_fb.tensor.dispatching import seen_in_graphs
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -120,8 +129,11 @@ def _saved(
             out.append(None)
         elif kind == "result":
             copied = rules.row.key in _RESULT_COPIED
-            array = self.binding.xp.asarray(self.array, copy=True) if copied else self.array
-            out.append(ResultRef(make(array, self.signature) if copied else self))
+            if copied and not self.signature & PYTHON:
+                array = self.binding.xp.asarray(self.array, copy=True)
+                out.append(ResultRef(make(array, self.signature)))
+            else:
+                out.append(kept_result(self))
         elif kind == "attribute":
             out.append(_attribute(n, {**named, "result": self}))
         elif kind == "list":
@@ -193,7 +205,13 @@ class RecordedInplace:
 
     def _original(self, target: Tensor) -> Tensor:
         """The value before the write, in its place in the graph: some derivatives need it."""
-        original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
+        if target.signature & PYTHON:  # its class says what a copy is
+            with AutoDispatchBelowADInplaceOrView():
+                original = tensor_namespace().clone(target)
+            original.signature |= target.signature & REQUIRES_GRAD
+            seen_in_graphs()
+        else:
+            original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
         original.node = target.node
         original.signature &= ~HAS_TANGENT
         for level, tangent in (tangents_of(target) or {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograd_fb.autograd import derive, inplace
+from autograd_fb.autograd import python_key as python_key
 from autograd_fb.autograd import set_source as set_source
 from autograd_fb.core.keys import DispatchKey
 from autograd_fb.dispatch.kernel import Kernel

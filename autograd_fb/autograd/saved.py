@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from autograd_fb.core.keys import HAS_TANGENT, REQUIRES_GRAD
+from autograd_fb.core.keys import HAS_TANGENT, PYTHON, REQUIRES_GRAD
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Node, edge_of, forward_name
+from autograd_fb.tensor.dispatching import shell
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.storage import Storage
 from autograd_fb.tensor.tensor import Tensor, make
@@ -33,6 +34,29 @@ class ResultRef(Storage):
     @property
     def storage(self) -> Storage:
         return self if self.shared is None else self.shared
+
+    def fresh(self) -> Tensor:
+        """A tensor over what was saved, outside the graph."""
+        return make(self.array, self.signature)
+
+
+class ShellRef(ResultRef):
+    """A saved output that is a tensor of a class which answers for operators: a copy of it outside the graph."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor, nr: int = 0):
+        super().__init__(tensor, nr)
+        self.tensor = shell(tensor)
+
+    def fresh(self) -> Tensor:
+        copy: Tensor = shell(self.tensor)
+        return copy
+
+
+def kept_result(t: Any, nr: int = 0) -> ResultRef:
+    """How a node keeps an output of its op."""
+    return ShellRef(t, nr) if t.signature & PYTHON else ResultRef(t, nr)
 
 
 class Hooks(NamedTuple):
@@ -64,7 +88,8 @@ class Packed:
         self.node = t.node if isinstance(t, Tensor) else None
         given: Any = t
         if isinstance(t, ResultRef):
-            given = make(t.array, t.signature & ~HAS_TANGENT)
+            given = t.fresh()
+            given.signature &= ~HAS_TANGENT
             given.node = None if node is None else edge_of(node, t.nr)
         given.storage = t.storage
         self.unpack = hooks.unpack
@@ -106,7 +131,8 @@ def result_of(node: Node, ref: ResultRef | Packed | None) -> Any:
         return None
     if isinstance(ref, Packed):
         return ref.tensor(node)
-    out = make(ref.array, ref.signature | REQUIRES_GRAD)
+    out = ref.fresh()
+    out.signature |= REQUIRES_GRAD
     out.node = edge_of(node, ref.nr)
     out.storage = ref.storage
     for level, tangent in (getattr(ref, "tangents", None) or {}).items():
@@ -125,7 +151,7 @@ def versions_of(saved: tuple[Any, ...], written: Storage | None = None) -> tuple
             versions.append(versions_of(tuple(t), written) or 0)
             continue
         storage = getattr(t, "storage", None)
-        before = storage is not None and storage is written and type(t) is not ResultRef
+        before = storage is not None and storage is written and not isinstance(t, ResultRef)
         versions.append(0 if storage is None else storage.version - before)
     return tuple(versions) if any(versions) else None
 

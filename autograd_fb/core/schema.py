@@ -165,7 +165,7 @@ class _Parser:
             if self.take("..."):
                 self.need(")", "')', because ... must be the last element of the argument list,")
                 if any(a.has_default_value() for a in arguments):
-                    self.fail("schemas with vararg (...) can't have default value args: expected arguments without", start)
+                    self.fail("schemas with vararg (...) can't have default value args: none was expected", start)
                 return arguments, True
             if self.take("*"):
                 kwarg_only = True

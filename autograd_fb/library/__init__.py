@@ -11,6 +11,7 @@ from autograd_fb.library.functions import define as define
 from autograd_fb.library.functions import impl as impl
 from autograd_fb.library.functions import register_fake as register_fake
 from autograd_fb.library.functions import register_kernel as register_kernel
+from autograd_fb.library.functions import register_torch_dispatch as register_torch_dispatch
 from autograd_fb.library.get_kernel import get_kernel as get_kernel
 from autograd_fb.library.infer_schema import infer_schema as infer_schema
 from autograd_fb.library.library import Library as Library

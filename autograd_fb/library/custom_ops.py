@@ -110,6 +110,7 @@ class CustomOpDef:
         self._functions: dict[DispatchKey, Function] = {}
         self._disabled: set[DispatchKey | str] = set()
         self._fake: Function | None = None
+        self._handlers: dict[type, Function] = {}  # of dispatch modes and subclasses
         self._formula = Formula()
         before = _libraries.pop(self._qualname, None)
         if before is not None:
@@ -250,6 +251,20 @@ class CustomOpDef:
         check_differentiable(self._opoverload, self, allow_view=True)
         check_formula(self, backward, setup_context)
         self._formula.backward, self._formula.setup_context = backward, setup_context
+
+    def register_torch_dispatch(self, torch_dispatch_class: type, fn: Function | None = None, /) -> Any:
+        """Register what a dispatch mode or subclass does for the op; see `library.register_torch_dispatch`."""
+
+        def register(function: Function) -> Function:
+            if torch_dispatch_class not in self._handlers:
+                handlers = self._handlers
+                self._lib._register_torch_dispatch_rule(
+                    self._name, torch_dispatch_class, lambda *args: handlers[torch_dispatch_class](*args)
+                )
+            self._handlers[torch_dispatch_class] = function
+            return function
+
+        return register if fn is None else register(fn)
 
     def register_vmap(self, func: Callable[..., Any] | None = None, /) -> Any:
         """Register what the operator does in a vmapped function; see `library.register_vmap`."""

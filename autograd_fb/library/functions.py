@@ -186,6 +186,42 @@ def register_kernel(
     return None
 
 
+def register_torch_dispatch(
+    op: Any, torch_dispatch_class: type, func: Function | None = None, /, *, lib: Library | None = None
+) -> Any:
+    """Register what a dispatch mode or subclass does for an operator (name, OpOverload or custom op).
+
+    ``func(mode or class, func, types, args, kwargs)`` is called in the place of its ``__torch_dispatch__``; a decorator
+    without ``func``. RuntimeError for a second one; that of a custom op is replaced.
+
+    >>> import autograd_fb as torch
+    >>> from autograd_fb.utils._python_dispatch import TorchDispatchMode
+    >>> class Mode(TorchDispatchMode):
+    ...     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    ...         return func(*args, **(kwargs or {}))
+    >>> with torch.library._scoped_library("aten", "IMPL") as lib:
+    ...     @register_torch_dispatch("aten::sin", Mode, lib=lib)
+    ...     def zero(mode, func, types, args, kwargs):
+    ...         return args[0] * 0
+    ...     with Mode():
+    ...         torch.ones(2).sin()
+    tensor([0., 0.])
+    """
+    from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
+
+    custom = custom_op_of(op)
+    if custom is not None:
+        return custom.register_torch_dispatch(torch_dispatch_class, func)
+    qualname = qualname_of(op, "register_torch_dispatch")
+
+    def register(fn: Function) -> Function:
+        namespace, name = parse_namespace(qualname)
+        library_for(namespace, lib)._register_torch_dispatch_rule(name, torch_dispatch_class, fn)
+        return fn
+
+    return register if func is None else register(func)
+
+
 def register_fake(
     op: Any,
     func: Function | None = None,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from autograd_fb.autograd import python_key
 from autograd_fb.core import config
 from autograd_fb.core.callsite import Site, user_site
 from autograd_fb.core.keys import DispatchKey, parse_key
@@ -228,6 +229,20 @@ class Library:
                 "allow_override=True to replace it."
             )
         self.impl(op_name, _fake(fn), "Meta")
+
+    def _register_torch_dispatch_rule(self, op_name: str, torch_dispatch_class: type, fn: Callable[..., Any]) -> None:
+        """Register what a dispatch mode or subclass does for an operator, in the place of its ``__torch_dispatch__``.
+
+        ``fn(mode or class, func, types, args, kwargs)``; of instances of this very class only. RuntimeError if the
+        operator has one for the class already.
+        """
+        name = qualified(self._op_name(op_name, "register_torch_dispatch"))
+        self._check_alive()
+        rules = python_key.RULES.setdefault((name, torch_dispatch_class), [])
+        if rules:
+            raise RuntimeError(f"{torch_dispatch_class} already has a __torch_dispatch__ rule registered for {name}")
+        rules.append(fn)
+        self._records.on_undo.append(rules.clear)
 
     def _destroy(self) -> None:
         """Take every registration back now; the library cannot be used any more."""

@@ -37,6 +37,7 @@ class Registrations:
         self.ops: list[OpOverload] = []
         self.kernels: list[tuple[OpName, Kernel]] = []
         self.fallbacks: list[Kernel] = []
+        self.on_undo: list[Callable[[], None]] = []  # for what is kept elsewhere
         self.alive = True
         if kind == "DEF":
             with _lock:
@@ -116,6 +117,8 @@ class Registrations:
             if not self.alive:
                 return
             self.alive = False
+            for undo in reversed(self.on_undo):
+                undo()
             for name, kernel in reversed(self.kernels):
                 op = find_op(name)
                 if op is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT, IS_VIEW, REQUIRES_GRAD, SUBCLASS
+from autograd_fb.core.keys import FUNCTIONALIZE
+from autograd_fb.tensor.dispatching import OWN_BITS
 from autograd_fb.tensor.functions import empty
 from autograd_fb.tensor.memory import share_memory
 from autograd_fb.tensor.overriding import disabled
@@ -49,8 +50,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         if data._override_bit:
             found: Parameter = _of_subclass(data, requires_grad)
             return found
-        own = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS
-        self.array, self.signature = data.array, (data.signature & ~own) | cls._override_bit
+        self.array, self.signature = data.array, (data.signature & ~OWN_BITS) | cls._override_bit
         self.node = self.meta = self.base = None
         self.storage = data.storage or share(data)  # writes through either of the two are seen by both
         if data.signature & FUNCTIONALIZE:

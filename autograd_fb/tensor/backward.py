@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE
-from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, REQUIRES_GRAD, SUBCLASS
+from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, PYTHON, REQUIRES_GRAD, SUBCLASS
 from autograd_fb.core.warn_once import Once
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.dispatching import IN_GRAPHS, in_graph_of
 from autograd_fb.tensor.graph_methods import ANY
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.memory import put
@@ -102,6 +103,9 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor:
     """The gradient a root starts with: the one given, checked; 1 for scalars."""
     if given is None:
+        if root.signature & PYTHON and root.numel() == 1:
+            one_like_root: Tensor = call("ones_like", (root.detach(),), {})  # as its class has it
+            return one_like_root
         one = _one(root)
         return make(one, root.binding.signatures[one.dtype])
     if not isinstance(given, Tensor):
@@ -215,11 +219,13 @@ def _wanted(inputs: Any) -> tuple[Any, ...]:
     return wanted
 
 
-def _over_tensors(record: bool, gradients: Sequence[Any] = ()) -> bool:
+def _over_tensors(record: bool, gradients: Sequence[Any] = (), nodes: Sequence[Any] = ()) -> bool:
     """Whether gradients are tensors in this run: when it is recorded, when they may carry tangents of forward mode or
-    are batched, and when a dispatch mode wants to see the operators.
+    are batched, when a dispatch mode wants to see the operators, and when classes in the graph answer for them.
     """
-    return record or bool(levels.open) or bool(state.dispatch_modes) or bool(_union(gradients) & BATCHED)
+    if record or levels.open or state.dispatch_modes or _union(gradients) & (BATCHED | PYTHON):
+        return True
+    return bool(IN_GRAPHS) and in_graph_of(nodes)
 
 
 def _union(values: Sequence[Any]) -> int:
@@ -233,7 +239,7 @@ def _union(values: Sequence[Any]) -> int:
 
 def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep: bool, record: bool) -> list[Any]:
     """A run from these nodes: the gradients of the edges ``wanted``, or without them gradients added to leaves."""
-    tensors = record or _over_tensors(record, [g for g in grads if isinstance(g, Tensor)])
+    tensors = record or _over_tensors(record, [g for g in grads if isinstance(g, Tensor)], nodes)
     found: list[Any] | None = _quietly(roots)(straight.run, nodes, grads, wanted, keep, record, tensors)
     if found is not None:
         return found
@@ -246,7 +252,7 @@ def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep:
 
 
 def _by_engine(roots: Any, nodes: Any, grads: Any, places: Any, keep: bool, record: bool) -> list[Any]:
-    tensors = _over_tensors(record, grads)
+    tensors = _over_tensors(record, grads, nodes)
     values = RecordedValues if tensors else TensorValues
     found: list[Any] = _quietly(roots)(
         engine.run, nodes, grads, values, captures=places, keep_graph=keep, record=record, tensors=tensors
@@ -287,7 +293,7 @@ def backward(
     if (
         tensors.__class__ is Tensor and tensors.node is not None and tensors.base is None
         and grad_tensors is None and inputs is None
-        and not (create_graph or levels.open or state.dispatch_modes or grad_variables is not None)
+        and not (create_graph or levels.open or state.dispatch_modes or grad_variables is not None or IN_GRAPHS)
     ):  # the loss of a training step, with fewer questions
         _run((tensors,), [tensors.node], [_one(tensors)], None, bool(retain_graph), False)
         return
@@ -298,7 +304,7 @@ def backward(
     roots = _as_tuple(tensors)
     gradients = _as_tuple(grad_tensors) or (None,) * len(roots)
     keep = create_graph if retain_graph is None else bool(retain_graph)
-    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph))
+    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients, roots))
     if not nodes:
         return
     if create_graph and _cycles.due():
@@ -390,7 +396,7 @@ def grad(
         pairs = zip(roots, gradients, strict=True)
         gradients = tuple(call("ones_like", (r,), {}) if g is None else g for r, g in pairs)
         return of_batched.grad(roots, wanted, gradients, keep, create_graph, allow_unused, materialize_grads)
-    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients))
+    nodes, grads = _roots(roots, gradients, _over_tensors(create_graph, gradients, roots))
     edges: list[Any] = []
     for t in wanted:
         if t.__class__ is not Tensor or t.node is None or t.base is not None:

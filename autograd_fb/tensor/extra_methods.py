@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
-from autograd_fb.core.device import Device
-from autograd_fb.core.geometry import storage_size
-from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, REQUIRES_GRAD, SUBCLASS
+from autograd_fb.core.device import Device, current_default_device
+from autograd_fb.core.dtype import as_dtype, get_default_dtype
+from autograd_fb.core.geometry import contiguous_strides, storage_size
+from autograd_fb.core.keys import FUNCTIONALIZE, INFERENCE, IS_VIEW, PYTHON, REQUIRES_GRAD, SUBCLASS
 from autograd_fb.core.layout import Layout, MemoryFormat, strided
 from autograd_fb.dispatch.inference import check_write
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
+from autograd_fb.tensor.dispatching import without_memory
 from autograd_fb.tensor.memory import replace, share_memory
 from autograd_fb.tensor.tensor_base import TensorBase, renew, share
 
@@ -298,13 +300,37 @@ class ExtraMethods:
         return out._require_grad() if require_grad else out
 
     @staticmethod
-    def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:
-        """Refused: a tensor is always over an array."""
-        raise NotImplementedError(
-            f"{cls.__name__}: tensors without an array of their own are not supported, and __torch_dispatch__ is asked "
-            "of modes (utils._python_dispatch.TorchDispatchMode), not of subclasses. Override __torch_function__, and "
-            "make instances with Tensor._make_subclass(cls, data) or data.as_subclass(cls)"
-        )
+    def _make_wrapper_subclass(
+        cls: type,
+        size: Any,
+        strides: Any = None,
+        storage_offset: Any = None,
+        memory_format: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: bool = False,
+        requires_grad: bool = False,
+        dispatch_sizes_strides_policy: Any = None,
+        dispatch_device: bool = False,
+        dispatch_layout: bool = False,
+    ) -> Any:
+        """An instance of ``cls`` without memory: shape, strides, dtype and device are what it says.
+
+        ``cls`` answers for operators by ``__torch_dispatch__``; TypeError if it has none. Shape, strides and device are
+        never asked of it (the ``dispatch_`` options): NotImplementedError. Strides default to row-major.
+        """
+        if dispatch_sizes_strides_policy is not None or dispatch_device or dispatch_layout:
+            raise NotImplementedError(
+                f"{cls.__name__}: classes that answer for sizes, strides, devices or layouts themselves (dispatch_* in "
+                "_make_wrapper_subclass) are not supported; give them as arguments"
+            )
+        shape = tuple(size)
+        lies = contiguous_strides(shape) if strides is None else tuple(strides)
+        kind = get_default_dtype() if dtype is None else as_dtype(dtype)
+        place = Device(device) if device is not None else current_default_device()
+        out = without_memory(cls, (shape, lies, storage_offset or 0), kind, place)
+        return out.requires_grad_() if requires_grad else out
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an instance of a subclass."""
@@ -321,6 +347,11 @@ def with_class(cls: type, t: Any) -> Any:
     """A tensor's content as an instance of ``cls``."""
     if type(t) is cls:
         return t
+    if t.signature & PYTHON:
+        raise RuntimeError(
+            f"Creating a new Tensor subclass {cls.__name__} but the raw Tensor object is already associated to a "
+            f"python object of type {type(t).__name__}, which answers for operators: it would not be asked any more."
+        )
     out: Any = object.__new__(cls)
     for slot in _SLOTS:
         setattr(out, slot, getattr(t, slot))

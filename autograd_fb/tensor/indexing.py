@@ -23,6 +23,7 @@ from autograd_fb.core.keys import (
     INFERENCE,
     IS_VIEW,
     NORMAL_MODE,
+    PYTHON,
     REQUIRES_GRAD,
     inference_signature,
 )
@@ -31,6 +32,7 @@ from autograd_fb.dispatch.state import ALL, state
 from autograd_fb.graph.node import BareNode, Kind, next_sequence
 from autograd_fb.tensor import tensor_base
 from autograd_fb.tensor.calls import call, plans
+from autograd_fb.tensor.dispatching import asks
 from autograd_fb.tensor.levels import give, levels, tangents_of
 from autograd_fb.tensor.memory import View, join, root_view, view_of
 from autograd_fb.tensor.overriding import in_mode
@@ -45,6 +47,7 @@ _last: list[Any] = [None]  # the code the last recorded index was called from, s
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
 _UNUSUAL = HAS_TANGENT | INFERENCE | FUNCTIONALIZE
+_NO_SLICES = FUNCTIONALIZE | PYTHON  # what cannot be left to the library's own indexing, or only sometimes
 
 
 class Indexing:
@@ -108,9 +111,11 @@ def basic(t: Any, key: Any, grad_mode: int) -> Any:
     array = t.array
     place = None
     try:
-        if t.signature & FUNCTIONALIZE:  # see Note [Functionalize]
-            place = _part(view_of(t), key)
-            r = place.of(array)
+        if t.signature & _NO_SLICES:
+            if asks(t):
+                return general(t, key)
+            place = _part(view_of(t), key) if t.signature & FUNCTIONALIZE else None  # see Note [Functionalize]
+            r = array[key] if place is None else place.of(array)
         else:
             r = array[key]
     except (IndexError, ValueError, TypeError):
@@ -278,6 +283,9 @@ def _steps(t: Any, steps: Any) -> Any:
         if type(step) is SelectStep:
             t = call("select", (t, step.dim, step.index), {})
         elif type(step) is SliceStep:
+            if state.dispatch_modes or asks(t):  # they see the operator
+                t = call("slice", (t, step.dim, step.start, step.stop, step.step), {})
+                continue
             key = (slice(None),) * step.dim + (slice(step.start, step.stop, step.step),)
             t = t[key] if t.signature & BATCHED else basic(t, key, state.grad_mode and not state.inference_mode)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.backend import registry
+from autograd_fb.core.keys import PYTHON
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.levels import levels, tangents_of
 from autograd_fb.tensor.printing import edge_positions, tensor_str
@@ -21,11 +22,17 @@ class Interop:
 
     __slots__ = ()
     array: Any
+    signature: int
     requires_grad: bool
     binding: Any
     dtype: Any
     device: Any
     grad_fn: Any
+
+    def _refuse_dispatching(self, what: str) -> None:
+        """RuntimeError where the class says what the values are, not the array."""
+        if self.signature & PYTHON:
+            raise RuntimeError(f".{what}() is not supported for tensor subclasses.")
 
     def _refuse_grad(self, what: str) -> None:
         if self.requires_grad and state.grad_mode:  # under no_grad nothing would have been recorded anyway
@@ -38,6 +45,7 @@ class Interop:
 
         RuntimeError if grad is required, TypeError for other devices; ``force=True`` detaches and copies to the host.
         """
+        self._refuse_dispatching("numpy")
         if not force:
             self._refuse_grad("numpy")
             if self.device.type != "cpu":
@@ -62,6 +70,7 @@ class Interop:
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for 0-d tensors."""
+        self._refuse_dispatching("tolist")
         return self.binding.backend.to_numpy(self.array).tolist()
 
     def __dlpack__(self, **kwargs: Any) -> Any:
@@ -72,11 +81,12 @@ class Interop:
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
 
-    def __repr__(self) -> str:
-        return self._text()
-
-    def __str__(self) -> str:
-        return self._text()
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        """The tensor as text; ``tensor_contents`` stands for its values where a subclass says what they are."""
+        if tensor_contents is None:
+            return self._text()
+        named = type(self).__name__
+        return f"{'tensor' if named == 'Tensor' else named}({tensor_contents})"
 
     def __format__(self, spec: str) -> str:
         if not self.array.ndim and self.device.type != "meta":

@@ -69,11 +69,6 @@ def disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
-def no_dispatch(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    """What ``__torch_dispatch__`` is in PyTorch's classes that do not define it: the call as it is."""
-    return func(*args, **(kwargs or {}))
-
-
 # --- who overrides
 
 
@@ -81,6 +76,12 @@ def overrides_calls(kind: type) -> bool:
     """Whether values of a class may answer for calls they are arguments of."""
     found = getattr(kind, "__torch_function__", None)
     return found is not None and getattr(found, "__func__", found) is not disabled and kind is not _default.tensor
+
+
+def overrides_calls_itself(kind: type) -> bool:
+    """The same, by a method other than the one that Tensor has."""
+    found, own = getattr(kind, "__torch_function__", None), _default.tensor.__torch_function__.__func__
+    return overrides_calls(kind) and getattr(found, "__func__", found) is not own
 
 
 class _Default:
@@ -397,7 +398,7 @@ def wrap_methods(cls: type) -> None:
 
 
 def _asks(self: Any) -> bool:
-    return not state.overriding and type(self)._override_bit != 0
+    return not state.overriding and type(self)._override_bit & SUBCLASS != 0
 
 
 def _ours() -> bool:

@@ -16,6 +16,7 @@ from autograd_fb.core.keys import (
     HAS_TANGENT,
     INFERENCE,
     IS_VIEW,
+    PYTHON,
     REQUIRES_GRAD,
     SUBCLASS,
     DispatchKeySet,
@@ -24,7 +25,9 @@ from autograd_fb.core.size import Size, size_of
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Node, Output, shown_edge
 from autograd_fb.tensor import overriding
+from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.conversions import Conversions
+from autograd_fb.tensor.dispatching import OWN_BITS, asks, cloned, disabled_dispatch, dispatches
 from autograd_fb.tensor.extra_methods import ExtraMethods
 from autograd_fb.tensor.graph_methods import CPP_NAMES, GraphMethods, grad_dtype_of
 from autograd_fb.tensor.indexing import Indexing
@@ -49,7 +52,7 @@ from autograd_fb.tensor.tensor_base import (
 )
 
 _new = object.__new__
-_OWN = REQUIRES_GRAD | IS_VIEW | HAS_TANGENT | SUBCLASS  # what another tensor over the same array does not have
+_OWN = OWN_BITS
 
 
 class Tensor(
@@ -67,7 +70,10 @@ class Tensor(
     __slots__ = ()
     __array_priority__ = 1000
 
-    _override_bit: ClassVar[int] = 0  # SUBCLASS in the signature of instances of subclasses that override calls
+    # In the signature of instances of subclasses: SUBCLASS where they override calls, PYTHON where they answer for
+    # operators below autograd.
+    _override_bit: ClassVar[int] = 0
+    __torch_dispatch__ = staticmethod(disabled_dispatch)
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -79,17 +85,13 @@ class Tensor(
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        inherited = cls._override_bit
-        cls._override_bit = SUBCLASS if overriding.overrides_calls(cls) else 0
-        if cls._override_bit and not inherited:
+        inherited = cls._override_bit & SUBCLASS
+        if dispatches(cls) and not overriding.overrides_calls_itself(cls):
+            cls.__torch_function__ = staticmethod(overriding.disabled)  # type: ignore[method-assign]
+        own = SUBCLASS if overriding.overrides_calls(cls) else 0
+        if own and not inherited:
             overriding.wrap_methods(cls)
-        if cls.__dict__.get("__torch_dispatch__", overriding.no_dispatch) is not overriding.no_dispatch:
-            warnings.warn(
-                f"{cls.__name__}.__torch_dispatch__ is never asked: only modes (TorchDispatchMode) see operators below "
-                "autograd. Override __torch_function__ instead.",
-                UserWarning,
-                stacklevel=2,
-            )
+        cls._override_bit = own | (PYTHON if dispatches(cls) else 0)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor and not (args or kwargs):
@@ -356,6 +358,8 @@ class Tensor(
     @property
     def data(self) -> Tensor:
         """The same array outside the graph, with a version counter of its own."""
+        if self.signature & PYTHON and asks(self):
+            return call("detach", (self,), {})
         out = make(self.array, self.signature & ~_OWN)
         if self.signature & FUNCTIONALIZE:
             share_memory(self, out)
@@ -370,7 +374,7 @@ class Tensor(
         keep = self.signature & (REQUIRES_GRAD | HAS_TANGENT)
         other = value.dtype is not self.dtype or value.device != self.device
         take_over(self, value)
-        self.signature = (value.signature & ~_OWN) | keep | (self.signature & (IS_VIEW | SUBCLASS))
+        self.signature = (value.signature & ~_OWN) | keep | (self.signature & (IS_VIEW | SUBCLASS | PYTHON))
         if other:
             renew_accumulator(self)
 
@@ -380,6 +384,8 @@ class Tensor(
 
     def detach(self) -> Tensor:
         """The same memory outside the graph; versions are shared."""
+        if self.signature & PYTHON and asks(self):
+            return call("detach", (self,), {})
         storage = self.storage or share(self)
         out = make(self.array, self.signature & ~_OWN)
         out.storage = storage
@@ -406,6 +412,8 @@ class Tensor(
             found: Tensor = memo[id(self)]
             return found
         with_grad = self.requires_grad
+        if self.signature & PYTHON and asks(self):
+            return cloned(self, memo)
         out = self.detach().clone()
         if type(self) is not Tensor:
             copy: Tensor = _new(type(self))
