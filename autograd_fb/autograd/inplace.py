@@ -31,7 +31,7 @@ from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
 from autograd_fb.kernels.plans import Plan, Writer, any_stale
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.kernels.rounding import narrow_dtype
-from autograd_fb.tensor.dispatching import seen_in_graphs
+from autograd_fb.tensor.dispatching import note_in_graphs
 from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make
 
@@ -209,7 +209,6 @@ class RecordedInplace:
             with AutoDispatchBelowADInplaceOrView():
                 original = tensor_namespace().clone(target)
             original.signature |= target.signature & REQUIRES_GRAD
-            seen_in_graphs()
         else:
             original = make(self.binding.xp.asarray(target.array, copy=True), target.signature)
         original.node = target.node
@@ -236,6 +235,8 @@ class RecordedInplace:
             node.saved = _saved(self.rules, named, original, target, wanted)
             node.versions = versions_of(node.saved, written=target.storage)
             node.shapes = shapes
+        if target.signature & PYTHON:
+            note_in_graphs(node)
         node.code, node.lasti = calling_place(2)
         return node
 

@@ -19,7 +19,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Node, Output
 from autograd_fb.kernels.plans import Writer
 from autograd_fb.kernels.promote import NUMBERS
-from autograd_fb.tensor.dispatching import seen_in_graphs, shell
+from autograd_fb.tensor.dispatching import note_in_graphs, shell
 from autograd_fb.tensor.tensor import Tensor
 
 
@@ -50,7 +50,7 @@ class RecordedCall:
             if able and i not in self.op.row.constant_results:
                 t.node = Output(node, i) if several else node
                 t.signature |= REQUIRES_GRAD
-        seen_in_graphs()
+        note_in_graphs(node)
         if not several:
             return results[0]
         return getattr(type(result), "_make", type(result))(results)

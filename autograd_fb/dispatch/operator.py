@@ -309,8 +309,9 @@ class OpOverload:
         if signature & SUBCLASS and signature & FUNCTIONALITY_MASK and overrides.hook.plan is not None:
             asking: Plan = overrides.hook.plan(self, signature)
             return asking
-        if signature & PYTHON and signature & SCALAR_MASK and self._opname not in arguments.NUMBERS_AS_TENSORS:
-            return self.from_method  # what is seen below is the overload for numbers
+        if signature & PYTHON and signature & SCALAR_MASK:
+            if self._opname.removesuffix("_") not in arguments.NUMBERS_AS_TENSORS:
+                return self.from_method  # what is seen below is the overload for numbers
         signature = inference.beside_numbers(self._schema, signature)
         key, kernel = DispatchKey.Undefined, None
         for key, kernel in self.route(signature):  # noqa: B007 (the last pair is what is wanted)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import weakref
 from typing import Any
 
 from autograd_fb.backend import registry
@@ -26,7 +27,7 @@ from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW, PYTHON, REQUIRES_GRAD, S
 from autograd_fb.dispatch.state import changed, state
 
 _SLOTS = ("array", "signature", "node", "meta", "storage", "base")
-IN_GRAPHS: list[bool] = []  # not empty once such an instance was put into a graph
+IN_GRAPHS: dict[int, Any] = {}  # the living steps of graphs that such an instance was put into, weakly
 
 
 def disabled_dispatch(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -88,14 +89,14 @@ def cloned(t: Any, memo: dict[int, Any]) -> Any:
     return out
 
 
-def seen_in_graphs() -> None:
-    """Note that there are graphs whose backward has to be run over tensors."""
-    if not IN_GRAPHS:
-        IN_GRAPHS.append(True)
+def note_in_graphs(node: Any) -> None:
+    """Note a step whose backward has to be run over tensors."""
+    number = id(node)
+    IN_GRAPHS[number] = weakref.ref(node, lambda _: IN_GRAPHS.pop(number, None))
 
 
 def in_graph_of(roots: Any) -> bool:
-    """Whether such an instance is in the graph of one of these nodes: saved there, or one of its leaves."""
+    """Whether such a step is in the graph of one of these nodes."""
     seen: set[int] = set()
     waiting = [getattr(r, "node", r) for r in roots]
     while waiting:
@@ -104,16 +105,10 @@ def in_graph_of(roots: Any) -> bool:
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if getattr(node, "signature", 0) & PYTHON or _saved_in(node):
+        if id(node) in IN_GRAPHS:
             return True
         waiting += [e for e in node.edges if e is not None]
     return False
-
-
-def _saved_in(node: Any) -> bool:
-    saved = node.saved
-    values = saved if isinstance(saved, (tuple, list)) else (saved,)
-    return any(getattr(v, "signature", 0) & PYTHON for v in values)
 
 
 class _ShownBinding(Binding):

@@ -322,21 +322,3 @@ def test_calls_of_plain_tensors_find_the_plans_they_always_found() -> None:
     x + 1
     assert set(plans) - asking == before and type(x)._override_bit == 0
     assert {plans[s].__name__ for s in asking} <= {"overridden", plans[next(iter(before))].__name__}
-
-
-def test_a_torch_dispatch_that_would_never_be_asked_is_told() -> None:
-    import autograd_fb as torch
-
-    with pytest.warns(UserWarning, match="Below.__torch_dispatch__ is never asked"):
-
-        class Below(torch.Tensor):
-            @classmethod
-            def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                return func(*args, **(kwargs or {}))
-
-    class Off(torch.Tensor):
-        __torch_dispatch__ = torch._C._disabled_torch_dispatch_impl
-
-    assert type(torch.ones(2).as_subclass(Off) + 1) is Off
-    with pytest.raises(NotImplementedError, match="without an array of their own"):
-        torch.Tensor._make_wrapper_subclass(Off, (2,))

@@ -301,3 +301,12 @@ def test_handlers_registered_from_outside() -> None:
         with pytest.raises(RuntimeError, match="already has a __torch_dispatch__ rule registered for _test"):
             lib._register_torch_dispatch_rule("double", Boxed, lambda *call: None)
     assert type(double(Boxed(x))) is Boxed
+
+
+def test_a_class_that_turns_it_off_is_not_asked() -> None:
+    class Off(Boxed):
+        __torch_dispatch__ = torch._C._disabled_torch_dispatch_impl
+
+    assert type(torch.ones(2).as_subclass(Off) + 1) is Tensor and not asked
+    with pytest.raises(TypeError, match="Off must define __torch_dispatch__"):
+        Tensor._make_wrapper_subclass(Off, (2,))
