@@ -112,7 +112,7 @@ def test_what_is_refused() -> None:
 
     with pytest.raises(TypeError, match="Silent must define __torch_dispatch__"):
         Tensor._make_wrapper_subclass(Silent, (2,))
-    with pytest.raises(RuntimeError, match="subclass Silent but .* associated to a python object of type Boxed"):
+    with pytest.raises(RuntimeError, match=r"subclass Silent but .* associated to a python object of type Boxed"):
         Boxed(torch.ones(1)).as_subclass(Silent)
     with pytest.raises(NotImplementedError, match="answer for sizes, strides"):
         Tensor._make_wrapper_subclass(Boxed, (2,), dispatch_sizes_strides_policy="sizes")
