@@ -8,6 +8,7 @@ from typing import Any
 from autograd_fb.autograd.saved import Hooks, ResultRef, versions_of
 from autograd_fb.autograd.saved_hooks import SavedTensor as SavedTensor
 from autograd_fb.autograd.saved_hooks import hooks_stack, pack_node, saved_tensor
+from autograd_fb.graph.engine import running
 from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.tensor import Tensor
 
@@ -27,6 +28,11 @@ def _make_saved_tensor(tensor: Tensor, is_output: bool = False) -> SavedTensor:
         pack_node(node, hooks_stack.hooks[-1])
     made: SavedTensor = saved_tensor(node, 0)
     return made
+
+
+def _get_current_graph_task_keep_graph() -> bool:
+    """Whether the backward that is running keeps its graph; True outside of any."""
+    return not running.tasks or running.tasks[-1].keep_graph
 
 
 def _push_saved_tensors_default_hooks(pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:

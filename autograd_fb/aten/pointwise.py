@@ -106,10 +106,14 @@ def _pow_slope_self(F: Any, self: Any, exponent: Any) -> Any:
 def _pow_slope_exponent(F: Any, self: Any, exponent: Any, result: Any) -> Any:
     if is_number(self) and self == 0:
         return F.where(exponent >= 0, 0, result * -math.inf)
+    into_complex = not is_number(exponent) and is_complex(exponent)  # of which real negative bases have logarithms
     if is_number(self) and not isinstance(self, complex):
-        return result * numeric(F, "log", self)
-    decaying = exponent if is_number(exponent) or not is_complex(exponent) else F.real(exponent)
-    log = F.log(self) if not is_number(self) else F.log(result * 0 + self)
+        return result * (cmath.log(self) if into_complex else numeric(F, "log", self))
+    decaying = F.real(exponent) if into_complex else exponent
+    if is_number(self):
+        log = F.log(result * 0 + self)
+    else:
+        log = F.log(F.zeros_like(exponent) + self if into_complex and not is_complex(self) else self)
     return F.where((self == 0) & (decaying >= 0), 0, result * log)
 
 

@@ -22,25 +22,33 @@ OUTSIDE = (  # no space between "context" and "in": PyTorch has none
 
 
 class _Saved:
-    """A saved tensor: the original until its memory is written to, a copy from then on."""
+    """A saved tensor: the original until its memory is written to, a copy from then on.
 
-    __slots__ = ("__weakref__", "context", "value")
+    There is one for all who saved the same tensor at the same version.
+    """
 
-    def __init__(self, value: Tensor, context: _AllowMutationOnSavedContext):
-        self.value, self.context = value, context
+    __slots__ = ("__weakref__", "key", "value")
+
+    def __init__(self, key: tuple[int, ...], value: Tensor):
+        self.key, self.value = key, value
 
 
 class _AllowMutationOnSavedContext:
-    """What a context knows: the saved tensors that are still originals, by the memory they are in."""
+    """What a context knows, with PyTorch's names: what is saved and still the original, and the copies there are."""
 
     def __init__(self) -> None:
-        self.originals: dict[int, list[weakref.ref[_Saved]]] = {}
+        self.tid_to_weakhandle: weakref.WeakValueDictionary[tuple[int, ...], _Saved] = weakref.WeakValueDictionary()
+        self.cloned: weakref.WeakKeyDictionary[_Saved, Tensor] = weakref.WeakKeyDictionary()
+        self.originals: dict[int, list[weakref.ref[_Saved]]] = {}  # by the memory they are in
         self.open = True
 
     def pack(self, t: Tensor) -> _Saved:
-        share(t)
-        saved = _Saved(t.detach(), self)  # a result would hold the node that is to hold it
-        self.originals.setdefault(id(t.storage), []).append(weakref.ref(saved))
+        storage = t.storage or share(t)
+        key = id(storage), id(t.array), storage.version  # none can be another's while the original is kept
+        saved = self.tid_to_weakhandle.get(key)
+        if saved is None:
+            saved = self.tid_to_weakhandle[key] = _Saved(key, t.detach())  # a result would hold the node that holds it
+            self.originals.setdefault(id(storage), []).append(weakref.ref(saved))
         return saved
 
     def unpack(self, saved: _Saved) -> Tensor:
@@ -55,12 +63,15 @@ class _AllowMutationOnSavedContext:
             for reference in self.originals.pop(id(storage), ()) if storage is not None else ():
                 saved = reference()
                 if saved is not None:
+                    del self.tid_to_weakhandle[saved.key]
                     with changed(grad_mode=False):
-                        saved.value = saved.value.clone()
+                        saved.value = self.cloned[saved] = saved.value.clone()
 
     def clear(self) -> None:
         """Forget everything: backward through graphs of the context is an error from now on."""
         self.originals.clear()
+        self.tid_to_weakhandle.clear()
+        self.cloned.clear()
         self.open = False
 
 

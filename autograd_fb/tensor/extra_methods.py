@@ -36,6 +36,7 @@ class ExtraMethods:
     signature: int
     node: Any
     base: Any
+    storage: Any
     binding: Any
     dtype: Any
     device: Any
@@ -143,10 +144,12 @@ class ExtraMethods:
 
     def resize_(self, *sizes: Any, memory_format: MemoryFormat | None = None) -> Any:
         """Change the shape in place, keeping elements in memory order; more elements are uninitialised."""
-        if self.requires_grad:
+        if self.requires_grad and not state.inference_mode:
             raise RuntimeError("cannot resize variables that require grad")
         check_write(self)
         size = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
+        if size == list(self.shape):
+            return self
         count = 1
         for n in size:
             count *= n
@@ -157,6 +160,8 @@ class ExtraMethods:
         else:
             grown = call("cat", ([flat, call("new_empty", (flat, [count - have]), {})],), {})
         replace(self, call("reshape", (grown, size), {}).array)  # type: ignore[arg-type]
+        if not self.signature & INFERENCE:
+            (self.storage or share(self)).version += 1  # type: ignore[arg-type]
         return self
 
     def resize_as_(self, other: Any, *, memory_format: MemoryFormat | None = None) -> Any:

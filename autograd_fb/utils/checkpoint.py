@@ -84,7 +84,7 @@ class GraphExecGroup:
 
 
 class _Settings:
-    early_stop: bool = True
+    early_stop: bool | None = None
     debug: bool | None = None
 
 
@@ -93,7 +93,8 @@ _settings = _Settings()
 
 @contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Within it, checkpoints stop their second forward as soon as everything is there (True), or never (False)."""
+    """Within it, checkpoints stop their second forward as soon as everything is there (True), or never (False),
+    whatever their own ``early_stop`` is."""
     before = _settings.early_stop
     try:
         _settings.early_stop = enable
@@ -268,7 +269,8 @@ def _without_reentrant(
             with second:
                 function(*[get() for get in inputs], **kwargs)
 
-    frame = _Frame(repeat, early_stop and _settings.early_stop, METADATA[determinism_check])
+    early_stop = early_stop if _settings.early_stop is None else _settings.early_stop
+    frame = _Frame(repeat, early_stop, METADATA[determinism_check])
     if log is not None:
         frame.explain = lambda error: CheckpointError(log.report(error))
     with saved_tensors_hooks(frame.pack, frame.unpack), first:

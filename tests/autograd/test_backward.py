@@ -522,3 +522,21 @@ def test_a_sum_that_names_a_wider_dtype_is_not_rounded_to_the_narrow_one(torch: 
     assert x.sum(dtype=torch.float32).item() == 258.0
     assert x.cumsum(0, dtype=torch.float32).tolist() == [256.0, 257.0, 258.0]
     assert x.mean(dtype=torch.float64).item() == 86.0
+
+
+def test_complex_powers_of_negative_numbers(torch: Any) -> None:
+    exponent = torch.tensor([0.5 + 1j, 2 - 0.25j], dtype=torch.complex128, requires_grad=True)
+    base = torch.tensor([-1.0, -2.0], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda e: torch.pow(base, e), (exponent,))
+    assert torch.autograd.gradcheck(lambda e: torch.pow(-2, e), (exponent,))
+
+
+def test_resizing_counts_as_a_write_if_anything_changes(torch: Any) -> None:
+    x = torch.rand(4)
+    for shape, version in (((2, 2), 1), ((2, 2), 1), ((3,), 2)):
+        x.resize_(shape)
+        assert tuple(x.shape) == shape and x._version == version
+    with pytest.raises(RuntimeError, match="cannot resize variables that require grad"):
+        torch.ones(2, requires_grad=True).resize_(1)
+    with torch.inference_mode():
+        assert tuple(torch.ones(2, requires_grad=True).resize_(1).shape) == (1,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import tracemalloc
@@ -436,3 +437,15 @@ def test_no_warning_when_all_is_said():
         warnings.simplefilter("error")
         checkpoint(torch.sin, x, use_reentrant=False).sum().backward()
     assert torch.allclose(x.grad, torch.cos(torch.ones(2)))
+
+
+@pytest.mark.parametrize(
+    ("around", "own", "calls"), [(None, False, 2), (None, True, 1), (False, True, 2), (True, False, 1)]
+)
+def test_early_stop_around_a_checkpoint_counts_for_more_than_its_own(around, own, calls):
+    copy = Counted(lambda t: t.clone())
+    x = torch.ones((), requires_grad=True)
+    with contextlib.nullcontext() if around is None else ck.set_checkpoint_early_stop(around):
+        y = checkpoint(lambda t: copy(t.sin().cos()), x, use_reentrant=False, early_stop=own)
+    y.backward()
+    assert copy.calls == calls

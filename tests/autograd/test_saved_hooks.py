@@ -163,6 +163,24 @@ def test_allow_mutation():
         pass
 
 
+def test_allowed_mutation_copies_once_and_only_what_is_still_saved():
+    with graph.allow_mutation_on_saved_tensors() as context:
+        a = torch.ones(2, 3, requires_grad=True).clone()
+        first, second = a**2, a**2
+        assert len(context.tid_to_weakhandle) == 1 and not context.cloned
+        a.sin_()
+        third = a**2
+        a.sin_()
+        assert len(context.cloned) == 2
+        del first, second
+        assert len(context.cloned) == 1
+        del third
+        assert not context.cloned
+        (a**2).sum().backward()
+        a.sin_()
+        assert not context.cloned
+
+
 def test_hooks_leave_nothing_behind():
     from autograd_fb.dispatch.state import state
 
