@@ -416,13 +416,15 @@ def spread(x: Any, rank: int) -> Any:
     return x if missing <= 0 else F.reshape(x, [x.array.shape[0], *[1] * missing, *x.array.shape[1:]])
 
 
-def linalg_solve(c: Call, a: Any, b: Any, left: bool) -> Any:
+def linalg_solve(c: Call, a: Any, b: Any, *rest: bool) -> Any:
     if b.array.ndim == 1:
         full = F.unsqueeze(c.full(b), -1)
-        return F.squeeze(c.call(spread(c.full(a), 3), full, True), -1) if a.array.ndim == 2 else _no_rule()
+        if a.array.ndim != 2 or c.op._schema.base_name != "linalg_solve":
+            _no_rule()
+        return F.squeeze(c.call(spread(c.full(a), 3), full, True), -1)
     if b.array.ndim != a.array.ndim:
         _no_rule()
-    return c.call(c.full(a), c.full(b), left)
+    return c.call(c.full(a), c.full(b), *rest)
 
 
 def _no_rule() -> Any:

@@ -22,7 +22,7 @@ _LEADING = """
 alias detach real imag conj frexp tril triu zero zeros_like ones_like empty_like full_like constant_pad_nd view.dtype
 view_as_real view_as_complex
 linalg_inv linalg_inv_ex linalg_det linalg_slogdet linalg_cholesky linalg_qr linalg_eigh linalg_svd linalg_matrix_exp
-linalg_pinv linalg_matrix_rank _to_copy
+linalg_pinv linalg_matrix_rank _to_copy linalg_lu linalg_lu_factor_ex lu_unpack linalg_eig linalg_cholesky_ex
 """
 _IMAGES = """
 max_pool2d_with_indices max_pool2d_with_indices_backward avg_pool2d avg_pool2d_backward _adaptive_avg_pool2d
@@ -55,7 +55,7 @@ RULES: dict[str, Rule] = {
     "linear": rules.linear,
     "linalg_cross": rules.linalg_cross,
     **dict.fromkeys(("linalg_pinv.atol_rtol_tensor", "linalg_matrix_rank.atol_rtol_tensor"), rules.tolerances),
-    "linalg_solve": rules.linalg_solve,
+    **dict.fromkeys(("linalg_solve", "linalg_solve_ex"), rules.linalg_solve),
     "linalg_solve_triangular": rules.linalg,
     "masked_fill": nn.masked_fill,
     "nll_loss_backward": nn.nll_loss_backward,

@@ -175,6 +175,7 @@ def environment(row: Row, sample: Sample, outputs: tuple[Any, ...]) -> dict[str,
         if isinstance(values.get(name), np.ndarray):
             values[f"{name}_shape"], values[f"{name}_dtype"] = values[name].shape, values[name].dtype
     values["result"] = outputs[0] if len(outputs) == 1 else outputs
+    values["results"] = outputs
     values.update({f"result{i}": out for i, out in enumerate(outputs)})
     values.update({r.name: out for r, out in zip(row.schema.returns, outputs, strict=False) if r.name})
     return values

@@ -19,7 +19,7 @@ from tests.aten.test_nn_raw import check_rules
 raw_harness.load_tables()
 F = raw_harness.numpy_f()
 KEYS = sorted(key for key, row in TABLE.items() if row.family == "linalg")
-BY_PROPERTIES = {"linalg_qr", "qr", "linalg_svd", "svd", "linalg_eigh", "linalg_lstsq"}
+BY_PROPERTIES = {"linalg_qr", "qr", "linalg_svd", "svd", "linalg_eigh", "linalg_lstsq", "linalg_eig", "linalg_eigvals"}
 BY_PROPERTIES.add("linear_backward")  # PyTorch has no kernel of it for the CPU
 SAMPLED = [key for key in KEYS if key not in BY_PROPERTIES]
 RULED = [key for key in SAMPLED if TABLE[key].backward]
@@ -45,7 +45,8 @@ def test_values(key: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("key", RULED)
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_gradients(key: str, dtype: str) -> None:
-    if key == "linalg_cholesky" and dtype == "complex128":  # PyTorch keeps cotangents of a diagonal that is always real
+    # PyTorch keeps cotangents of a diagonal that is always real
+    if key in ("linalg_cholesky", "linalg_cholesky_ex") and dtype == "complex128":
         pytest.skip("compared with finite differences")
     assert check_rules(key, dtype) > 0
 

@@ -20,6 +20,9 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("second", "as_strided_scatter"): {ANY: "PyTorch's gradient of self covers what was overwritten, not the rest"},
     ("gradient", "linalg_cholesky"): {ANY: "imaginary gradients of the real diagonal: PyTorch lets them through"},
     ("gradient", "cholesky"): {ANY: "imaginary gradients of the real diagonal: PyTorch lets them through"},
+    ("gradient", "linalg_cholesky_ex"): {ANY: "imaginary gradients of the real diagonal: PyTorch lets them through"},
+    ("gradient", "cholesky_inverse"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
+    ("second", "cholesky_inverse"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
     ("gradient", "cholesky_solve"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
     ("second", "cholesky_solve"): {ANY: "PyTorch gives a gradient to the triangle that is not read"},
     ("alone", "native_group_norm"): {ANY: "PyTorch has no gradient of the statistics without one of the output"},
@@ -32,6 +35,7 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
 
 ONLY: dict[tuple[str, str], tuple[str, ...]] = {  # entries above that concern some dtypes only
     ("gradient", "linalg_cholesky"): ("complex128",), ("gradient", "cholesky"): ("complex128",),
+    ("gradient", "linalg_cholesky_ex"): ("complex128",),
     ("forward", "linalg_matrix_exp"): ("float16",), ("forward", "matrix_exp"): ("float16",),
     ("forward", "native_batch_norm"): ("float16",), ("forward", "hardsigmoid_backward"): ("float64",),
 }  # fmt: skip

@@ -64,6 +64,12 @@ SAME: dict[str, Expression] = {
     "powers of a number": lambda M: M.linalg.vander(M.tensor(2.0), N=3),
     "combinations of too few": lambda M: M.combinations(M.ones(1), 2),
     "repeats of nothing": lambda M: M.unique_consecutive(M.zeros(2, 0, 3), dim=1),
+    "eigenvalues": lambda M: M.linalg.eigvals(numbers(M, 2, 3, 3)).abs().sort().values,
+    "eigenvectors": lambda M: M.linalg.eig(numbers(M, 3, 3)).eigenvectors.abs().sum(-1).sort().values,
+    "a zero pivot is told": lambda M: tuple(M.linalg.lu_factor_ex(M.tensor([[1.0, 2.0], [2.0, 4.0]]))),
+    "an indefinite minor is told": lambda M: M.linalg.cholesky_ex(
+        M.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]]])).info,
+    "a singular matrix is told": lambda M: M.linalg.solve_ex(M.zeros(2, 2), M.ones(2, 1)).info,
     "spectrum of integers": lambda M: M.fft.fft(M.tensor([[1, 2, 3]]), n=5),
     "a signal and back": lambda M: M.istft(M.stft(
         numbers(M, 2, 40), 8, 2, window=M.arange(1.0, 9.0, dtype=M.float64), return_complex=True), 8, 2,
@@ -82,6 +88,9 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "division by zero": lambda M: M.linalg.lu_factor(M.zeros(2, 2)),
+    "more columns than rows": lambda M: M.linalg.householder_product(M.ones(2, 3), M.ones(2)),
+    "no square tensor": lambda M: M.linalg.tensorinv(M.ones(2, 3), 1),
     "half precision": lambda M: M.fft.fft(M.ones(4, dtype=M.float16)),
     "complex where real": lambda M: M.fft.rfft(M.ones(4, dtype=M.complex64)),
     "no points": lambda M: M.fft.irfft(M.ones(1)),
@@ -108,6 +117,10 @@ GRADIENTS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], str]
     "logarithm of a complex determinant": (lambda M, a: M.logdet(a), ((3, 3),), "complex128"),
     "least squares": (
         lambda M, a, b: M.linalg.lstsq(a, b, driver="gelsd").solution, ((4, 2), (4, 3)), "float64"),
+    "eigenvalues": (lambda M, a: M.linalg.eigvals(a).abs().sum(), ((3, 3),), "float64"),
+    "eigenvectors": (
+        lambda M, a: (M.linalg.eig(a).eigenvectors.abs() ** 3).sum(), ((3, 3),), "complex128"),
+    "LU of more rows": (lambda M, a: M.linalg.lu_factor(a).LU, ((4, 3),), "complex128"),
     "half a spectrum": (lambda M, a: M.fft.irfftn(a, s=(3, 5)), ((3, 3),), "complex128"),
     "windows over a signal": (lambda M, a: M.stft(a, 4, 1, return_complex=True).abs(), ((9,),), "float64"),
     "no combinations": (lambda M, a: M.combinations(a, 3), ((2,),), "float64"),

@@ -14,6 +14,7 @@ from autograd_fb.tensor.functions import indexing as _indexing
 from autograd_fb.tensor.functions import linalg as _linalg
 from autograd_fb.tensor.functions import linalg_compose as _linalg_compose
 from autograd_fb.tensor.functions import linalg_factor as _linalg_factor
+from autograd_fb.tensor.functions import linalg_lu as _linalg_lu
 from autograd_fb.tensor.functions import nn_conv as _nn_conv
 from autograd_fb.tensor.functions import nn_loss as _nn_loss
 from autograd_fb.tensor.functions import nn_norm as _nn_norm
@@ -33,6 +34,7 @@ from autograd_fb.tensor.functions.indexing import *
 from autograd_fb.tensor.functions.linalg import *
 from autograd_fb.tensor.functions.linalg_compose import *
 from autograd_fb.tensor.functions.linalg_factor import *
+from autograd_fb.tensor.functions.linalg_lu import *
 from autograd_fb.tensor.functions.nn_conv import *
 from autograd_fb.tensor.functions.nn_loss import *
 from autograd_fb.tensor.functions.nn_norm import *
@@ -57,6 +59,7 @@ __all__ = (
     + _linalg.__all__
     + _linalg_compose.__all__
     + _linalg_factor.__all__
+    + _linalg_lu.__all__
     + _nn_conv.__all__
     + _nn_loss.__all__
     + _nn_norm.__all__

@@ -13,6 +13,7 @@ from autograd_fb.tensor.methods.indexing import IndexingMethods
 from autograd_fb.tensor.methods.linalg import LinalgMethods
 from autograd_fb.tensor.methods.linalg_compose import LinalgComposeMethods
 from autograd_fb.tensor.methods.linalg_factor import LinalgFactorMethods
+from autograd_fb.tensor.methods.linalg_lu import LinalgLuMethods
 from autograd_fb.tensor.methods.nn_loss import NnLossMethods
 from autograd_fb.tensor.methods.nn_pool import NnPoolMethods
 from autograd_fb.tensor.methods.pointwise import PointwiseMethods
@@ -32,6 +33,7 @@ class TensorMethods(
     LinalgMethods,
     LinalgComposeMethods,
     LinalgFactorMethods,
+    LinalgLuMethods,
     NnLossMethods,
     NnPoolMethods,
     PointwiseMethods,

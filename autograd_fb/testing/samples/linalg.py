@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from autograd_fb.testing.samples import Sample, array, is_complex, is_integral, samples
@@ -321,6 +322,102 @@ def _power(rng: Any, dtype: str) -> Samples:
     return [Sample((x, n), name=f"power {n}", grad=n != 0) for n in (0, 1, 2, 5, -2)]
 
 
-@samples("linalg_qr", "qr", "linalg_svd", "svd", "linalg_eigh", "linalg_lstsq")
+@samples("linalg_lu", "linalg_lu_factor", "linalg_lu_factor_ex")
+def _lu(rng: Any, dtype: str) -> Samples:
+    shapes = () if is_integral(dtype) else ((3, 3), (2, 4, 3), (3, 4), (0, 0))
+    return [Sample((array(rng, dtype, shape),), name=str(shape)) for shape in shapes]
+
+
+def packed(rng: Any, dtype: str, *shape: int) -> tuple[Any, Any]:
+    """What lu_factor gives: both factors in one matrix, the rows exchanged from 1."""
+    import numpy as np
+
+    k = min(shape[-2:])
+    exchanged = np.asarray([[k - i % 2 if i < k - 1 else k for i in range(k)]] * prod(shape[:-2]), "int32")
+    matrix = array(rng, dtype, shape) + np.asarray(3 * np.eye(shape[-2], shape[-1])).astype(dtype)
+    return matrix, exchanged.reshape(*shape[:-2], k)
+
+
+@samples("lu_unpack")
+def _lu_unpack(rng: Any, dtype: str) -> Samples:
+    shapes = () if is_integral(dtype) else ((3, 3), (2, 4, 3), (2, 3))
+    return [Sample(packed(rng, dtype, *shape), name=str(shape)) for shape in shapes]
+
+
+@samples("linalg_lu_solve")
+def _lu_solve(rng: Any, dtype: str) -> Samples:
+    if is_integral(dtype):
+        return []
+    lu, pivots = packed(rng, dtype, 3, 3)
+    return [Sample((lu, pivots, array(rng, dtype, (3, 2))), name="left"),
+            Sample((lu, pivots, array(rng, dtype, (3, 2))), {"adjoint": True}, "adjoint"),
+            Sample((lu, pivots, array(rng, dtype, (2, 3))), {"left": False}, "right")]
+
+
+@samples("lu_solve")
+def _old_lu_solve(rng: Any, dtype: str) -> Samples:
+    return [] if is_integral(dtype) else [Sample((array(rng, dtype, (3, 2)), *packed(rng, dtype, 3, 3)), name="one")]
+
+
+@samples("linalg_solve_ex")
+def _solve_ex(rng: Any, dtype: str) -> Samples:
+    if is_integral(dtype):
+        return []
+    return [Sample((well_conditioned(rng, dtype, (2, 3, 3)), array(rng, dtype, (2, 3, 2))), name="one")]
+
+
+@samples("linalg_cholesky_ex")
+def _cholesky_ex(rng: Any, dtype: str) -> Samples:
+    return [] if is_integral(dtype) else [Sample((hermitian(rng, dtype, (2, 3, 3), True),), name="definite")]
+
+
+@samples("cholesky_inverse")
+def _cholesky_inverse(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if is_integral(dtype):
+        return []
+    low = np.tril(array(rng, dtype, (3, 3)), -1) + np.asarray(2 * np.eye(3)).astype(dtype)
+    return [Sample((low,), name="lower"), Sample((low.T.copy(), True), name="upper")]
+
+
+@samples("triangular_solve")
+def _triangular(rng: Any, dtype: str) -> Samples:
+    if is_integral(dtype):
+        return []
+    a, b = well_conditioned(rng, dtype, (3, 3)), array(rng, dtype, (3, 2))
+    return [Sample((b, a, upper, turned, unit), name=f"{upper} {turned} {unit}")
+            for upper, turned, unit in ((True, False, False), (False, True, False), (True, False, True))]
+
+
+@samples("linalg_householder_product", "orgqr")
+def _reflections(rng: Any, dtype: str) -> Samples:
+    shapes = () if is_integral(dtype) else (((4, 3), (3,)), ((2, 3, 3), (2, 2)))
+    return [Sample((array(rng, dtype, x), array(rng, dtype, tau)), name=str(x)) for x, tau in shapes]
+
+
+@samples("ormqr")
+def _ormqr(rng: Any, dtype: str) -> Samples:
+    if is_integral(dtype):
+        return []
+    x, tau = array(rng, dtype, (4, 3)), array(rng, dtype, (3,))
+    return [Sample((x, tau, array(rng, dtype, (4, 2))), name="left"),
+            Sample((x, tau, array(rng, dtype, (2, 4)), False, True), name="right, transposed")]
+
+
+@samples("linalg_tensorinv")
+def _tensorinv(rng: Any, dtype: str) -> Samples:
+    return [] if is_integral(dtype) else [Sample((array(rng, dtype, (4, 2, 2)), 1), name="one")]
+
+
+@samples("linalg_tensorsolve")
+def _tensorsolve(rng: Any, dtype: str) -> Samples:
+    if is_integral(dtype):
+        return []
+    return [Sample((array(rng, dtype, (2, 3, 6)), array(rng, dtype, (2, 3))), name="one"),
+            Sample((array(rng, dtype, (6, 2, 3)), array(rng, dtype, (2, 3)), [0]), name="dims")]
+
+
+@samples("linalg_qr", "qr", "linalg_svd", "svd", "linalg_eigh", "linalg_lstsq", "linalg_eig", "linalg_eigvals")
 def _by_properties(rng: Any, dtype: str) -> Samples:
     return []  # signs and phases are free: tested by what the factors give together
