@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from autograd_fb.aten.row import Row
 from autograd_fb.core.schema import Argument
-from autograd_fb.dispatch.arguments import kind_of, plain
+from autograd_fb.dispatch.arguments import NUMBERS_AS_TENSORS, kind_of, plain
 
 
 class _AnyTensor:
@@ -33,7 +33,7 @@ class Branch(NamedTuple):
     test: str
     row: Row
     values: list[str]
-    tensors: list[str]
+    tensors: list[str]  # the signatures of the tensors, and of numbers that stand for one
 
 
 def is_tensor(value: Any) -> bool:
@@ -46,7 +46,8 @@ def is_tensor_or_number(value: Any) -> bool:
 
 def choose(rows: Sequence[Row], values: Sequence[Any]) -> Row | None:
     """The overload that the resolver takes for these values; see `OpOverloadPacket`."""
-    for accepts in (is_tensor, is_tensor_or_number):
+    as_tensors = bool(rows) and rows[0].name in NUMBERS_AS_TENSORS
+    for accepts in (is_tensor_or_number,) if as_tensors else (is_tensor, is_tensor_or_number):
         for row in rows:
             try:
                 row.schema.check_types(row.schema.bind(values, {}), accepts)
@@ -76,7 +77,12 @@ def branch(row: Row, shape: Sequence[Any]) -> Branch | None:
             if not argument.is_tensor:
                 return None
             tests.append(f'hasattr({name}, "signature")')
-            tensors.append(name)
+            tensors.append(f"{name}.signature")
+        elif argument.is_tensor:
+            if row.name not in NUMBERS_AS_TENSORS:
+                return None
+            tests.append(f"(bits := _scalar_bits({name}.__class__)) is not None")
+            tensors.append("bits")
         elif kind == type(value).__name__ or (kind == "Scalar" and len(shape) == 1):
             tests.append(f"{name}.__class__ is {type(value).__name__}")
         elif kind == "int[]" and type(value) is int and argument.N:
@@ -103,7 +109,7 @@ def branches(rows: Sequence[Row]) -> list[Branch]:
             made = branch(row, shape)
             if made is not None:
                 found.append(made)
-    return found
+    return sorted(found, key=lambda b: "bits" in b.tensors)  # tensors are asked for before numbers that stand for one
 
 
 def sizes(rows: Sequence[Row]) -> Row | None:
@@ -124,7 +130,7 @@ def plan_variable(row: Row) -> str:
 
 def plan_call(row: Row, values: Sequence[str], tensors: Sequence[str] = ()) -> str:
     """Look the plan up by the arguments' signatures and call it."""
-    union = " | ".join(f"{t}.signature" for t in ("self", *tensors))
+    union = " | ".join(("self.signature", *tensors))
     signature = f"({union})" if tensors else union
     return f"{plan_variable(row)}[{signature} & _state.mask]({', '.join(values)})"
 

@@ -9,6 +9,7 @@ from autograd_fb._C import _functions as _functions
 from autograd_fb._C import custom_ops as _custom_ops
 from autograd_fb._C.library import _dispatch_library as _dispatch_library
 from autograd_fb._C.runs import WeakTensorRef as _WeakTensorRef
+from autograd_fb._C.runs import current_graph_task_execution_order as _current_graph_task_execution_order
 from autograd_fb._C.runs import current_graph_task_id as _current_graph_task_id
 from autograd_fb._C.runs import will_engine_execute_node as _will_engine_execute_node
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode as _get_autograd_fallback_mode
@@ -52,6 +53,7 @@ from autograd_fb.dispatch.state import ExcludeDispatchKeyGuard as _ExcludeDispat
 from autograd_fb.dispatch.state import ForceDispatchKeyGuard as _ForceDispatchKeyGuard
 from autograd_fb.dispatch.state import IncludeDispatchKeyGuard as _IncludeDispatchKeyGuard
 from autograd_fb.dispatch.state import excluded_set, included_set, state
+from autograd_fb.graph.asking import current_node as _current_autograd_node
 from autograd_fb.overrides import DisableTorchFunction as DisableTorchFunction
 from autograd_fb.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from autograd_fb.overrides import _pop as _pop_torch_function_stack
@@ -69,8 +71,8 @@ __all__ = [
     "_disabled_torch_function_impl", "_has_torch_function",
     "_has_torch_function_unary", "_has_torch_function_variadic", "_pop_torch_function_stack",
     "_push_on_torch_function_stack", "_ForceDispatchKeyGuard", "_IncludeDispatchKeyGuard",
-    "_WeakTensorRef", "_current_graph_task_id", "_will_engine_execute_node",
-    "_is_fwd_grad_enabled", "_set_fwd_grad_enabled", "is_grad_enabled",
+    "_WeakTensorRef", "_current_autograd_node", "_current_graph_task_execution_order", "_current_graph_task_id",
+    "_is_fwd_grad_enabled", "_set_fwd_grad_enabled", "_will_engine_execute_node", "is_grad_enabled",
     "_autograd", "_dispatch_library", "_functions", "_get_autograd_fallback_mode", "_set_autograd_fallback_mode",
 ]  # fmt: skip
 

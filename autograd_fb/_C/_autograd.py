@@ -1,8 +1,8 @@
-"""What PyTorch keeps in ``_C._autograd`` of saved tensors."""
+"""What PyTorch keeps in ``_C._autograd`` of saved tensors and of versions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd_fb.autograd.saved import Hooks, ResultRef, versions_of
@@ -10,7 +10,7 @@ from autograd_fb.autograd.saved_hooks import SavedTensor as SavedTensor
 from autograd_fb.autograd.saved_hooks import hooks_stack, pack_node, saved_tensor
 from autograd_fb.graph.engine import running
 from autograd_fb.graph.node import PlainNode
-from autograd_fb.tensor.tensor import Tensor
+from autograd_fb.tensor.tensor import Tensor, share
 
 
 class _Holder(PlainNode):
@@ -43,6 +43,14 @@ def _push_saved_tensors_default_hooks(pack_hook: Callable[[Tensor], Any], unpack
 def _pop_saved_tensors_default_hooks() -> None:
     """Take the latest pair out of force."""
     hooks_stack.pop()
+
+
+def _unsafe_set_version_counter(tensors: Sequence[Tensor], versions: Sequence[int]) -> None:
+    """Give the version counters of tensors these values. RuntimeError for negative ones."""
+    for t, version in zip(tensors, versions, strict=True):
+        if version < 0:
+            raise RuntimeError(f"Cannot set a version counter to {version}: versions begin with 0")
+        share(t).version = version
 
 
 def _saved_tensors_hooks_is_enabled() -> bool:

@@ -6,7 +6,9 @@ import weakref
 from itertools import count
 from typing import Any
 
-from autograd_fb.graph.engine import running, will_run
+from autograd_fb.autograd.grad_mode import is_multithreading_enabled
+from autograd_fb.graph.asking import execution_order, will_run
+from autograd_fb.graph.engine import running
 from autograd_fb.graph.node import Node
 
 _numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -28,6 +30,20 @@ def current_graph_task_id() -> int:
     if task not in _numbers:
         _numbers[task] = _next()
     return _numbers[task]
+
+
+def current_graph_task_execution_order() -> list[Node]:
+    """The nodes of the backward that is running, in the order in which they run.
+
+    RuntimeError outside of one, and, as in PyTorch, where several threads might take part.
+    """
+    order = execution_order()
+    if is_multithreading_enabled():
+        raise RuntimeError(
+            "_current_graph_task_execution_order expects the current backward to be executed with multithreading "
+            "disabled, e.g. by running it in torch.autograd.set_multithreading_enabled(False)"
+        )
+    return order
 
 
 class WeakTensorRef:

@@ -217,6 +217,9 @@ def _fitted(node: Node, index: int, grad: Tensor, like: tuple[Any, ...]) -> Tens
             f"Function {node.name()} returned an invalid gradient at index {index} - expected device {device} but got "
             f"{grad.device}"
         )
+    edge = node.edges[index]
+    if type(edge) is AccumulateGrad and edge.meta.grad_dtype is not None:
+        return grad  # a leaf with a dtype of its own for gradients casts them itself
     if grad.dtype is not dtype:
         if grad.dtype.is_complex and not dtype.is_complex:
             grad = grad.real
@@ -431,10 +434,12 @@ def _finish(ctx: FunctionNode, inputs: list[Tensor], outputs: Any, recorded: boo
             at = nr if again else last[id(v)]  # others are one tensor, which is the last of the outputs it stands for
             made[id(v)] = _place(ctx, v, at, id(v) in ids, id(v) in dirty, able[nr], creation)
         placed.append(made.get(id(v), v))
-    if recorded:
-        _save(ctx, values, placed)
-    ctx.to_save = () if recorded else ctx.to_save
-    ctx.dirty_tensors = ctx.non_differentiable = ()
+    try:
+        if recorded:
+            _save(ctx, values, placed)
+    finally:  # outputs hold the ctx: also where a pack hook raises, as checkpoints do to stop early
+        ctx.to_save = () if recorded else ctx.to_save
+        ctx.dirty_tensors = ctx.non_differentiable = ()
     return placed[0] if single else tuple(placed)
 
 

@@ -132,8 +132,13 @@ def _check_tangent(out: Tensor, t: Tensor, args: Sequence[Any], inputs: Sequence
         if given is None or not (a is out.base or a.base is out.base):
             continue
         if t.base is not (given if given.base is None else given.base):
-            what = "the given grad input" if given.base is None else "the same base as the given grad input"
-            raise RuntimeError(f"A custom Function is returning a view but the jvp is not returning a view of {what}.")
+            start = "A custom Function is returning a view but the jvp is not returning a view of the"
+            if given.base is None:
+                raise RuntimeError(f"{start} given grad input.")
+            raise RuntimeError(
+                f"{start} same base as the given grad input: the jvp is not returning a view of the given grad input, "
+                "nor of what that is a view of."
+            )
         return
 
 

@@ -25,6 +25,7 @@ from autograd_fb.autograd.saved import (
     result_of,
 )  # fmt: skip
 from autograd_fb.dispatch.state import state
+from autograd_fb.graph.engine import thread_locals
 from autograd_fb.graph.node import RELEASED, Node, Output, next_sequence
 from autograd_fb.tensor.tensor import Tensor
 
@@ -38,6 +39,7 @@ class _Stack(threading.local):
     def push(self, hooks: Hooks) -> None:
         if self.forbidden:
             raise RuntimeError(self.forbidden[-1])
+        thread_locals.take, thread_locals.give_back = self.taken, self.give_back
         self.hooks.append(hooks)
         self.since.append(next_sequence())
         state.general += 1
@@ -51,6 +53,19 @@ class _Stack(threading.local):
         if not self.hooks:
             state.on_result = None
         state.refresh()
+
+
+    def taken(self) -> tuple[list[Hooks], list[int]]:
+        """What is in force, for `give_back`."""
+        return list(self.hooks), list(self.since)
+
+    def give_back(self, before: tuple[list[Hooks], list[int]]) -> None:
+        """Put in force what was before a backward, whatever the code it called did, as PyTorch does."""
+        if self.hooks != before[0]:
+            state.general += len(before[0]) - len(self.hooks)
+            self.hooks, self.since = before
+            state.on_result = pack_results if self.hooks else None
+            state.refresh()
 
 
 hooks_stack = _Stack()

@@ -42,6 +42,16 @@ class _Watching:
 watching = _Watching()
 
 
+class _ThreadLocals:
+    """What of a thread's state is, after a run, as it was before; set by the autograd layer when there is some."""
+
+    take: Callable[[], Any] | None = None  # what `give_back` is called with
+    give_back: Callable[[Any], None] = staticmethod(lambda before: None)
+
+
+thread_locals = _ThreadLocals()
+
+
 class Task:
     """One run: which thread it is in, whether it goes on, what it had to put aside."""
 
@@ -265,6 +275,8 @@ def _run(
     starts = [r.node if type(r) is Output else r for r in roots]
     found: list[Any] = [None] * len(captures or ())
     whole = False
+    take = thread_locals.take
+    before = None if take is None else take()
     try:
         _start(starts, task)  # type: ignore[arg-type]
         running.tasks.append(task)
@@ -281,6 +293,8 @@ def _run(
             whole = captures is None
         finally:
             running.tasks.pop()
+            if take is not None:
+                thread_locals.give_back(before)
     finally:
         _give_back(task, whole)
         task.over = True
@@ -330,7 +344,7 @@ def _loop(
                     node = None
                     continue
             else:
-                results = _step(node, grad, record)
+                results = _step(node, grad, values, record)
             if not keep and node.keeps:
                 node.release()
         for n, g in zip(node.targets, results):  # a leaf has neither edges nor results
@@ -358,13 +372,18 @@ def _ready(starts: Sequence[Node]) -> list[Node]:
     return sorted((node for node in dict.fromkeys(starts) if node.pending == 0), key=_sequence)
 
 
-def _step(node: Node, grad: Any, record: bool) -> Any:
+def _step(node: Node, grad: Any, values: Values, record: bool) -> Any:
     """The gradients of a node's arguments, by whoever is to run it."""
     if grad is None and not node.takes_undefined:
         return (None,) * len(node.targets)
     if watching.watch is not None:
-        return watching.watch.step(node, grad, record)
-    return node.apply_tensors(grad) if record else node.apply_raw(grad)
+        results = watching.watch.step(node, grad, record)
+    else:
+        results = node.apply_tensors(grad) if record else node.apply_raw(grad)
+    if node.hooks is None:
+        return results
+    # Hooks that what the step called has registered just now: the gradients it was given are gone.
+    return _Step(node, None, values, record).post_hooks(results, ())
 
 
 def _hand_on(n: Any, grad: Any, values: Values, ready: list[Node]) -> None:
@@ -380,24 +399,6 @@ def _hand_on(n: Any, grad: Any, values: Values, ready: list[Node]) -> None:
 
 def _sequence(node: Node) -> int:
     return node.sequence
-
-
-def will_run(node: Node) -> bool:
-    """Whether the run that this is called in, from a hook or a custom Function, runs a node.
-
-    RuntimeError outside of runs, and for a leaf whose gradient `grad` returns: nothing runs there.
-    """
-    if not running.tasks:
-        raise RuntimeError("whether a node will be executed can only be asked during the backward pass")
-    task = running.tasks[-1]
-    if node.task is not task or not (task.needed is None or node in task.needed):
-        return False
-    if node in task.captured and not node.targets:
-        raise RuntimeError(
-            f"{node!r} is a leaf whose gradient is captured, because you are currently running autograd.grad(): "
-            "whether it will be executed can be asked of a leaf in backward() only"
-        )
-    return True
 
 
 class _Step:
@@ -440,10 +441,11 @@ class _Step:
     def apply(self) -> tuple[Any, ...]:
         node, grads = self.node, self.grads
         for fn in list(self.hooks.pre.values()):
-            given = tuple(self.wrap(g) for g in grads)
-            answer = fn(given)
+            given: Any = tuple(self.wrap(g) for g in grads)
+            answer: Any = fn(given)
             if answer is not None:
                 grads[:] = self._several(fn, given, answer)
+        given = answer = None  # a leaf counts who holds its gradient
         if all(g is None for g in grads) and not node.takes_undefined:
             results: tuple[Any, ...] = (None,) * len(node.edges)
         else:
@@ -455,6 +457,10 @@ class _Step:
         for fn in list(self.hooks.post_accumulate.values()):
             if fn(node.variable) is not None:  # type: ignore[attr-defined]  # leaves alone have such hooks
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+        return self.post_hooks(results, grads)
+
+    def post_hooks(self, results: tuple[Any, ...], grads: Sequence[Any]) -> tuple[Any, ...]:
+        """The gradients of the arguments as the node's hooks leave them."""
         for fn in list(self.hooks.post.values()):
             given = tuple(self.wrap(g) for g in results)
             answer = fn(given, tuple(self.wrap(g) for g in grads))

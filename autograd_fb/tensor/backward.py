@@ -21,7 +21,7 @@ from autograd_fb.graph import engine
 from autograd_fb.graph.node import Kind, Node, Output, PlainNode, edge_of
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.dispatching import IN_GRAPHS, in_graph_of
-from autograd_fb.tensor.graph_methods import ANY
+from autograd_fb.tensor.graph_methods import ANY, input_metadata
 from autograd_fb.tensor.levels import levels
 from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.overriding import handle, has_override
@@ -103,8 +103,8 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def first_gradient(root: Tensor, given: Tensor | None, index: int = 0) -> Tensor:
     """The gradient a root starts with: the one given, checked; 1 for scalars."""
     if given is None:
-        if root.signature & PYTHON and root.numel() == 1:
-            one_like_root: Tensor = call("ones_like", (root.detach(),), {})  # as its class has it
+        if (root.signature & PYTHON or state.dispatch_modes) and root.numel() == 1:
+            one_like_root: Tensor = call("ones_like", (root.detach(),), {})  # as its class has it, and as modes see it
             return one_like_root
         one = _one(root)
         return make(one, root.binding.signatures[one.dtype])
@@ -140,11 +140,13 @@ def _one(root: Tensor) -> Any:
 
 
 def _gradient_of_edge(edge: GradientEdge, given: Any, index: int) -> Tensor:
-    if edge.like is not None:
-        return first_gradient(edge.like, given, index)
-    if not isinstance(given, Tensor):
-        raise RuntimeError("a GradientEdge made by hand does not tell its shape: pass the gradient it starts with")
-    return given
+    like = edge.like
+    if like is None:
+        if isinstance(given, Tensor):
+            return given
+        stands = input_metadata(edge.node)[edge.output_nr]  # of the tensor there: an edge made by hand knows no shape
+        like = call("empty", (list(stands.shape),), {"dtype": stands.dtype, "device": stands.device})
+    return first_gradient(like, given, index)
 
 
 def _check_roots(tensors: Sequence[Any]) -> None:
@@ -240,9 +242,10 @@ def _union(values: Sequence[Any]) -> int:
 def _run(roots: Any, nodes: Any, grads: Any, wanted: Sequence[Any] | None, keep: bool, record: bool) -> list[Any]:
     """A run from these nodes: the gradients of the edges ``wanted``, or without them gradients added to leaves."""
     tensors = record or _over_tensors(record, [g for g in grads if isinstance(g, Tensor)], nodes)
-    found: list[Any] | None = _quietly(roots)(straight.run, nodes, grads, wanted, keep, record, tensors)
-    if found is not None:
-        return found
+    if not state.dispatch_modes:  # which may ask which node runs: the engine knows
+        found: list[Any] | None = _quietly(roots)(straight.run, nodes, grads, wanted, keep, record, tensors)
+        if found is not None:
+            return found
     if wanted is None:
         return _by_engine(roots, nodes, grads, None, keep, record)
     places: dict[tuple[Node, int], int] = {}
@@ -492,7 +495,8 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
         if not isinstance(grad, binding.array_types):
             grad = binding.backend.as_array(grad)
         elif not binding.functional and (
-            sys.getrefcount(grad) > _unshared.count or not binding.backend.owns_memory(grad)
+            sys.getrefcount(grad) > (_unshared if node.hooks is None else _unshared_hooked).count
+            or not binding.backend.owns_memory(grad)
         ):
             grad = binding.xp.asarray(grad, copy=True)
         dtype = array.dtype if meta.grad_dtype is None else _own_dtype(meta, grad, binding)
@@ -532,12 +536,24 @@ def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[
     if meta.grad_dtype is not None and meta.grad_dtype is not ANY:
         grad = call("to", (grad, meta.grad_dtype), {})
     if meta.grad is None:
-        meta.grad = call("copy_", (call("empty_like", (grad,), {}), grad), {})  # the node PyTorch has
+        if state.grad_mode:
+            meta.grad = call("copy_", (call("empty_like", (grad,), {}), grad), {})  # the node PyTorch has
+        else:
+            free = sys.getrefcount(grad) <= (_unshared if node.hooks is None else _unshared_hooked).count
+            meta.grad = call("detach" if free and _alone(grad) else "clone", (grad,), {})
     elif state.grad_mode or meta.grad.requires_grad:
         meta.grad = meta.grad + grad
     else:
         call("add_", (meta.grad, grad), {})
     return ()
+
+
+def _alone(grad: Tensor) -> bool:
+    """Whether a tensor's memory is its own, so that nobody would see it change."""
+    if grad.binding.functional:
+        return True
+    alone = grad.base is None and sys.getrefcount(grad.array) <= 2
+    return alone and bool(grad.binding.backend.owns_memory(grad.array))
 
 
 class _Unshared(PlainNode):
@@ -549,6 +565,9 @@ class _Unshared(PlainNode):
     def __init__(self) -> None:
         super().__init__()
         self.kind = Kind(_count, None, _Unshared)
+
+    def apply_raw(self, grad: Any) -> tuple[Any, ...]:  # for the one with hooks, as `AccumulateGrad` does it
+        return _count(self, grad, False)
 
 
 class _Source(PlainNode):
@@ -565,5 +584,7 @@ def _count(node: _Unshared, grad: Any, keep: bool) -> tuple[Any, ...]:
 
 accumulate.raw, accumulate.tensors = accumulate_raw, accumulate_tensors
 differentiate.backward = backward
-_unshared = _Unshared()
+_unshared, _unshared_hooked = _Unshared(), _Unshared()
+_unshared_hooked.hook_table()
 engine.run([_Source((_unshared,))], [1], TensorValues)
+engine.run([_Source((_unshared_hooked,))], [1], TensorValues)

@@ -20,7 +20,7 @@ _TABLES = (
 )  # fmt: skip
 
 
-class ModuleBackwardHook(PlainNode):
+class BackwardHookFunctionBackward(PlainNode):
     """Stands at the border of a module with backward hooks: node hooks see its gradients together."""
 
     __slots__ = ("count",)
@@ -40,9 +40,9 @@ def _requiring_grad(values: tuple[Any, ...]) -> list[int]:
     return [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
 
 
-def _through(values: tuple[Any, ...], places: list[int]) -> tuple[tuple[Any, ...], ModuleBackwardHook]:
+def _through(values: tuple[Any, ...], places: list[int]) -> tuple[tuple[Any, ...], BackwardHookFunctionBackward]:
     """The values with the tensors at ``places`` led through one border node."""
-    node = ModuleBackwardHook(tuple(gradient_edge(values[i]) for i in places))
+    node = BackwardHookFunctionBackward(tuple(gradient_edge(values[i]) for i in places))
     node.count, node.saved = len(places), ()
     out = list(values)
     for number, i in enumerate(places):

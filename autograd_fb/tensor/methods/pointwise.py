@@ -18,7 +18,6 @@ _abs = _plans("abs", "default")
 _absolute = _plans("absolute", "default")
 _acos = _plans("acos", "default")
 _acosh = _plans("acosh", "default")
-_add_Scalar = _plans("add", "Scalar")
 _add_Tensor = _plans("add", "Tensor")
 _add__Tensor = _plans("add_", "Tensor")
 _addcdiv = _plans("addcdiv", "default")
@@ -63,10 +62,8 @@ _copysign_Tensor = _plans("copysign", "Tensor")
 _cos = _plans("cos", "default")
 _cosh = _plans("cosh", "default")
 _deg2rad = _plans("deg2rad", "default")
-_div_Scalar = _plans("div", "Scalar")
 _div_Tensor = _plans("div", "Tensor")
 _div__Tensor = _plans("div_", "Tensor")
-_divide_Scalar = _plans("divide", "Scalar")
 _divide_Tensor = _plans("divide", "Tensor")
 _eq_Scalar = _plans("eq", "Scalar")
 _eq_Tensor = _plans("eq", "Tensor")
@@ -78,7 +75,6 @@ _float_power_Tensor_Scalar = _plans("float_power", "Tensor_Scalar")
 _float_power_Tensor_Tensor = _plans("float_power", "Tensor_Tensor")
 _floor = _plans("floor", "default")
 _floor_divide = _plans("floor_divide", "default")
-_floor_divide_Scalar = _plans("floor_divide", "Scalar")
 _fmax = _plans("fmax", "default")
 _fmin = _plans("fmin", "default")
 _fmod_Scalar = _plans("fmod", "Scalar")
@@ -126,10 +122,8 @@ _lt_Scalar = _plans("lt", "Scalar")
 _lt_Tensor = _plans("lt", "Tensor")
 _maximum = _plans("maximum", "default")
 _minimum = _plans("minimum", "default")
-_mul_Scalar = _plans("mul", "Scalar")
 _mul_Tensor = _plans("mul", "Tensor")
 _mul__Tensor = _plans("mul_", "Tensor")
-_multiply_Scalar = _plans("multiply", "Scalar")
 _multiply_Tensor = _plans("multiply", "Tensor")
 _nan_to_num = _plans("nan_to_num", "default")
 _ne_Scalar = _plans("ne", "Scalar")
@@ -159,14 +153,11 @@ _sin = _plans("sin", "default")
 _sinh = _plans("sinh", "default")
 _sqrt = _plans("sqrt", "default")
 _square = _plans("square", "default")
-_sub_Scalar = _plans("sub", "Scalar")
 _sub_Tensor = _plans("sub", "Tensor")
 _sub__Tensor = _plans("sub_", "Tensor")
-_subtract_Scalar = _plans("subtract", "Scalar")
 _subtract_Tensor = _plans("subtract", "Tensor")
 _tan = _plans("tan", "default")
 _tanh = _plans("tanh", "default")
-_true_divide_Scalar = _plans("true_divide", "Scalar")
 _true_divide_Tensor = _plans("true_divide", "Tensor")
 _trunc = _plans("trunc", "default")
 
@@ -211,10 +202,10 @@ class PointwiseMethods:
         """``add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _add_Scalar[self.signature & _state.mask](self, other, 1)
                 case (other,) if hasattr(other, "signature"):
                     return _add_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _add_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
         return _call("add", (self, *args), kwargs)
 
     def add_(self, *args: Any, **kwargs: Any) -> Any:
@@ -537,10 +528,10 @@ class PointwiseMethods:
         """``div.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _div_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _div_Tensor[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _div_Tensor[(self.signature | bits) & _state.mask](self, other)
         return _call("div", (self, *args), kwargs)
 
     def div_(self, *args: Any, **kwargs: Any) -> Any:
@@ -551,10 +542,10 @@ class PointwiseMethods:
         """``divide.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _divide_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _divide_Tensor[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _divide_Tensor[(self.signature | bits) & _state.mask](self, other)
         return _call("divide", (self, *args), kwargs)
 
     def divide_(self, *args: Any, **kwargs: Any) -> Any:
@@ -635,10 +626,10 @@ class PointwiseMethods:
         """``floor_divide(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _floor_divide_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _floor_divide[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _floor_divide[(self.signature | bits) & _state.mask](self, other)
         return _call("floor_divide", (self, *args), kwargs)
 
     def floor_divide_(self, *args: Any, **kwargs: Any) -> Any:
@@ -955,10 +946,10 @@ class PointwiseMethods:
         """``mul.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _mul_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _mul_Tensor[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _mul_Tensor[(self.signature | bits) & _state.mask](self, other)
         return _call("mul", (self, *args), kwargs)
 
     def mul_(self, *args: Any, **kwargs: Any) -> Any:
@@ -969,10 +960,10 @@ class PointwiseMethods:
         """``multiply.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _multiply_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _multiply_Tensor[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _multiply_Tensor[(self.signature | bits) & _state.mask](self, other)
         return _call("multiply", (self, *args), kwargs)
 
     def multiply_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1173,10 +1164,10 @@ class PointwiseMethods:
         """``sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _sub_Scalar[self.signature & _state.mask](self, other, 1)
                 case (other,) if hasattr(other, "signature"):
                     return _sub_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _sub_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
         return _call("sub", (self, *args), kwargs)
 
     def sub_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1187,10 +1178,10 @@ class PointwiseMethods:
         """``subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _subtract_Scalar[self.signature & _state.mask](self, other, 1)
                 case (other,) if hasattr(other, "signature"):
                     return _subtract_Tensor[(self.signature | other.signature) & _state.mask](self, other, 1)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _subtract_Tensor[(self.signature | bits) & _state.mask](self, other, 1)
         return _call("subtract", (self, *args), kwargs)
 
     def subtract_(self, *args: Any, **kwargs: Any) -> Any:
@@ -1217,10 +1208,10 @@ class PointwiseMethods:
         """``true_divide.Tensor(Tensor self, Tensor other) -> Tensor``"""
         if not kwargs:
             match args:
-                case (other,) if other.__class__ is int:
-                    return _true_divide_Scalar[self.signature & _state.mask](self, other)
                 case (other,) if hasattr(other, "signature"):
                     return _true_divide_Tensor[(self.signature | other.signature) & _state.mask](self, other)
+                case (other,) if (bits := _scalar_bits(other.__class__)) is not None:
+                    return _true_divide_Tensor[(self.signature | bits) & _state.mask](self, other)
         return _call("true_divide", (self, *args), kwargs)
 
     def true_divide_(self, *args: Any, **kwargs: Any) -> Any:
