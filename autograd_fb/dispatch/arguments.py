@@ -209,9 +209,19 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
             optional = f" and {name} is not None" if argument.is_optional else ""
             convert = f"_plain_(_op_, _arguments_[{names.index(name)}], {name})"
             checks.append(f"    if type({name}) not in _numbers_{optional}: {name} = {convert}")
+        elif kind_of(argument) == "int[]":
+            convert = f"{name} = _plain_(_op_, _arguments_[{names.index(name)}], {name})"
+            checks += [
+                f"    if type({name}) in _sequences_:",
+                f"        for _n_ in {name}:",
+                f"            if type(_n_) is not int: {convert}; break",
+                f"    elif {name} is not None: {convert}",
+            ]
         else:
+            own = {"ScalarType": "_DType_", "Device": "_Device_"}.get(kind_of(argument))
+            unless = f" and type({name}) is not {own}" if own else ""
             convert = f"_plain_(_op_, _arguments_[{names.index(name)}], {name})"
-            checks.append(f"    if {name} is not None: {name} = {convert}")
+            checks.append(f"    if {name} is not None{unless}: {name} = {convert}")
     call = ", ".join(names)
     union = " | ".join(parts) or "0"
     defaults = [a.default for a in op._schema.arguments]
@@ -227,7 +237,8 @@ def make_entry(op: OpOverload) -> Callable[..., Any]:
     scope: dict[str, Any] = {
         "_op_": op, "_select_": BACKEND_SELECT, "_arguments_": op._schema.arguments, "_plain_": plain,
         "_plans_": op.plans, "_general_": op.general, "_state_": state, "_defaults_": defaults,
-        "_sequences_": (list, tuple), "_numbers_": (bool, int, float, complex), "INTERNAL_FRAMES": True,
+        "_DType_": DType, "_Device_": Device, "_sequences_": (list, tuple),
+        "_numbers_": (bool, int, float, complex), "INTERNAL_FRAMES": True,
     }  # fmt: skip
     exec("\n".join(source), scope)
     entry: Callable[..., Any] = scope["entry"]

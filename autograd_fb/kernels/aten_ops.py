@@ -20,11 +20,11 @@ from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.dispatch.state import state
 from autograd_fb.kernels import namespace
 from autograd_fb.kernels.devices import joining, on_their_device
-from autograd_fb.kernels.inplace import RawCall, bump, check_cast, check_written, inplace_compute, out_compute
+from autograd_fb.kernels.inplace import bump, check_cast, check_written, inplace_compute, out_compute
 from autograd_fb.kernels.inplace_plans import direct
-from autograd_fb.kernels.plans import Writer, any_stale, untaped, wrap_results
+from autograd_fb.kernels.plans import Writer, any_stale, factory, untaped
 from autograd_fb.tensor.return_types import result_kind
-from autograd_fb.tensor.tensor import Tensor, wrap
+from autograd_fb.tensor.tensor import Tensor
 from autograd_fb.tensor.tensor_base import renew
 
 # Set by the autograd layer: adds the autograd kernel of an op just built (op, variant in "functional", "inplace",
@@ -203,27 +203,31 @@ def _select(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     names = [python_name(a.name) for a in op._schema.arguments]
     place = next((i for i, a in enumerate(op._schema.arguments) if kind_of(a) == "Device"), None)
     pin = next((i for i, n in enumerate(names) if n == "pin_memory"), None)
-    calls: dict[str, RawCall] = {}
+    plans: dict[tuple[backends.Binding, bool], Plan] = {}
+
+    def plan_on(binding: backends.Binding) -> Plan:
+        """The plan for a backend: of a kernel that a user gave its key, or the table's."""
+        user = op.direct(binding.key)
+        if user is not None and user.fn is not None:
+            return op.plans[binding.key.bits]
+        plan = factory(op, binding, state.inference_mode)
+        if not binding.backend.guards:
+            return plan
+
+        def guarded(*args: Any) -> Any:
+            device = args[place] if place is not None else current_default_device()
+            with binding.backend.device_guard(device.ordinal):
+                return plan(*args)
+
+        return guarded
 
     def select(*args: Any) -> Any:
         device: Device = (args[place] if place is not None else None) or current_default_device()
-        binding = backends.load(device.type)
-        user = op.direct(binding.key)
-        if user is not None and user.fn is not None:
-            return op.plans[binding.key.bits](*args)
-        call = calls.get(device.type)
-        if call is None:
-            call = calls[device.type] = RawCall(op.row, op, binding)
-        if place is not None:
-            args = (*args[:place], device, *args[place + 1 :])
-        if binding.backend.guards:
-            with binding.backend.device_guard(device.ordinal):
-                result = call.run(call.prepare(args))
-        else:
-            result = call.run(call.prepare(args))
-        if isinstance(result, (list, tuple)):
-            return wrap_results(result, binding, None, result_kind(op._schema))
-        made = wrap(result, binding)
+        key = backends.load(device.type), state.inference_mode
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = plan_on(key[0])
+        made = plan(*args) if place is None else plan(*args[:place], device, *args[place + 1 :])
         return made.pin_memory() if pin is not None and args[pin] else made
 
     select.__name__ = f"select_{names[0] if names else 'factory'}"

@@ -169,7 +169,7 @@ class Writer:
     def unwrap(self) -> None:
         """Arrays out of tensors: `a0`, `a1`, ...; numbers stay what they are."""
         call = self.call
-        if self.mixed_devices or self.binding.multi:
+        if (self.mixed_devices or self.binding.multi) and (call.tensors or call.lists):
             every = ", ".join([*call.tensors, *(f"*({n} or ())" for n in call.lists)])
             self.add(f"place_ = same_device(({every},), {self.op._schema.name!r})")
         for i, t in enumerate(call.tensors):
@@ -463,7 +463,25 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str], pair:
     w.unwrap()
     w.promote()
     w.compute()
-    returns = op._schema.returns
+    _write_results(w)
+    return w.finish(lambda: write_untaped(op, signature, numbers, True))
+
+
+def factory(op: OpOverload, binding: Binding, in_inference: bool) -> Plan:
+    """The plan of an op without tensors, on one backend; it is called with a device."""
+    w = Writer(op, binding.key.bits)
+    w.makes_inference = in_inference
+    w.scope["sigs"] = w._signatures()
+    w.head()
+    w.unwrap()
+    w.compute()
+    _write_results(w)
+    return w.finish()
+
+
+def _write_results(w: Writer) -> None:
+    """The lines from a kernel's result to tensors."""
+    returns = w.op._schema.returns
     if len(returns) == 1 and returns[0].is_tensor:
         w.fix_scalar()
         if not w.row.is_view:
@@ -485,7 +503,6 @@ def write_untaped(op: OpOverload, signature: int, numbers: frozenset[str], pair:
             w.scope["mark"] = mark_no_grad
             w.add("for t in ts: mark(t)")
         w.add(f"return {w.all_results}")
-    return w.finish(lambda: write_untaped(op, signature, numbers, True))
 
 
 def wrap_results(

@@ -34,6 +34,7 @@ EXPRESSIONS: Mapping[str, str] = {
               "{self}.shape[1] == {other}.shape[0] > 1 else {kernel}",
     "mm": "{self}.dot({mat2}) if {self}.ndim == 2 == {mat2}.ndim and {self}.shape[1] == {mat2}.shape[0] > 1 "
           "else {kernel}",
+    "contiguous": "{self} if {self}.flags.c_contiguous and {memory_format} is None else {kernel}",
     "t": "{self}.T if {self}.ndim == 2 else {kernel}",
     "sum.dim_IntList": "ones[{self}.shape[0]].dot({self}) if {self}.ndim == 2 and {dim} == [0] and not {keepdim} and "
                        f"{{dtype}} is None and {{self}}.shape[0] < {FEW} else {{kernel}}",
