@@ -258,6 +258,20 @@ class _Linalg:
         return cls.svd(x, full_matrices=False)[1]
 
 
+class _Fourier:
+    """`fft` of the namespace: transforms along axes that are one chunk, as dask wants them."""
+
+    def __getattr__(self, name: str) -> Any:
+        transform = getattr(compat.fft, name)
+        if not name.endswith("fftn"):
+            return transform
+
+        def whole(x: Array, /, *, axes: Sequence[int], **options: Any) -> Array:
+            return transform(x.rechunk(dict.fromkeys(axes, -1)), axes=axes, **options)
+
+        return whole
+
+
 def _solve_vector(a: Any, b: Any) -> Any:
     return np.linalg.solve(a, b[..., None])[..., 0]
 
@@ -268,6 +282,7 @@ class _Namespace:
     deferred = True  # see aten/values.py
     suspect = staticmethod(suspect)
     linalg = _Linalg()
+    fft = _Fourier()
     reshape = staticmethod(reshape)
     take_along_axis = staticmethod(take_along_axis)
     any, all = staticmethod(_deferred(compat.any)), staticmethod(_deferred(compat.all))
