@@ -162,7 +162,10 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any], record: bool) -> tu
     _check_roots(tensors)
     nodes, grads = [], []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
-        if g is None and t.__class__ is Tensor and t.base is None and t.node is not None:
+        if (
+            g is None and t.__class__ is Tensor and t.base is None and t.node is not None
+            and not (record and state.dispatch_modes)
+        ):
             one = _one(t)
             nodes.append(t.node)
             grads.append(make(one, t.binding.signatures[one.dtype]) if record else one)
