@@ -221,8 +221,8 @@ class Lost(NamedTuple):
         ns, name = self.op.namespace, self.op._opname
         what = "this output carries a gradient of its own" if carried else "the gradient stops here and is undefined"
         lines = [
-            f"{self.op.key}: an autograd kernel was not registered to the Autograd key(s) but we are trying to backprop "
-            f"through it. This may lead to silently incorrect behavior: at {self.key.name}, {what}.",
+            f"{self.op.key}: an autograd kernel was not registered to the Autograd key(s) but we are trying to "
+            f"backprop through it. This may lead to silently incorrect behavior: at {self.key.name}, {what}.",
             f"  called at {site_text(self.code, self.lasti)}",
             f"  kernel registered at {self.kernel_site}",
             f"  inputs that required grad: {', '.join(self.inputs) or 'none any more'}",

@@ -10,6 +10,7 @@ from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels import aten_ops
 from autograd_fb.kernels.devices import joining
+from autograd_fb.tensor import leaf_layout as leaf_layout
 
 AUTOGRAD = DispatchKey.Autograd
 _SPECIALIZE = {

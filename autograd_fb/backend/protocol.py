@@ -133,9 +133,13 @@ class Backend:
         """Whether ``result``, which a view op made of ``array``, is in the same memory (it copied otherwise)."""
         return True
 
-    def owns_memory(self, array: Array) -> bool:
-        """Whether no other array can see this one's memory; only then may a gradient be kept without a copy."""
+    def may_keep(self, array: Array) -> bool:
+        """Whether an array may become a leaf's gradient without a copy: none other sees its memory, it is row-major."""
         return False
+
+    def row_major(self, array: Array) -> Array:
+        """A row-major copy."""
+        return self.xp.reshape(self.xp.asarray(self.xp.reshape(array, (-1,)), copy=True), array.shape)
 
     def item(self, array: Array) -> Any:
         """The Python number in an array of one element."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.keys import BATCHED, FIRST_DTYPE_BIT, PYTHON, REQUIRES_GRAD, SUBCLASS
+from autograd_fb.core.layout import contiguous_format
 from autograd_fb.core.warn_once import Once
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph import engine
@@ -499,9 +500,9 @@ def accumulate_raw(node: AccumulateGrad, grad: Any, keep: bool) -> tuple[Any, ..
             grad = binding.backend.as_array(grad)
         elif not binding.functional and (
             sys.getrefcount(grad) > (_unshared if node.hooks is None else _unshared_hooked).count
-            or not binding.backend.owns_memory(grad)
+            or not binding.backend.may_keep(grad)
         ):
-            grad = binding.xp.asarray(grad, copy=True)
+            grad = binding.backend.row_major(grad)
         dtype = array.dtype if meta.grad_dtype is None else _own_dtype(meta, grad, binding)
         if grad.dtype is not dtype and grad.dtype != dtype:
             grad = binding.xp.astype(grad, dtype)
@@ -540,10 +541,12 @@ def accumulate_tensors(node: AccumulateGrad, grad: Tensor, keep: bool) -> tuple[
         grad = call("to", (grad, meta.grad_dtype), {})
     if meta.grad is None:
         if state.grad_mode:
-            meta.grad = call("copy_", (call("empty_like", (grad,), {}), grad), {})  # the node PyTorch has
+            empty = call("new_empty", (grad, list(grad.array.shape)), {})
+            meta.grad = call("copy_", (empty, grad), {})  # the node PyTorch has
+        elif sys.getrefcount(grad) <= (_unshared if node.hooks is None else _unshared_hooked).count and _alone(grad):
+            meta.grad = call("detach", (grad,), {})
         else:
-            free = sys.getrefcount(grad) <= (_unshared if node.hooks is None else _unshared_hooked).count
-            meta.grad = call("detach" if free and _alone(grad) else "clone", (grad,), {})
+            meta.grad = call("clone", (grad,), {"memory_format": contiguous_format})
     elif state.grad_mode or meta.grad.requires_grad:
         meta.grad = meta.grad + grad
     else:
@@ -556,7 +559,7 @@ def _alone(grad: Tensor) -> bool:
     if grad.binding.functional:
         return True
     alone = grad.base is None and sys.getrefcount(grad.array) <= 2
-    return alone and bool(grad.binding.backend.owns_memory(grad.array))
+    return alone and bool(grad.binding.backend.may_keep(grad.array))
 
 
 class _Unshared(PlainNode):

@@ -48,12 +48,14 @@ class AccumulateGrad(PlainNode):
     both until the garbage collector runs. Should the leaf be gone, ``variable`` makes a tensor that shares its meta.
     """
 
-    __slots__ = ("array", "leaf", "meta", "signature")
+    __slots__ = ("array", "how", "leaf", "meta", "signature")
     keeps = False
 
     def __init__(self, tensor: Tensor):
         super().__init__()
-        self.kind = accumulate
+        flags = getattr(tensor.array, "flags", None)
+        row_major = told_row_major(tensor.array) if flags is None else flags.c_contiguous
+        self.kind = self.how = accumulate if row_major else accumulate_laid_out
         self.sequence = 1 << 62  # accumulates as soon as it can: memory is freed early, as in PyTorch
         if tensor.meta is None:
             tensor.meta = AutogradMeta()
@@ -76,10 +78,10 @@ class AccumulateGrad(PlainNode):
         return "torch::autograd::AccumulateGrad"
 
     def apply_raw(self, grad: Any) -> tuple[Any, ...]:
-        return accumulate.raw(self, grad, False)
+        return self.how.raw(self, grad, False)
 
     def apply_tensors(self, grad: Any) -> tuple[Any, ...]:
-        return accumulate.tensors(self, grad, False)
+        return self.how.tensors(self, grad, False)
 
 
 def renew_accumulator(leaf: Tensor) -> None:
@@ -96,4 +98,12 @@ def renew_accumulator(leaf: Tensor) -> None:
         hooks.tensor, hooks.post_accumulate = old.hooks.tensor, old.hooks.post_accumulate
 
 
-accumulate = Kind(None, None, AccumulateGrad)  # how gradients are added to leaves; `tensor.backward` fills it in
+def told_row_major(array: Any) -> bool:
+    """Whether the elements lie in memory as they are counted, for arrays without NumPy's flags; True if untold."""
+    told = getattr(array, "is_contiguous", None)
+    return bool(told()) if callable(told) else True
+
+
+# How gradients are added to leaves (`tensor.backward` fills it in), and to those that are not row-major
+# (`tensor.leaf_layout`).
+accumulate, accumulate_laid_out = Kind(None, None, AccumulateGrad), Kind(None, None, AccumulateGrad)

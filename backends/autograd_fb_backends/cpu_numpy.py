@@ -66,8 +66,12 @@ class NumpyBackend(Backend):
         base = result.base
         return result is array or (base is not None and (base is array or base is array.base))
 
-    def owns_memory(self, array: Array) -> bool:
-        return bool(array.flags.owndata)
+    def may_keep(self, array: Array) -> bool:
+        flags = array.flags
+        return bool(flags.owndata and flags.c_contiguous)
+
+    def row_major(self, array: Array) -> Array:
+        return np.array(array, order="C", copy=True, subok=True)
 
     def native_device(self, index: int) -> Any:
         return "cpu"

@@ -237,10 +237,14 @@ class CupyBackend(Backend):
     def aliases(self, result: Array, array: Array) -> bool:
         return result.data.mem is array.data.mem
 
-    def owns_memory(self, array: Array) -> bool:
+    def may_keep(self, array: Array) -> bool:
         # An allocation is one object, held by the pointers into it: ours alone if it has one pointer with one holder.
         pointer = array.data
-        return array.base is None and sys.getrefcount(pointer) == 3 and sys.getrefcount(pointer.mem) == 2
+        own = array.base is None and sys.getrefcount(pointer) == 3 and sys.getrefcount(pointer.mem) == 2
+        return bool(own and array.flags.c_contiguous)
+
+    def row_major(self, array: Array) -> Array:
+        return self.cupy.array(array, order="C", copy=True)
 
     def _pool(self) -> Any:
         return self.cupy.get_default_memory_pool()

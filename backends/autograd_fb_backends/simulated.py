@@ -375,9 +375,10 @@ class SimulatedBackend(NumpyBackend):
     def is_pinned(self, array: Any) -> bool:
         return id(memory_owner(array)) in self._pinned
 
-    def owns_memory(self, array: Array) -> bool:
+    def may_keep(self, array: Array) -> bool:
         base = array.base  # what a view for the device was made of, if nobody else has it
-        return bool(array.flags.owndata or (type(base) is np.ndarray and base.flags.owndata and _only_here(base)))
+        own = array.flags.owndata or (type(base) is np.ndarray and base.flags.owndata and _only_here(base))
+        return bool(own and array.flags.c_contiguous)
 
 
 def _only_here(array: Any) -> bool:

@@ -98,6 +98,10 @@ class MetaArray:
 
     # --- attributes
 
+    def is_contiguous(self) -> bool:
+        """Whether it is row-major."""
+        return is_contiguous(self.shape, self.strides)
+
     @property
     def ndim(self) -> int:
         return len(self.shape)
