@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -128,30 +129,23 @@ def register_multi_grad_hook(
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     lock = threading.Lock()
-    seen: dict[int, dict[int, Any]] = {}
-    done: set[int] = set()
+    seen: weakref.WeakKeyDictionary[Any, dict[int, Any]] = weakref.WeakKeyDictionary()  # by run
     edges = [gradient_edge(t) for t in tensors]
-
-    def forget(key: int) -> None:
-        seen.pop(key, None)
-        done.discard(key)
 
     def make(index: int) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
             task = running.tasks[-1]
-            key = id(task)
             with lock:
-                first = key not in seen
-                got = seen.setdefault(key, {})
+                first = task not in seen
+                got = seen.setdefault(task, {})
+                complete = index not in got
                 got[index] = grad
                 if first:
-                    task.callbacks.append(lambda: forget(key))
                     got[-1] = _expected(task, edges)
-                complete = len(got) - 1 == got[-1]
+                complete = complete and len(got) - 1 == got[-1]
             if mode == "any" and first:
                 fn(grad)
-            elif mode == "all" and complete and key not in done:
-                done.add(key)
+            elif mode == "all" and complete:
                 fn([got.get(i) for i in range(len(tensors))])
 
         return hook

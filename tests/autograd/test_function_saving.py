@@ -259,3 +259,32 @@ def test_hooks_over_several_tensors_wait_for_those_that_are_reached(torch: Any) 
     out.backward(inputs=(x, y), retain_graph=True)
     out.backward(inputs=(b, z), retain_graph=True)
     assert seen == [[True, False, False], [True, True, False], [False, True, False]]
+
+
+@pytest.mark.parametrize("mode", ["all", "any"])
+def test_hooks_over_several_tensors_forget_backwards_that_failed(torch: Any, mode: str) -> None:
+    fail = [True]
+
+    class Failing(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 1
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            if fail[0]:
+                raise ValueError("no backward")
+            return grad
+
+    x = leaf(torch, 1.0)
+    y = Failing.apply(x)
+    seen = []
+    torch.autograd.graph.register_multi_grad_hook((y, x), seen.append, mode=mode)
+    for _ in range(20):
+        with pytest.raises(ValueError, match="no backward"):
+            y.sum().backward(retain_graph=True)
+    fail[0] = False
+    seen.clear()
+    for _ in range(20):
+        y.sum().backward(retain_graph=True)
+    assert len(seen) == 20
