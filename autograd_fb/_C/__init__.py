@@ -77,6 +77,7 @@ __all__ = [
 ]  # fmt: skip
 
 Key = DispatchKey | str
+_is_alias_of, _overlaps = _custom_ops.is_alias_of, _custom_ops.overlaps
 _any_requires_grad = _custom_ops.any_requires_grad
 _any_output_is_alias_to_input_or_output = _custom_ops.any_output_is_alias_to_input_or_output
 

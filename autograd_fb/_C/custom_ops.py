@@ -25,3 +25,13 @@ def any_output_is_alias_to_input_or_output(args: Any, kwargs: dict[str, Any] | N
             return True
         seen.append(out)
     return False
+
+
+def is_alias_of(a: Any, b: Any) -> bool:
+    """Whether two tensors are in the same memory; False for what is no tensor."""
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and shares_memory(a, b)
+
+
+def overlaps(a: Any, b: Any) -> bool:
+    """Whether a tensor among the one is in the memory of one among the other."""
+    return any(shares_memory(x, y) for x in tensors_in([a]) for y in tensors_in([b]))

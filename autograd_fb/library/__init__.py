@@ -16,4 +16,5 @@ from autograd_fb.library.get_kernel import get_kernel as get_kernel
 from autograd_fb.library.infer_schema import infer_schema as infer_schema
 from autograd_fb.library.library import Library as Library
 from autograd_fb.library.library import _scoped_library as _scoped_library
+from autograd_fb.library.opcheck import opcheck as opcheck
 from autograd_fb.library.vmap import register_vmap as register_vmap

@@ -54,12 +54,12 @@ def shell(t: Any) -> Any:
         setattr(out, slot, getattr(t, slot))
     out.node = out.meta = None
     out.signature &= ~(REQUIRES_GRAD | HAS_TANGENT)
-    for name, value in _attributes(t).items():
+    for name, value in attributes(t).items():
         setattr(out, name, value)
     return out
 
 
-def _attributes(t: Any) -> dict[str, Any]:
+def attributes(t: Any) -> dict[str, Any]:
     """What a class keeps in its instances, in their dict or in slots of its own."""
     found = dict(t.__dict__)
     for name in copyreg._slotnames(type(t)):  # type: ignore[attr-defined]
@@ -80,7 +80,7 @@ def cloned(t: Any, memo: dict[int, Any]) -> Any:
             "__deepcopy__()."
         )
     memo[id(t)] = out
-    for name, value in _attributes(t).items():
+    for name, value in attributes(t).items():
         setattr(out, name, copy.deepcopy(value, memo))
     if t.requires_grad:
         out.requires_grad_()
