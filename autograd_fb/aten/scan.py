@@ -33,6 +33,7 @@ from autograd_fb.aten.reduction import (
 )
 from autograd_fb.aten.row import no_derivative, op
 from autograd_fb.aten.shape import device_of
+from autograd_fb.core.finfo import finfo
 from autograd_fb.core.geometry import normalize_dim
 
 _FAMILY = "reduction"
@@ -304,7 +305,7 @@ def _logcumsumexp_backward(F: Any, grad: Any, self: Any, result: Any, dim: int) 
         return grad
 
     def part(size: Any, there: Any) -> Any:
-        low = F.full_like(size, -inf)
+        low = F.full_like(size, finfo(described(size.dtype)).min)  # finite: this is differentiated again
         logs = F.where(there, F.log(F.where(there, size, F.ones_like(size))) - result, low)
         return F.exp(F.flip(F.logcumsumexp(F.flip(logs, [dim]), dim), [dim]) + self)
 

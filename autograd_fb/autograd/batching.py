@@ -41,7 +41,7 @@ BATCHED_KEY = parse_key("Batched")
 _OURS = "autograd_fb."
 _told: set[str] = set()
 _DYNAMIC = frozenset({
-    "nonzero", "nonzero_numpy", "where", "masked_select", "_unique2", "unique_consecutive", "unique_dim", "bincount",
+    "nonzero", "nonzero_numpy", "where", "_unique2", "unique_consecutive", "unique_dim", "bincount",
     "argwhere",
 })  # fmt: skip
 _RANDOM_ERROR = (

@@ -142,6 +142,19 @@ def index_add(c: Call, x: Any, dim: int, places: Any, *rest: Any) -> Any:
     return c.call(c.full(x), shift(dim, x.array.ndim), places, value if filled else c.full(value), *rest[1:])
 
 
+def masked_select(c: Call, x: Any, mask: Any) -> Any:
+    """The same places of all examples. RuntimeError for a mask of their own, which would give them different sizes."""
+    if c.is_batched(mask):
+        raise RuntimeError(
+            "vmap: Attempted to vmap over `mask` in torch.masked_select(self, mask) We cannot support this because for "
+            "each batch this would return a differently shaped Tensor. torch.where keeps the shape"
+        )
+    shape = list(broadcast_shapes(tuple(x.array.shape), tuple(mask.array.shape)))
+    rows = F.reshape(F.expand(c.aligned(x, len(shape)), [c.size, *shape]), [c.size, -1])
+    places = F.nonzero(F.reshape(F.expand(mask, shape), [-1]))
+    return F.index_select(rows, 1, F.select(places, 1, 0))
+
+
 def masked_fill(c: Call, x: Any, mask: Any, value: Any) -> Any:
     if hasattr(value, "signature") and c.is_batched(value):
         raise NoRule

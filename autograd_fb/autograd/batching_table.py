@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("linalg_solve", "linalg_solve_ex"), rules.linalg_solve),
     "linalg_solve_triangular": rules.linalg,
     "masked_fill": nn.masked_fill,
+    "masked_select": nn.masked_select,
     "nll_loss_backward": nn.nll_loss_backward,
     "nll_loss_forward": nn.nll_loss_forward,
     "matmul": rules.matmul,

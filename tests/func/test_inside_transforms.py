@@ -164,3 +164,25 @@ def test_transforms_do_their_work_where_their_keys_are_excluded(key: str) -> Non
         assert back(x)[0].tolist() == (2 * X * X).tolist() and back(x)[0].requires_grad == (key != "AutogradCPU")
         assert torch.func.hessian(lambda v: (v**3).sum())(x).tolist() == np.diag(6 * X).tolist()
         assert C._dispatch_tls_local_exclude_set().has(getattr(C.DispatchKey, key))
+
+
+def test_masked_select_of_examples_with_one_mask(both: Any, both_raise: Any) -> None:
+    both(lambda t, f, x: f.vmap(lambda r: t.masked_select(r, x[0] > 0))(x), M)
+    both(lambda t, f, x: f.vmap(lambda r: r.masked_select(x > 0), in_dims=1)(x.reshape(3, 2)), M)
+    x = torch.tensor(M)
+    gradient = torch.vmap(torch.func.grad(lambda r: torch.masked_select(r, x[0] > 0).sin().sum()))(x)
+    np.testing.assert_allclose(gradient.numpy(), np.cos(M) * (M[0] > 0))
+    of_each = lambda t, f, x: f.vmap(lambda r, m: t.masked_select(r, m))(x, x > 0)
+    both_raise(of_each, RuntimeError, "Attempted to vmap over `mask`", M)
+
+
+def test_logcumsumexp_differentiates_twice() -> None:
+    x, w = torch.tensor(X), torch.tensor([1.0, 0.0, -2.0], dtype=torch.float64)
+    loss = lambda v: (torch.logcumsumexp(v, 0) * w).sum()
+    p = [np.exp(X[: k + 1]) / np.exp(X[: k + 1]).sum() for k in range(3)]
+    expected = np.zeros((3, 3))
+    for k, weight in enumerate(w.tolist()):
+        expected[: k + 1, : k + 1] += weight * (np.diag(p[k]) - np.outer(p[k], p[k]))
+    for outer in (torch.func.jacrev, torch.func.jacfwd):
+        for inner in (torch.func.jacrev, torch.func.jacfwd):
+            np.testing.assert_allclose(outer(inner(loss))(x).numpy(), expected, atol=1e-7)
