@@ -1,4 +1,4 @@
-"""Pooling: maxima and averages over windows in one and two dimensions, with their backward rows.
+"""Pooling: maxima and averages over windows in one to three dimensions, with their backward rows.
 
 A window is walked position by position: each position is one strided slice of the padded input, so a pooling is a few
 elementwise passes and needs no gather.
@@ -21,40 +21,53 @@ _FAMILY = "nn"
 Ints = Sequence[int]
 
 
-def _pair(values: Any, name: str, what: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+_COUNTS = {2: "two", 3: "three"}
+_AXES = {2: ("H", "W"), 3: ("T", "H", "W")}
+
+
+def _tuple(
+    values: Any, dims: int, name: str, what: str, default: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
     given = (values,) if isinstance(values, int) else tuple(values)
     if not given and default is not None:
         return default
     if len(given) == 1:
-        return given * 2
-    if len(given) != 2:
-        raise RuntimeError(f"{name}: {what} must either be a single int, or a tuple of two ints")
+        return given * dims
+    if len(given) != dims:
+        raise RuntimeError(f"{name}: {what} must either be a single int, or a tuple of {_COUNTS[dims]} ints")
     return given
 
 
+def _positive(what: str, prefix: str, values: Ints) -> None:
+    if any(v <= 0 for v in values):
+        told = " ".join(f"{prefix}{axis}: {v}" for axis, v in zip(_AXES[len(values)], values))
+        raise RuntimeError(f"{what} should be greater than zero, but got {told}")
+
+
 def pool_geometry(
-    name: str, shape: Ints, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+    name: str, shape: Ints, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int = 2
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Kernel, stride, padding, dilation and output size of a 2-d pooling; PyTorch's errors if they do not fit."""
-    kernel = _pair(kernel_size, name, "kernel_size")
-    steps = _pair(stride, name, "stride", kernel)
-    pads, gaps = _pair(padding, name, "padding"), _pair(dilation, name, "dilation")
-    if len(shape) not in (3, 4) or 0 in shape[-3:]:
-        raise RuntimeError("non-empty 3D or 4D (batch mode) tensor expected for input")
-    if any(k <= 0 for k in kernel):
-        raise RuntimeError(
-            f"kernel size should be greater than zero, but got kH: {kernel[0]} kW: {kernel[1]}"
-        )
-    if any(d <= 0 for d in gaps):
-        raise RuntimeError(f"dilation should be greater than zero, but got dilationH: {gaps[0]} dilationW: {gaps[1]}")
+    """Kernel, stride, padding, dilation and output size of a pooling; PyTorch's errors if they do not fit."""
+    kernel = _tuple(kernel_size, dims, name, "kernel_size")
+    steps = _tuple(stride, dims, name, "stride", kernel)
+    pads, gaps = _tuple(padding, dims, name, "padding"), _tuple(dilation, dims, name, "dilation")
+    if len(shape) not in (dims + 1, dims + 2):
+        raise RuntimeError(f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for input")
     size = tuple(
-        pool_output_size(n, k, s, p, d, ceil_mode) for n, k, s, p, d in zip(shape[-2:], kernel, steps, pads, gaps)
+        pool_output_size(n, k, s, p, d, ceil_mode) for n, k, s, p, d in zip(shape[-dims:], kernel, steps, pads, gaps)
     )
-    if any(n < 1 for n in size):
-        planes = shape[-3]
+    _positive("kernel size", "k", kernel)
+    _positive("dilation", "dilation", gaps)
+    if 0 in shape[-dims - 1 :]:
         raise RuntimeError(
-            f"Given input size: ({planes}x{shape[-2]}x{shape[-1]}). Calculated output size: "
-            f"({planes}x{max(size[0], 0)}x{max(size[1], 0)}). Output size is too small"
+            f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with optional 0 dim batch size for input, but "
+            f"got:{list(shape)}"
+        )
+    if any(n < 1 for n in size):
+        planes, given = shape[-dims - 1], "x".join(map(str, shape[-dims:]))
+        raise RuntimeError(
+            f"Given input size: ({planes}x{given}). Calculated output size: "
+            f"({planes}x{'x'.join(str(max(n, 0)) for n in size)}). Output size is too small"
         )
     return kernel, steps, pads, gaps, size
 
@@ -80,45 +93,57 @@ def lowest(dtype: Any) -> Any:
     return 0 if d.kind == "u" else -(2 ** (8 * d.itemsize - 1))
 
 
-def window_positions(
-    xp: Any, width: int, size: Ints, steps: Ints, pads: Ints, device: Any
-) -> Any:
+def _steps_of(plane: Ints) -> tuple[int, ...]:
+    """How far apart neighbours along each axis lie in a flattened plane."""
+    return tuple(prod(plane[i + 1 :]) for i in range(len(plane)))
+
+
+def window_positions(xp: Any, plane: Ints, size: Ints, steps: Ints, pads: Ints, device: Any) -> Any:
     """For each window the flat position in the (unpadded) input plane of its first element."""
-    rows = xp.arange(size[0], dtype=xp.int64, device=device) * steps[0] - pads[0]
-    columns = xp.arange(size[1], dtype=xp.int64, device=device) * steps[1] - pads[1]
-    return xp.reshape(rows * width, (size[0], 1)) + columns
+    total = 0
+    for far, n, s, p in zip(_steps_of(plane), size, steps, pads):
+        place = (xp.arange(n, dtype=xp.int64, device=device) * s - p) * far
+        total = place if isinstance(total, int) else xp.expand_dims(total, axis=-1) + place
+    return total
 
 
-def _max_pool(
-    xp: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> tuple[Any, Any]:
-    kind = described(self.dtype)
-    if kind.kind in "bc":
-        raise unsupported("max_pool2d", self.dtype)
-    kernel, steps, pads, gaps, size = pool_geometry(
-        "max_pool2d", self.shape, kernel_size, stride, padding, dilation, ceil_mode
-    )
-    axes, width = (self.ndim - 2, self.ndim - 1), self.shape[-1]
-    slices = windows(
-        _padded(xp, self, kernel, steps, pads, gaps, size, lowest(self.dtype)), axes, kernel, steps, gaps, size
-    )
-    best, where = slices[0], xp.zeros(slices[0].shape, dtype=xp.int64, device=device_of(self))
-    for position, candidate in zip(product(*map(range, kernel)), slices):
-        better = candidate > best
-        if kind.is_floating_point:
-            better = xp.logical_or(better, xp.isnan(candidate))
-        offset = position[0] * gaps[0] * width + position[1] * gaps[1]
-        if offset:
-            best = xp.where(better, candidate, best)
-            where = xp.where(better, xp.asarray(offset, dtype=xp.int64, device=device_of(self)), where)
-    first = _first_inside(xp, self.shape[-2:], kernel, steps, pads, gaps, size, device_of(self))
-    if first is not None:  # a window of nothing but padding and -inf: PyTorch names its first real element
-        outside = best == lowest(self.dtype)
-        where = xp.where(outside, xp.where(where == 0, first, where), where)
-    found = where + window_positions(xp, width, size, steps, pads, device_of(self))
-    if best is slices[0]:  # a window of one element: a view of the input must not leave the kernel
-        best = xp.asarray(best, copy=True)
-    return best, found
+def _max_pooling(dims: int) -> Any:
+    name = f"max_pool{dims}d"
+
+    def max_pool(
+        xp: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False,
+    ) -> tuple[Any, Any]:
+        kind = described(self.dtype)
+        if kind.kind in "bc":
+            raise unsupported(name, self.dtype)
+        kernel, steps, pads, gaps, size = pool_geometry(
+            name, self.shape, kernel_size, stride, padding, dilation, ceil_mode, dims
+        )
+        plane, far = self.shape[-dims:], _steps_of(self.shape[-dims:])
+        axes = tuple(range(self.ndim - dims, self.ndim))
+        slices = windows(
+            _padded(xp, self, kernel, steps, pads, gaps, size, lowest(self.dtype)), axes, kernel, steps, gaps, size
+        )
+        best, where = slices[0], xp.zeros(slices[0].shape, dtype=xp.int64, device=device_of(self))
+        for position, candidate in zip(product(*map(range, kernel)), slices):
+            better = candidate > best
+            if kind.is_floating_point:
+                better = xp.logical_or(better, xp.isnan(candidate))
+            offset = sum(i * d * f for i, d, f in zip(position, gaps, far))
+            if offset:
+                best = xp.where(better, candidate, best)
+                where = xp.where(better, xp.asarray(offset, dtype=xp.int64, device=device_of(self)), where)
+        first = _first_inside(xp, plane, kernel, steps, pads, gaps, size, device_of(self))
+        if first is not None:  # a window of nothing but padding and -inf: PyTorch names its first real element
+            outside = best == lowest(self.dtype)
+            where = xp.where(outside, xp.where(where == 0, first, where), where)
+        found = where + window_positions(xp, plane, size, steps, pads, device_of(self))
+        if best is slices[0]:  # a window of one element: a view of the input must not leave the kernel
+            best = xp.asarray(best, copy=True)
+        return best, found
+
+    return max_pool
 
 
 def _first_inside(
@@ -127,12 +152,12 @@ def _first_inside(
     """Per window the offset of its first element that is not padding; None without padding."""
     if not any(pads):
         return None
-    width = plane[1]
-    parts = []
-    for s, p, d, n in zip(steps, pads, gaps, size):
+    total = None
+    for far, s, p, d, n in zip(_steps_of(plane), steps, pads, gaps, size):
         ahead = p - xp.arange(n, dtype=xp.int64, device=device) * s
-        parts.append(xp.where(ahead > 0, (ahead + (d - 1)) // d * d, xp.zeros_like(ahead)))
-    return xp.reshape(parts[0] * width, (size[0], 1)) + parts[1]
+        part = xp.where(ahead > 0, (ahead + (d - 1)) // d * d, xp.zeros_like(ahead)) * far
+        total = part if total is None else xp.expand_dims(total, axis=-1) + part
+    return total
 
 
 def scatter_windows(
@@ -150,75 +175,79 @@ def scatter_windows(
     return total
 
 
-def _max_pool_backward(
-    xp: Any, grad_output: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
-    indices: Any,
-) -> Any:
-    kernel, steps, pads, gaps, size = pool_geometry(
-        "max_pool2d", self.shape, kernel_size, stride, padding, dilation, ceil_mode
-    )
-    width = self.shape[-1]
-    offsets = indices - window_positions(xp, width, size, steps, pads, device_of(grad_output))
-    zero = xp.zeros_like(grad_output)
-    seen: dict[int, int] = {}
-    parts = []
-    for place, position in enumerate(product(*map(range, kernel))):
-        offset = position[0] * gaps[0] * width + position[1] * gaps[1]
-        # With kernels wider than the plane two positions share an offset, but only one of them is inside.
-        if seen.setdefault(offset, place) != place:
-            column = xp.arange(size[1], dtype=xp.int64, device=device_of(grad_output)) * steps[1] - pads[1]
-            inside = (column + position[1] * gaps[1] >= 0) & (column + position[1] * gaps[1] < width)
-            parts.append(xp.where((offsets == offset) & inside, grad_output, zero))
-            continue
-        parts.append(xp.where(offsets == offset, grad_output, zero))
-    return scatter_windows(xp, parts, kernel, steps, pads, gaps, self.shape[-2:])
+def _max_pooling_backward(dims: int) -> Any:
+    def backward(
+        xp: Any, grad_output: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+        ceil_mode: bool, indices: Any,
+    ) -> Any:
+        kernel, steps, pads, gaps, size = pool_geometry(
+            f"max_pool{dims}d", self.shape, kernel_size, stride, padding, dilation, ceil_mode, dims
+        )
+        plane, device = self.shape[-dims:], device_of(grad_output)
+        far = _steps_of(plane)
+        offsets = indices - window_positions(xp, plane, size, steps, pads, device)
+        zero = xp.zeros_like(grad_output)
+        seen: dict[int, int] = {}
+        parts = []
+        for place, position in enumerate(product(*map(range, kernel))):
+            offset = sum(i * d * f for i, d, f in zip(position, gaps, far))
+            chosen = offsets == offset
+            # With kernels wider than the plane two positions share an offset, but only one of them is inside.
+            if seen.setdefault(offset, place) != place:
+                for axis in range(1, dims):
+                    line = xp.arange(size[axis], dtype=xp.int64, device=device) * steps[axis] - pads[axis]
+                    line = line + position[axis] * gaps[axis]
+                    inside = (line >= 0) & (line < plane[axis])
+                    chosen = chosen & xp.reshape(inside, (size[axis], *[1] * (dims - 1 - axis)))
+            parts.append(xp.where(chosen, grad_output, zero))
+        return scatter_windows(xp, parts, kernel, steps, pads, gaps, plane)
+
+    return backward
 
 
-def _gather_planes(F: Any, x: Any, indices: Any) -> Any:
+def _gather_planes(F: Any, x: Any, indices: Any, dims: int = 2) -> Any:
     """Elements of each plane of ``x`` at flat positions."""
-    lead = list(indices.shape[:-2])
+    lead = list(indices.shape[:-dims])
     flat = F.gather(
-        F.reshape(x, [*lead, x.shape[-2] * x.shape[-1]]), -1, F.reshape(indices, [*lead, prod(indices.shape[-2:])])
+        F.reshape(x, [*lead, prod(x.shape[-dims:])]), -1, F.reshape(indices, [*lead, prod(indices.shape[-dims:])])
     )
     return F.reshape(flat, list(indices.shape))
 
 
-_POOL = "int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False"
+def _max_pool_rows(dims: int) -> None:
+    """The rows of maxima over windows in ``dims`` dimensions."""
+    name = f"max_pool{dims}d_with_indices"
+    ints = f"int[{dims}]"
+    pool = f"{ints} kernel_size, {ints} stride=[], {ints} padding=0, {ints} dilation=1, bool ceil_mode=False"
 
-op(
-    f"max_pool2d_with_indices(Tensor self, {_POOL}) -> (Tensor, Tensor)",
-    family=_FAMILY,
-    kernel=_max_pool,
-    backward={
-        "self": lambda F, grads, self, kernel_size, stride, padding, dilation, ceil_mode, result1: (
-            F.max_pool2d_with_indices_backward(
-                grads[0], self, kernel_size, stride, padding, dilation, ceil_mode, result1
-            )
-        )
-    },
-    forward=lambda F, self_t, result1: (_gather_planes(F, self_t, result1), None),
-    doc="The maxima of windows and their flat positions in each input plane.",
-)
+    def backward(
+        F: Any, grads: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
+        result1: Any,
+    ) -> Any:
+        rule = getattr(F, f"{name}_backward")
+        return rule(grads[0], self, kernel_size, stride, padding, dilation, ceil_mode, result1)
 
-op(
-    "max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, "
-    "int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor",
-    family=_FAMILY,
-    kernel=_max_pool_backward,
-    backward={"grad_output": lambda F, grad, indices: _gather_planes(F, grad, indices)},
-    linear=("grad_output",),
-    doc="The gradient of max_pool2d: each window's gradient goes to the element that won.",
-)
+    def plain(
+        F: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False,
+    ) -> Any:
+        return getattr(F, name)(self, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
-op(
-    f"max_pool2d(Tensor self, {_POOL}) -> Tensor",
-    family=_FAMILY,
-    composite=lambda F, self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False: (
-        F.max_pool2d_with_indices(self, kernel_size, stride, padding, dilation, ceil_mode)[0]
-    ),
-    out=False,
-    doc="The maxima of windows of an image.",
-)
+    op(f"{name}(Tensor self, {pool}) -> (Tensor, Tensor)", family=_FAMILY, kernel=_max_pooling(dims),
+       backward={"self": backward},
+       forward=lambda F, self_t, result1: (_gather_planes(F, self_t, result1, dims), None),
+       doc="The maxima of windows and their flat positions in each input plane.")
+    op(f"{name}_backward(Tensor grad_output, Tensor self, {ints} kernel_size, {ints} stride, {ints} padding, "
+       f"{ints} dilation, bool ceil_mode, Tensor indices) -> Tensor", family=_FAMILY,
+       kernel=_max_pooling_backward(dims),
+       backward={"grad_output": lambda F, grad, indices: _gather_planes(F, grad, indices, dims)},
+       linear=("grad_output",), doc="The gradient of max pooling: each window's goes to the element that won.")
+    op(f"max_pool{dims}d(Tensor self, {pool}) -> Tensor", family=_FAMILY, composite=plain, out=False,
+       doc="The maxima of windows.")
+
+
+_max_pool_rows(2)
+_max_pool_rows(3)
 
 
 def _single(values: Any) -> int:
@@ -226,7 +255,8 @@ def _single(values: Any) -> int:
 
 
 def _max_pool1d(
-    F: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    F: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, plain: bool = False,
 ) -> tuple[Any, Any]:
     if self.ndim not in (2, 3):
         raise RuntimeError(
@@ -239,7 +269,9 @@ def _max_pool1d(
     for what, value in (("kernel_size", kernel), ("stride", step), ("dilation", gap)):
         if value <= 0:
             raise RuntimeError(f"max_pool1d() {what} must be greater than zero, but got {value}")
-    if pad > kernel // 2:
+    if plain and pad < 0:  # with indices the message is that of two dims
+        raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {pad}")
+    if plain and pad > kernel // 2:
         raise RuntimeError(
             f"max_pool1d() padding should be at most half of kernel size, but got padding={pad} and "
             f"kernel_size={kernel}"
@@ -262,7 +294,7 @@ op(
     f"max_pool1d(Tensor self, {_POOL1}) -> Tensor",
     family=_FAMILY,
     composite=lambda F, self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False: _max_pool1d(
-        F, self, kernel_size, stride, padding, dilation, ceil_mode
+        F, self, kernel_size, stride, padding, dilation, ceil_mode, True
     )[0],
     out=False,
     doc="The maxima of windows of a signal.",
@@ -294,81 +326,91 @@ def _divisors(
 
 def _divide(xp: Any, total: Any, divisors: Any, integral: bool) -> Any:
     if not isinstance(divisors, int):
-        rows, columns = (xp.asarray(c, dtype=total.dtype, device=device_of(total)) for c in divisors)
-        divisors = xp.reshape(rows, (-1, 1)) * columns
+        first, *rest = (xp.asarray(c, dtype=total.dtype, device=device_of(total)) for c in divisors)
+        for counts in rest:
+            first = xp.expand_dims(first, axis=-1) * counts
+        divisors = first
     if not integral:
         return total / divisors
     low = total // divisors  # rounded towards zero, as C divides integers
     return xp.where((low < 0) & (low * divisors != total), low + 1, low)
 
 
-def _avg_pool(
-    xp: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:
-    if self.ndim < 3:
-        normal = self.ndim or 1
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-normal}, {normal - 1}], but got -3)"
-        )
-    kernel, steps, pads, gaps, size = pool_geometry(
-        "avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode
-    )
-    kind = described(self.dtype)
-    if kind.kind == "b":
-        raise unsupported("avg_pool2d_out_frame", self.dtype)
-    x = xp.astype(self, xp.float32) if low_precision(self.dtype) else self
-    axes = (self.ndim - 2, self.ndim - 1)
-    total = None
-    for part in windows(_padded(xp, x, kernel, steps, pads, gaps, size, 0), axes, kernel, steps, gaps, size):
-        total = part if total is None else total + part
-    counts = _divisors(self.shape[-2:], kernel, steps, pads, size, count_include_pad, divisor_override)
-    return xp.astype(_divide(xp, total, counts, kind.kind in "iu"), self.dtype, copy=False)
+def _avg_pooling(dims: int) -> Any:
+    name = f"avg_pool{dims}d"
 
-
-def _avg_pool_backward(
-    xp: Any, grad_output: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
-    count_include_pad: bool, divisor_override: int | None,
-) -> Any:
-    kernel, steps, pads, gaps, size = pool_geometry(
-        "avg_pool2d", self.shape, kernel_size, stride, padding, 1, ceil_mode
-    )
-    counts = _divisors(self.shape[-2:], kernel, steps, pads, size, count_include_pad, divisor_override)
-    g = xp.astype(grad_output, xp.float32) if low_precision(grad_output.dtype) else grad_output
-    share = _divide(xp, g, counts, False)
-    out = scatter_windows(xp, [share] * prod(kernel), kernel, steps, pads, gaps, self.shape[-2:])
-    return xp.astype(out, grad_output.dtype, copy=False)
-
-
-
-op(
-    "avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, "
-    "bool count_include_pad=True, int? divisor_override=None) -> Tensor",
-    family=_FAMILY,
-    kernel=_avg_pool,
-    backward={
-        "self": lambda F, grad, self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override: (
-            F.avg_pool2d_backward(
-                grad, self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    def avg_pool(
+        xp: Any, self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: int | None = None,
+    ) -> Any:
+        if dims == 2 and self.ndim < 3:
+            normal = self.ndim or 1
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-normal}, {normal - 1}], but got {-dims - 1})"
             )
+        kernel, steps, pads, gaps, size = pool_geometry(
+            name, self.shape, kernel_size, stride, padding, 1, ceil_mode, dims
         )
-    },
-    linear=("self",),
-    doc="The averages of windows of an image.",
-)
-op(
-    "avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, "
-    "bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor",
-    family=_FAMILY,
-    kernel=_avg_pool_backward,
-    backward={
-        "grad_output": lambda F, grad, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override: (
-            F.avg_pool2d(grad, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        kind = described(self.dtype)
+        if kind.kind == "b":
+            raise unsupported(f"{name}_out_frame", self.dtype)
+        x = xp.astype(self, xp.float32) if low_precision(self.dtype) else self
+        axes = tuple(range(self.ndim - dims, self.ndim))
+        total = None
+        for part in windows(_padded(xp, x, kernel, steps, pads, gaps, size, 0), axes, kernel, steps, gaps, size):
+            total = part if total is None else total + part
+        counts = _divisors(self.shape[-dims:], kernel, steps, pads, size, count_include_pad, divisor_override)
+        return xp.astype(_divide(xp, total, counts, kind.kind in "iu"), self.dtype, copy=False)
+
+    return avg_pool
+
+
+def _avg_pooling_backward(dims: int) -> Any:
+    def backward(
+        xp: Any, grad_output: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+        count_include_pad: bool, divisor_override: int | None,
+    ) -> Any:
+        kernel, steps, pads, gaps, size = pool_geometry(
+            f"avg_pool{dims}d", self.shape, kernel_size, stride, padding, 1, ceil_mode, dims
         )
-    },
-    linear=("grad_output",),
-    doc="The gradient of avg_pool2d.",
-)
+        counts = _divisors(self.shape[-dims:], kernel, steps, pads, size, count_include_pad, divisor_override)
+        g = xp.astype(grad_output, xp.float32) if low_precision(grad_output.dtype) else grad_output
+        share = _divide(xp, g, counts, False)
+        out = scatter_windows(xp, [share] * prod(kernel), kernel, steps, pads, gaps, self.shape[-dims:])
+        return xp.astype(out, grad_output.dtype, copy=False)
+
+    return backward
+
+
+def _avg_pool_rows(dims: int) -> None:
+    """The rows of means over windows in ``dims`` dimensions."""
+    name, ints = f"avg_pool{dims}d", f"int[{dims}]"
+
+    def backward(
+        F: Any, grad: Any, self: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+        count_include_pad: bool, divisor_override: int | None,
+    ) -> Any:
+        rule = getattr(F, f"{name}_backward")
+        return rule(grad, self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+    def again(
+        F: Any, grad: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
+        divisor_override: int | None,
+    ) -> Any:
+        pool = getattr(F, name)
+        return pool(grad, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+    op(f"{name}(Tensor self, {ints} kernel_size, {ints} stride=[], {ints} padding=0, bool ceil_mode=False, "
+       "bool count_include_pad=True, int? divisor_override=None) -> Tensor", family=_FAMILY, kernel=_avg_pooling(dims),
+       backward={"self": backward}, linear=("self",), doc="The averages of windows.")
+    op(f"{name}_backward(Tensor grad_output, Tensor self, {ints} kernel_size, {ints} stride, {ints} padding, "
+       "bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor", family=_FAMILY,
+       kernel=_avg_pooling_backward(dims), backward={"grad_output": again}, linear=("grad_output",),
+       doc="The gradient of average pooling.")
+
+
+_avg_pool_rows(2)
+_avg_pool_rows(3)
 
 
 def _avg_pool1d(
@@ -411,109 +453,135 @@ def _averaging(xp: Any, n: int, m: int, like: Any) -> Any:
     return xp.reshape(xp.asarray(rows, dtype=like.dtype, device=device_of(like)), (m, n))
 
 
-def _adaptive_avg(xp: Any, self: Any, output_size: Any) -> Any:
-    size = (output_size,) if isinstance(output_size, int) else tuple(output_size)
-    if len(size) != 2:
-        raise RuntimeError("adaptive_avg_pool2d: output_size must be 2")
-    if self.ndim not in (3, 4):
-        raise RuntimeError(f"adaptive_avg_pool2d(): Expected 3D or 4D tensor, but got {list(self.shape)}")
-    if not described(self.dtype).is_floating_point:
-        raise unsupported("adaptive_avg_pool2d", self.dtype)
-    x = xp.astype(self, xp.float32) if low_precision(self.dtype) else self
-    if size == (1, 1):
-        out = xp.sum(x, axis=(-2, -1), keepdims=True, dtype=x.dtype) / prod(x.shape[-2:])
-    else:
-        left, right = _averaging(xp, x.shape[-2], size[0], x), _averaging(xp, x.shape[-1], size[1], x)
-        out = xp.matmul(xp.matmul(left, x), xp.permute_dims(right, (1, 0)))
-    return xp.astype(out, self.dtype, copy=False)
+def _along(xp: Any, matrices: Sequence[Any], x: Any) -> Any:
+    """A matrix applied along each of the last dims."""
+    for i, m in enumerate(matrices):
+        axis = x.ndim - len(matrices) + i
+        if axis == x.ndim - 1:
+            x = xp.matmul(x, xp.permute_dims(m, (1, 0)))
+        elif axis == x.ndim - 2:
+            x = xp.matmul(m, x)
+        else:
+            x = xp.moveaxis(xp.matmul(xp.moveaxis(x, axis, -1), xp.permute_dims(m, (1, 0))), -1, axis)
+    return x
 
 
-def _adaptive_avg_backward(xp: Any, grad_output: Any, self: Any) -> Any:
-    g = xp.astype(grad_output, xp.float32) if low_precision(grad_output.dtype) else grad_output
-    left = _averaging(xp, self.shape[-2], g.shape[-2], g)
-    right = _averaging(xp, self.shape[-1], g.shape[-1], g)
-    return xp.astype(xp.matmul(xp.matmul(xp.permute_dims(left, (1, 0)), g), right), grad_output.dtype, copy=False)
+def _adaptive_avg(dims: int) -> Any:
+    name = f"adaptive_avg_pool{dims}d"
+
+    def adaptive(xp: Any, self: Any, output_size: Any) -> Any:
+        size = (output_size,) if isinstance(output_size, int) else tuple(output_size)
+        if len(size) != dims:
+            raise RuntimeError(f"{name}: output_size must be {dims}")
+        if any(n < 0 for n in size):
+            raise RuntimeError(
+                f"{name}: elements of output_size must be greater than or equal to 0 but received "
+                f"{{{', '.join(map(str, size))}}}"
+            )
+        if self.ndim not in (dims + 1, dims + 2):
+            raise RuntimeError(f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got {list(self.shape)}")
+        if not described(self.dtype).is_floating_point:
+            raise unsupported(name, self.dtype)
+        x = xp.astype(self, xp.float32) if low_precision(self.dtype) else self
+        plane = x.shape[-dims:]
+        if all(n == 1 for n in size):
+            out = xp.sum(x, axis=tuple(range(-dims, 0)), keepdims=True, dtype=x.dtype) / prod(plane)
+        else:
+            out = _along(xp, [_averaging(xp, n, m, x) for n, m in zip(plane, size)], x)
+        return xp.astype(out, self.dtype, copy=False)
+
+    return adaptive
 
 
-op(
-    "_adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor",
-    family=_FAMILY,
-    kernel=_adaptive_avg,
-    backward={"self": lambda F, grad, self: F._adaptive_avg_pool2d_backward(grad, self)},
-    linear=("self",),
-    doc="Averages over windows chosen so that the output has the given size.",
-)
-op(
-    "_adaptive_avg_pool2d_backward(Tensor grad_output, Tensor self) -> Tensor",
-    family=_FAMILY,
-    kernel=_adaptive_avg_backward,
-    backward={
-        "grad_output": lambda F, grad, grad_output_shape: F._adaptive_avg_pool2d(grad, list(grad_output_shape[-2:]))
-    },
-    linear=("grad_output",),
-    doc="The gradient of adaptive_avg_pool2d.",
-)
+def _adaptive_avg_backward(dims: int) -> Any:
+    def backward(xp: Any, grad_output: Any, self: Any) -> Any:
+        g = xp.astype(grad_output, xp.float32) if low_precision(grad_output.dtype) else grad_output
+        matrices = [_averaging(xp, n, m, g) for n, m in zip(self.shape[-dims:], g.shape[-dims:])]
+        out = _along(xp, [xp.permute_dims(m, (1, 0)) for m in matrices], g)
+        return xp.astype(out, grad_output.dtype, copy=False)
+
+    return backward
 
 
-def _adaptive_sizes(self: Any, output_size: Any) -> Any:
+def _adaptive_sizes(self: Any, output_size: Any, dims: int) -> Any:
     """Sizes with None replaced by the input's."""
     if isinstance(output_size, int):
         return output_size
-    if len(output_size) != 2:
+    if len(output_size) != dims:
         return output_size
-    return [n if m is None else m for m, n in zip(output_size, self.shape[-2:])]
+    return [n if m is None else m for m, n in zip(output_size, self.shape[-dims:])]
 
 
-op(
-    "adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor",
-    family=_FAMILY,
-    composite=lambda F, self, output_size: F._adaptive_avg_pool2d(self, _adaptive_sizes(self, output_size)),
-    doc="Averages over windows chosen so that the output has the given size.",
-)
-op(
-    "adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor",
-    family=_FAMILY,
-    composite=lambda F, self, output_size: F.squeeze(
-        F._adaptive_avg_pool2d(F.unsqueeze(self, -2), [1, _single(output_size)]), -2
-    ),
-    doc="Averages over windows chosen so that the output has the given length.",
-)
+def _adaptive_avg_rows(dims: int) -> None:
+    name = f"_adaptive_avg_pool{dims}d"
+    op(f"{name}(Tensor self, SymInt[{dims}] output_size) -> Tensor", family=_FAMILY, kernel=_adaptive_avg(dims),
+       backward={"self": lambda F, grad, self: getattr(F, f"{name}_backward")(grad, self)}, linear=("self",),
+       doc="Averages over windows chosen so that the output has the given size.")
+    op(f"{name}_backward(Tensor grad_output, Tensor self) -> Tensor", family=_FAMILY,
+       kernel=_adaptive_avg_backward(dims), linear=("grad_output",),
+       backward={"grad_output": lambda F, grad, grad_output_shape: getattr(F, name)(
+           grad, list(grad_output_shape[-dims:]))}, doc="The gradient of adaptive averages.")
+    op(f"{name[1:]}(Tensor self, SymInt[{dims}] output_size) -> Tensor", family=_FAMILY,
+       composite=lambda F, self, output_size: getattr(F, name)(self, _adaptive_sizes(self, output_size, dims)),
+       doc="Averages over windows chosen so that the output has the given size.")
 
 
-def _adaptive_max(xp: Any, self: Any, output_size: Any) -> tuple[Any, Any]:
-    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    if len(size) != 2:
-        raise RuntimeError("adaptive_max_pool2d(): internal error: output_size.size() must be 2")
-    if self.ndim not in (3, 4):
-        raise RuntimeError(f"adaptive_max_pool2d(): Expected 3D or 4D tensor, but got: {list(self.shape)}")
-    height, width = self.shape[-2:]
-    lead = tuple(self.shape[:-2])
-    values, places = [], []
-    for a, b in _bounds(height, size[0]):
-        for c, d in _bounds(width, size[1]):
-            flat = xp.reshape(self[..., a:b, c:d], (*lead, (b - a) * (d - c)))
+_adaptive_avg_rows(2)
+_adaptive_avg_rows(3)
+op("adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor", family=_FAMILY,
+   composite=lambda F, self, output_size: F.squeeze(
+       F._adaptive_avg_pool2d(F.unsqueeze(self, -2), [1, _single(output_size)]), -2),
+   doc="Averages over windows chosen so that the output has the given length.")
+
+
+def _adaptive_max(dims: int) -> Any:
+    name = f"adaptive_max_pool{dims}d"
+
+    def adaptive(xp: Any, self: Any, output_size: Any) -> tuple[Any, Any]:
+        size = (output_size,) * dims if isinstance(output_size, int) else tuple(output_size)
+        if len(size) != dims:
+            raise RuntimeError(f"{name}(): internal error: output_size.size() must be {dims}")
+        if any(n < 0 for n in size):
+            raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: "
+                               f"{[*self.shape[:-dims], *size]}")  # fmt: skip
+        if self.ndim not in (dims + 1, dims + 2):
+            raise RuntimeError(f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: {list(self.shape)}")
+        plane, lead = self.shape[-dims:], tuple(self.shape[:-dims])
+        far = _steps_of(plane)
+        values, places = [], []
+        for ranges in product(*(_bounds(n, m) for n, m in zip(plane, size))):
+            box = tuple(b - a for a, b in ranges)
+            flat = xp.reshape(self[(..., *(slice(a, b) for a, b in ranges))], (*lead, prod(box)))
             at = xp.argmax(flat, axis=-1, keepdims=True)
             values.append(xp.take_along_axis(flat, at, axis=-1))
-            places.append((at // (d - c) + a) * width + at % (d - c) + c)
-    shape = (*lead, *size)
-    return xp.reshape(xp.concat(values, axis=-1), shape), xp.astype(
-        xp.reshape(xp.concat(places, axis=-1), shape), xp.int64, copy=False
-    )
+            near = _steps_of(box)
+            places.append(sum((at // n % b + a) * f for n, b, (a, _), f in zip(near, box, ranges, far)))
+        shape = (*lead, *size)
+        if not values:
+            return (xp.zeros(shape, dtype=self.dtype, device=device_of(self)),
+                    xp.zeros(shape, dtype=xp.int64, device=device_of(self)))
+        return xp.reshape(xp.concat(values, axis=-1), shape), xp.astype(
+            xp.reshape(xp.concat(places, axis=-1), shape), xp.int64, copy=False
+        )
+
+    return adaptive
 
 
-def _planes_backward(F: Any, grad: Any, self: Any, indices: Any) -> Any:
-    lead = list(indices.shape[:-2])
-    zeros = F.zeros_like(F.reshape(self, [*lead, self.shape[-2] * self.shape[-1]]))
-    size = prod(indices.shape[-2:])
+def _planes_backward(F: Any, grad: Any, self: Any, indices: Any, dims: int) -> Any:
+    lead = list(indices.shape[:-dims])
+    zeros = F.zeros_like(F.reshape(self, [*lead, prod(self.shape[-dims:])]))
+    size = prod(indices.shape[-dims:])
     flat = F.scatter_add(zeros, -1, F.reshape(indices, [*lead, size]), F.reshape(grad, [*lead, size]))
     return F.reshape(flat, list(self.shape))
 
 
-op(
-    "adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)",
-    family=_FAMILY,
-    kernel=_adaptive_max,
-    backward={"self": lambda F, grads, self, result1: _planes_backward(F, grads[0], self, result1)},
-    forward=lambda F, self_t, result1: (_gather_planes(F, self_t, result1), None),
-    doc="Maxima over windows chosen so that the output has the given size, and their positions.",
-)
+def _adaptive_max_rows(dims: int) -> None:
+    op(f"adaptive_max_pool{dims}d(Tensor self, int[{dims}] output_size) -> (Tensor, Tensor)", family=_FAMILY,
+       kernel=_adaptive_max(dims),
+       backward={"self": lambda F, grads, self, result1: _planes_backward(F, grads[0], self, result1, dims)},
+       forward=lambda F, self_t, result1: (_gather_planes(F, self_t, result1, dims), None),
+       doc="Maxima over windows chosen so that the output has the given size, and their positions.")
+
+
+_adaptive_max_rows(2)
+_adaptive_max_rows(3)

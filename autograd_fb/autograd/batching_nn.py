@@ -248,7 +248,7 @@ def convolution_backward(
 def images(c: Call, *args: Any) -> Any:
     """Pooling and the like: the batch dim joins the images' own, or is it."""
     rank = next(a.array.ndim for a in args if hasattr(a, "signature"))
-    if rank == 3:
+    if rank == (4 if "3d" in c.op._schema.base_name else 3):
         return c.call(*(c.full(a) for a in args))
     out = c.call(*(c.fold(a) if hasattr(a, "signature") else a for a in args))
     if isinstance(out, tuple):

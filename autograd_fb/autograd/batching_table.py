@@ -26,7 +26,8 @@ linalg_pinv linalg_matrix_rank _to_copy linalg_lu linalg_lu_factor_ex lu_unpack 
 """
 _IMAGES = """
 max_pool2d_with_indices max_pool2d_with_indices_backward avg_pool2d avg_pool2d_backward _adaptive_avg_pool2d
-_adaptive_avg_pool2d_backward adaptive_max_pool2d
+_adaptive_avg_pool2d_backward adaptive_max_pool2d max_pool3d_with_indices max_pool3d_with_indices_backward avg_pool3d
+avg_pool3d_backward _adaptive_avg_pool3d _adaptive_avg_pool3d_backward adaptive_max_pool3d
 """
 
 RULES: dict[str, Rule] = {

@@ -28,6 +28,32 @@ from autograd_fb.nn._losses import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from autograd_fb.nn._pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from autograd_fb.nn._resize import interpolate, upsample
 from autograd_fb.tensor.calls import plans as _op
 from autograd_fb.tensor.functions import (
@@ -157,86 +183,6 @@ def fold(
 ) -> Tensor:
     """The transpose of `unfold`: columns added up to images."""
     return _col2im.entry(input, output_size, kernel_size, dilation, padding, stride)
-
-
-# --- pooling
-
-_avg1, _avg2 = _op("avg_pool1d"), _op("avg_pool2d")
-_adaptive_avg1, _adaptive_avg2, _adaptive_max2 = (
-    _op("adaptive_avg_pool1d"),
-    _op("adaptive_avg_pool2d"),
-    _op("adaptive_max_pool2d"),
-)
-
-
-def _max_pool(dims: int) -> Any:
-    plain, with_indices = _op(f"max_pool{dims}d"), _op(f"max_pool{dims}d_with_indices")
-
-    def max_pool(
-        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        ceil_mode: bool = False, return_indices: bool = False,
-    ) -> Any:  # fmt: skip
-        op = with_indices if return_indices else plain
-        return op.entry(input, kernel_size, [] if stride is None else stride, padding, dilation, ceil_mode)
-
-    max_pool.__name__ = max_pool.__qualname__ = f"max_pool{dims}d"
-    max_pool.__doc__ = "The largest element of every window; with ``return_indices`` also where it was."
-    return max_pool
-
-
-max_pool1d, max_pool2d = _max_pool(1), _max_pool(2)
-
-
-def avg_pool1d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Tensor:  # fmt: skip
-    """The mean of every window of ``(N, C, L)``."""
-    return _avg1.entry(input, kernel_size, [] if stride is None else stride, padding, ceil_mode, count_include_pad)
-
-
-def avg_pool2d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Tensor:  # fmt: skip
-    """The mean of every window of ``(N, C, H, W)``, or its sum divided by ``divisor_override``."""
-    stride = [] if stride is None else stride
-    return _avg2.entry(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-def _output_size(input: Tensor, size: Any, dims: int) -> list[int]:
-    wanted = [size] * dims if size is None or isinstance(size, int) else list(size)
-    return [have if want is None else want for want, have in zip(wanted, input.shape[-dims:], strict=True)]
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over windows chosen so that the output is ``output_size`` long."""
-    return _adaptive_avg1.entry(input, _output_size(input, output_size, 1))
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over windows chosen so that the output has ``output_size``; None keeps the input's size."""
-    return _adaptive_avg2.entry(input, _output_size(input, output_size, 2))
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over windows chosen so that the output has ``output_size``."""
-    out, indices = _adaptive_max2.entry(input, _output_size(input, output_size, 2))
-    return (out, indices) if return_indices else out
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over windows chosen so that the output is ``output_size`` long."""
-    size = [1, *_output_size(input, output_size, 1)]
-    out, indices = _adaptive_max2.entry(input.unsqueeze(-2), size)
-    return (out.squeeze(-2), indices.squeeze(-2)) if return_indices else out.squeeze(-2)
-
-
-def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """The p-norm of every window."""
-    area = kernel_size * kernel_size if isinstance(kernel_size, int) else math.prod(kernel_size)
-    out = avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
-    return (out.sign() * relu(out.abs())).mul(area).pow(1.0 / norm_type)
 
 
 # --- activations
@@ -496,17 +442,21 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "alpha_dropout",
-    "avg_pool1d", "avg_pool2d", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "celu", "celu_", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices", "alpha_dropout", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
+    "celu_", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout1d",
     "dropout2d", "dropout3d", "elu", "elu_", "embedding", "feature_alpha_dropout", "fold", "gaussian_nll_loss",
     "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
     "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "leaky_relu_", "linear", "local_response_norm", "log_softmax", "logsigmoid", "lp_pool2d",
-    "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish", "mse_loss", "multilabel_soft_margin_loss", "nll_loss",
-    "normalize", "one_hot", "pad", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss",
-    "prelu", "relu", "relu6", "relu_", "rms_norm", "rrelu", "rrelu_", "scaled_dot_product_attention", "selu", "selu_",
-    "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink",
-    "softsign", "tanh", "tanhshrink", "threshold", "threshold_", "triplet_margin_loss", "unfold", "upsample",
+    "leaky_relu", "leaky_relu_", "linear", "local_response_norm", "log_softmax", "logsigmoid", "lp_pool1d",
+    "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
+    "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d",
+    "max_unpool3d", "mish", "mse_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "relu_",
+    "rms_norm", "rrelu", "rrelu_", "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "tanhshrink", "threshold", "threshold_", "triplet_margin_loss", "unfold", "upsample",
 ]  # fmt: skip

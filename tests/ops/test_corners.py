@@ -64,6 +64,11 @@ SAME: dict[str, Expression] = {
     "powers of a number": lambda M: M.linalg.vander(M.tensor(2.0), N=3),
     "combinations of too few": lambda M: M.combinations(M.ones(1), 2),
     "repeats of nothing": lambda M: M.unique_consecutive(M.zeros(2, 0, 3), dim=1),
+    "maxima and back": lambda M: M.nn.functional.max_unpool2d(
+        *M.nn.functional.max_pool2d(numbers(M, 1, 1, 4, 5), 2, return_indices=True), 2, output_size=(4, 5)),
+    "adaptive maxima of volumes": lambda M: M.nn.AdaptiveMaxPool3d((2, None, 1), return_indices=True)(
+        numbers(M, 1, 4, 3, 5)),
+    "p-norms of windows": lambda M: M.nn.functional.lp_pool1d(numbers(M, 1, 2, 7).abs(), 3, 3, 2),
     "eigenvalues": lambda M: M.linalg.eigvals(numbers(M, 2, 3, 3)).abs().sort().values,
     "eigenvectors": lambda M: M.linalg.eig(numbers(M, 3, 3)).eigenvectors.abs().sum(-1).sort().values,
     "a zero pivot is told": lambda M: tuple(M.linalg.lu_factor_ex(M.tensor([[1.0, 2.0], [2.0, 4.0]]))),
@@ -88,6 +93,10 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "volumes without room": lambda M: M.nn.functional.max_pool3d(M.ones(1, 1, 1, 1, 1), 2),
+    "the wrong number of sizes": lambda M: M.nn.functional.adaptive_avg_pool2d(M.ones(1, 2, 3, 4), ()),
+    "too few dims": lambda M: M.nn.functional.adaptive_max_pool2d(M.ones(2, 2), 1),
+    "padding below zero": lambda M: M.nn.functional.avg_pool2d(M.ones(1, 2, 2), 1, padding=-1),
     "division by zero": lambda M: M.linalg.lu_factor(M.zeros(2, 2)),
     "more columns than rows": lambda M: M.linalg.householder_product(M.ones(2, 3), M.ones(2)),
     "no square tensor": lambda M: M.linalg.tensorinv(M.ones(2, 3), 1),

@@ -14,17 +14,26 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 __all__ = [
     "_adaptive_avg_pool2d",
     "_adaptive_avg_pool2d_backward",
+    "_adaptive_avg_pool3d",
+    "_adaptive_avg_pool3d_backward",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "max_pool1d",
     "max_pool1d_with_indices",
     "max_pool2d",
     "max_pool2d_with_indices",
     "max_pool2d_with_indices_backward",
+    "max_pool3d",
+    "max_pool3d_with_indices",
+    "max_pool3d_with_indices_backward",
 ]
 
 
@@ -37,11 +46,27 @@ def _adaptive_avg_pool2d(*args: Any, **kwargs: Any) -> Any:
 
 
 def _adaptive_avg_pool2d_backward(*args: Any, **kwargs: Any) -> Any:
-    """The gradient of adaptive_avg_pool2d.
+    """The gradient of adaptive averages.
 
     ``_adaptive_avg_pool2d_backward(Tensor grad_output, Tensor self) -> Tensor``
     """
     return _call("_adaptive_avg_pool2d_backward", args, kwargs)
+
+
+def _adaptive_avg_pool3d(*args: Any, **kwargs: Any) -> Any:
+    """Averages over windows chosen so that the output has the given size.
+
+    ``_adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor``
+    """
+    return _call("_adaptive_avg_pool3d", args, kwargs)
+
+
+def _adaptive_avg_pool3d_backward(*args: Any, **kwargs: Any) -> Any:
+    """The gradient of adaptive averages.
+
+    ``_adaptive_avg_pool3d_backward(Tensor grad_output, Tensor self) -> Tensor``
+    """
+    return _call("_adaptive_avg_pool3d_backward", args, kwargs)
 
 
 def adaptive_avg_pool1d(*args: Any, **kwargs: Any) -> Any:
@@ -60,12 +85,28 @@ def adaptive_avg_pool2d(*args: Any, **kwargs: Any) -> Any:
     return _call("adaptive_avg_pool2d", args, kwargs)
 
 
+def adaptive_avg_pool3d(*args: Any, **kwargs: Any) -> Any:
+    """Averages over windows chosen so that the output has the given size.
+
+    ``adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor``
+    """
+    return _call("adaptive_avg_pool3d", args, kwargs)
+
+
 def adaptive_max_pool2d(*args: Any, **kwargs: Any) -> Any:
     """Maxima over windows chosen so that the output has the given size, and their positions.
 
     ``adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)``
     """
     return _call("adaptive_max_pool2d", args, kwargs)
+
+
+def adaptive_max_pool3d(*args: Any, **kwargs: Any) -> Any:
+    """Maxima over windows chosen so that the output has the given size, and their positions.
+
+    ``adaptive_max_pool3d(Tensor self, int[3] output_size) -> (Tensor, Tensor)``
+    """
+    return _call("adaptive_max_pool3d", args, kwargs)
 
 
 def avg_pool1d(*args: Any, **kwargs: Any) -> Any:
@@ -77,7 +118,7 @@ def avg_pool1d(*args: Any, **kwargs: Any) -> Any:
 
 
 def avg_pool2d(*args: Any, **kwargs: Any) -> Any:
-    """The averages of windows of an image.
+    """The averages of windows.
 
     ``avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor``
     """
@@ -85,11 +126,27 @@ def avg_pool2d(*args: Any, **kwargs: Any) -> Any:
 
 
 def avg_pool2d_backward(*args: Any, **kwargs: Any) -> Any:
-    """The gradient of avg_pool2d.
+    """The gradient of average pooling.
 
     ``avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor``
     """
     return _call("avg_pool2d_backward", args, kwargs)
+
+
+def avg_pool3d(*args: Any, **kwargs: Any) -> Any:
+    """The averages of windows.
+
+    ``avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor``
+    """
+    return _call("avg_pool3d", args, kwargs)
+
+
+def avg_pool3d_backward(*args: Any, **kwargs: Any) -> Any:
+    """The gradient of average pooling.
+
+    ``avg_pool3d_backward(Tensor grad_output, Tensor self, int[3] kernel_size, int[3] stride, int[3] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor``
+    """
+    return _call("avg_pool3d_backward", args, kwargs)
 
 
 def max_pool1d(*args: Any, **kwargs: Any) -> Any:
@@ -109,7 +166,7 @@ def max_pool1d_with_indices(*args: Any, **kwargs: Any) -> Any:
 
 
 def max_pool2d(*args: Any, **kwargs: Any) -> Any:
-    """The maxima of windows of an image.
+    """The maxima of windows.
 
     ``max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> Tensor``
     """
@@ -125,8 +182,32 @@ def max_pool2d_with_indices(*args: Any, **kwargs: Any) -> Any:
 
 
 def max_pool2d_with_indices_backward(*args: Any, **kwargs: Any) -> Any:
-    """The gradient of max_pool2d: each window's gradient goes to the element that won.
+    """The gradient of max pooling: each window's goes to the element that won.
 
     ``max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor``
     """
     return _call("max_pool2d_with_indices_backward", args, kwargs)
+
+
+def max_pool3d(*args: Any, **kwargs: Any) -> Any:
+    """The maxima of windows.
+
+    ``max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, bool ceil_mode=False) -> Tensor``
+    """
+    return _call("max_pool3d", args, kwargs)
+
+
+def max_pool3d_with_indices(*args: Any, **kwargs: Any) -> Any:
+    """The maxima of windows and their flat positions in each input plane.
+
+    ``max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)``
+    """
+    return _call("max_pool3d_with_indices", args, kwargs)
+
+
+def max_pool3d_with_indices_backward(*args: Any, **kwargs: Any) -> Any:
+    """The gradient of max pooling: each window's goes to the element that won.
+
+    ``max_pool3d_with_indices_backward(Tensor grad_output, Tensor self, int[3] kernel_size, int[3] stride, int[3] padding, int[3] dilation, bool ceil_mode, Tensor indices) -> Tensor``
+    """
+    return _call("max_pool3d_with_indices_backward", args, kwargs)

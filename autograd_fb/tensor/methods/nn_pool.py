@@ -17,13 +17,18 @@ _SEQUENCES = frozenset({tuple, list, _Size})
 _MISSING: Any = object()
 _adaptive_avg_pool1d = _plans("adaptive_avg_pool1d", "default")
 _adaptive_avg_pool2d = _plans("adaptive_avg_pool2d", "default")
+_adaptive_avg_pool3d = _plans("adaptive_avg_pool3d", "default")
 _adaptive_max_pool2d = _plans("adaptive_max_pool2d", "default")
+_adaptive_max_pool3d = _plans("adaptive_max_pool3d", "default")
 _avg_pool1d = _plans("avg_pool1d", "default")
 _avg_pool2d = _plans("avg_pool2d", "default")
+_avg_pool3d = _plans("avg_pool3d", "default")
 _max_pool1d = _plans("max_pool1d", "default")
 _max_pool1d_with_indices = _plans("max_pool1d_with_indices", "default")
 _max_pool2d = _plans("max_pool2d", "default")
 _max_pool2d_with_indices = _plans("max_pool2d_with_indices", "default")
+_max_pool3d = _plans("max_pool3d", "default")
+_max_pool3d_with_indices = _plans("max_pool3d_with_indices", "default")
 
 
 class NnPoolMethods:
@@ -58,6 +63,20 @@ class NnPoolMethods:
                 return _adaptive_avg_pool2d[self.signature & _state.mask](self, output_size)
         return _call("adaptive_avg_pool2d", (self, *given), kwargs)
 
+    def adaptive_avg_pool3d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
+        """Averages over windows chosen so that the output has the given size."""
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _adaptive_avg_pool3d.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            output_size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
+            for number in output_size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _adaptive_avg_pool3d[self.signature & _state.mask](self, output_size)
+        return _call("adaptive_avg_pool3d", (self, *given), kwargs)
+
     def adaptive_max_pool2d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
         """Maxima over windows chosen so that the output has the given size, and their positions."""
         if first.__class__ is second.__class__ is int and not (args or kwargs):
@@ -71,6 +90,20 @@ class NnPoolMethods:
             else:
                 return _adaptive_max_pool2d[self.signature & _state.mask](self, output_size)
         return _call("adaptive_max_pool2d", (self, *given), kwargs)
+
+    def adaptive_max_pool3d(self, first: Any = _MISSING, second: Any = _MISSING, /, *args: Any, **kwargs: Any) -> Any:
+        """Maxima over windows chosen so that the output has the given size, and their positions."""
+        if first.__class__ is second.__class__ is int and not (args or kwargs):
+            return _adaptive_max_pool3d.pairs[self.signature & _state.mask](self, first, second)
+        given = () if first is _MISSING else (first,) if second is _MISSING else (first, second, *args)
+        if not kwargs and given:
+            output_size = given if len(given) > 1 or first.__class__ not in _SEQUENCES else first
+            for number in output_size:
+                if number.__class__ is not int:
+                    break
+            else:
+                return _adaptive_max_pool3d[self.signature & _state.mask](self, output_size)
+        return _call("adaptive_max_pool3d", (self, *given), kwargs)
 
     def avg_pool1d(self, *args: Any, **kwargs: Any) -> Any:
         """The averages of windows of a signal."""
@@ -89,7 +122,7 @@ class NnPoolMethods:
         return _call("avg_pool1d", (self, *args), kwargs)
 
     def avg_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """The averages of windows of an image."""
+        """The averages of windows."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -109,8 +142,44 @@ class NnPoolMethods:
         return _call("avg_pool2d", (self, *args), kwargs)
 
     def avg_pool2d_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of avg_pool2d."""
+        """The gradient of average pooling."""
         return _call("avg_pool2d_backward", (*args[:1], self, *args[1:]), kwargs)
+
+    def avg_pool3d(self, *args: Any, **kwargs: Any) -> Any:
+        """The averages of windows."""
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _avg_pool3d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size, kernel_size], (), (0, 0, 0), False, True, None
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _avg_pool3d[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        (0, 0, 0),
+                        False,
+                        True,
+                        None,
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _avg_pool3d[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        [padding, padding, padding],
+                        False,
+                        True,
+                        None,
+                    )
+        return _call("avg_pool3d", (self, *args), kwargs)
+
+    def avg_pool3d_backward(self, *args: Any, **kwargs: Any) -> Any:
+        """The gradient of average pooling."""
+        return _call("avg_pool3d_backward", (*args[:1], self, *args[1:]), kwargs)
 
     def max_pool1d(self, *args: Any, **kwargs: Any) -> Any:
         """The maxima of windows of a signal."""
@@ -149,7 +218,7 @@ class NnPoolMethods:
         return _call("max_pool1d_with_indices", (self, *args), kwargs)
 
     def max_pool2d(self, *args: Any, **kwargs: Any) -> Any:
-        """The maxima of windows of an image."""
+        """The maxima of windows."""
         if not kwargs:
             match args:
                 case (kernel_size,) if kernel_size.__class__ is int:
@@ -189,5 +258,69 @@ class NnPoolMethods:
         return _call("max_pool2d_with_indices", (self, *args), kwargs)
 
     def max_pool2d_with_indices_backward(self, *args: Any, **kwargs: Any) -> Any:
-        """The gradient of max_pool2d: each window's gradient goes to the element that won."""
+        """The gradient of max pooling: each window's goes to the element that won."""
         return _call("max_pool2d_with_indices_backward", (*args[:1], self, *args[1:]), kwargs)
+
+    def max_pool3d(self, *args: Any, **kwargs: Any) -> Any:
+        """The maxima of windows."""
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool3d[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size, kernel_size], (), (0, 0, 0), (1, 1, 1), False
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool3d[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        (0, 0, 0),
+                        (1, 1, 1),
+                        False,
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool3d[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        [padding, padding, padding],
+                        (1, 1, 1),
+                        False,
+                    )
+        return _call("max_pool3d", (self, *args), kwargs)
+
+    def max_pool3d_with_indices(self, *args: Any, **kwargs: Any) -> Any:
+        """The maxima of windows and their flat positions in each input plane."""
+        if not kwargs:
+            match args:
+                case (kernel_size,) if kernel_size.__class__ is int:
+                    return _max_pool3d_with_indices[self.signature & _state.mask](
+                        self, [kernel_size, kernel_size, kernel_size], (), (0, 0, 0), (1, 1, 1), False
+                    )
+                case (kernel_size, stride) if kernel_size.__class__ is int and stride.__class__ is int:
+                    return _max_pool3d_with_indices[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        (0, 0, 0),
+                        (1, 1, 1),
+                        False,
+                    )
+                case (kernel_size, stride, padding) if (
+                    kernel_size.__class__ is int and stride.__class__ is int and padding.__class__ is int
+                ):
+                    return _max_pool3d_with_indices[self.signature & _state.mask](
+                        self,
+                        [kernel_size, kernel_size, kernel_size],
+                        [stride, stride, stride],
+                        [padding, padding, padding],
+                        (1, 1, 1),
+                        False,
+                    )
+        return _call("max_pool3d_with_indices", (self, *args), kwargs)
+
+    def max_pool3d_with_indices_backward(self, *args: Any, **kwargs: Any) -> Any:
+        """The gradient of max pooling: each window's goes to the element that won."""
+        return _call("max_pool3d_with_indices_backward", (*args[:1], self, *args[1:]), kwargs)

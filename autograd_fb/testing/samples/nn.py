@@ -155,6 +155,61 @@ def _max_pool_backward(rng: Any, dtype: str) -> Samples:
     return made
 
 
+_VOLUMES: tuple[tuple[str, tuple[int, ...], tuple[Any, ...]], ...] = (
+    ("two by two by two", (2, 2, 4, 2, 4), ([2, 2, 2],)),
+    ("unbatched, padded", (2, 3, 4, 5), ([2, 1, 3], [1, 2, 1], [1, 0, 1])),
+)
+
+
+@samples("max_pool3d_with_indices", "max_pool3d")
+def _max_pool3d(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [Sample((_distinct(rng, dtype, shape), *rest), name=name) for name, shape, rest in _VOLUMES]
+
+
+@samples("max_pool3d_with_indices_backward")
+def _max_pool3d_backward(rng: Any, dtype: str) -> Samples:
+    import array_api_compat.numpy as xp
+
+    from autograd_fb.aten.row import TABLE
+
+    made: Samples = []
+    for name, shape, rest in _VOLUMES if _floating(dtype) else ():
+        full = (*rest, *(rest[0], [0, 0, 0])[len(rest) - 1 :], [1, 1, 1], False)
+        x, kernel_of = _distinct(rng, dtype, shape), TABLE["max_pool3d_with_indices"].kernel
+        out, indices = kernel_of(xp, x, *full)  # type: ignore[operator, misc]
+        made.append(Sample((array(rng, dtype, out.shape), x, *full, indices), name=name))
+    return made
+
+
+@samples("avg_pool3d")
+def _avg_pool3d(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [Sample((array(rng, dtype, shape), *rest), name=name) for name, shape, rest in _VOLUMES]
+
+
+@samples("avg_pool3d_backward")
+def _avg_pool3d_backward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    grad, x = array(rng, dtype, (2, 2, 1, 2)), array(rng, dtype, (2, 4, 2, 5))
+    return [Sample((grad, x, [2, 2, 2], [2, 2, 2], [0, 0, 0], False, True, None), name="one")]
+
+
+@samples("adaptive_avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d")
+def _adaptive3d(rng: Any, dtype: str) -> Samples:
+    return [Sample((_distinct(rng, dtype, (2, 2, 3, 4, 5)), [2, 3, 2]), name="uneven")] if _floating(dtype) else []
+
+
+@samples("_adaptive_avg_pool3d_backward")
+def _adaptive3d_backward(rng: Any, dtype: str) -> Samples:
+    if not _floating(dtype):
+        return []
+    return [Sample((array(rng, dtype, (2, 2, 2, 1, 3)), array(rng, dtype, (2, 2, 3, 4, 5))), name="uneven")]
+
+
 @samples("max_pool1d", "max_pool1d_with_indices")
 def _max_pool1d(rng: Any, dtype: str) -> Samples:
     if not _floating(dtype):
