@@ -12,10 +12,10 @@ from typing import Any
 
 from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import described, holds, low_precision
+from autograd_fb.aten.reduction import holds, low_precision
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
-from autograd_fb.core.dtype import get_default_dtype
+from autograd_fb.core.dtype import described, get_default_dtype
 from autograd_fb.core.geometry import normalize_dim, normalize_dims
 
 _FAMILY = "fft"

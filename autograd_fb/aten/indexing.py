@@ -27,7 +27,7 @@ from autograd_fb.aten.shape import (
 )
 from autograd_fb.aten.values import NO_VALUE, suspect, truth
 from autograd_fb.core.checks import looks_at
-from autograd_fb.core.dtype import as_dtype, dtype_from_name
+from autograd_fb.core.dtype import as_dtype, described
 from autograd_fb.core.geometry import broadcast_shapes, contiguous_strides, normalize_dim
 
 Array = Any
@@ -40,7 +40,7 @@ Combine = Callable[[Array, Array], Array]
 
 
 def _dtype_of(array: Array) -> Any:
-    return dtype_from_name(str(array.dtype).rpartition(".")[2])
+    return described(array.dtype)
 
 
 def _extremes(xp: Any, index: Array, needed: bool = False) -> tuple[int, int] | None:

@@ -12,8 +12,9 @@ from math import prod
 from typing import Any
 
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import c_name, described, is_integral, low_precision, unsupported
+from autograd_fb.aten.reduction import c_name, is_integral, low_precision, unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.core.dtype import described
 from autograd_fb.core.geometry import broadcast_shapes, expand_strides
 
 _FAMILY = "linalg"

@@ -10,8 +10,9 @@ from typing import Any
 
 from autograd_fb.aten.linalg import sum_to
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import described, unsupported
+from autograd_fb.aten.reduction import unsupported
 from autograd_fb.aten.row import op
+from autograd_fb.core.dtype import described
 from autograd_fb.core.geometry import broadcast_shapes, normalize_dim, normalize_dims
 
 _FAMILY = "linalg"

@@ -12,11 +12,11 @@ from typing import Any
 
 from autograd_fb.aten.linalg import sum_to, transpose
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import described, has_zero, holds, low_precision, unsupported
+from autograd_fb.aten.reduction import has_zero, holds, low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import suspect
-from autograd_fb.core.dtype import int64
+from autograd_fb.core.dtype import described, int64
 from autograd_fb.core.geometry import normalize_dims
 
 _FAMILY = "linalg"

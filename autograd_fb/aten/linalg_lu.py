@@ -26,9 +26,10 @@ from autograd_fb.aten.linalg_factor import (
     _zero_pivot,
 )
 from autograd_fb.aten.pointwise import conj
-from autograd_fb.aten.reduction import described, holds, low_precision, unsupported
+from autograd_fb.aten.reduction import holds, low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
+from autograd_fb.core.dtype import described
 from autograd_fb.core.geometry import normalize_dim
 
 _FAMILY = "linalg"

@@ -11,9 +11,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from autograd_fb.aten.reduction import c_name, described, low_precision
+from autograd_fb.aten.reduction import c_name, low_precision
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
+from autograd_fb.core.dtype import described
 from autograd_fb.core.window_geometry import window_tuple
 
 _FAMILY = "nn"

@@ -11,11 +11,12 @@ from math import prod, sqrt
 from typing import Any
 
 from autograd_fb.aten.linalg import sum_to
-from autograd_fb.aten.reduction import described, low_precision, unsupported
+from autograd_fb.aten.reduction import low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import truth
 from autograd_fb.core.checks import looks_at
+from autograd_fb.core.dtype import described
 
 _FAMILY = "nn"
 

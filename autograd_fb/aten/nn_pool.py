@@ -12,9 +12,10 @@ from math import inf, prod
 from typing import Any
 
 from autograd_fb.aten.nn_conv import pad_axis, spread_axis, windows
-from autograd_fb.aten.reduction import described, low_precision, unsupported
+from autograd_fb.aten.reduction import low_precision, unsupported
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
+from autograd_fb.core.dtype import described
 from autograd_fb.core.window_geometry import pool_output_size
 
 _FAMILY = "nn"

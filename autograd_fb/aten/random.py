@@ -14,16 +14,12 @@ from typing import Any
 from autograd_fb.aten.creation import default_dtype
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import back_from, device_of, memory_order
-from autograd_fb.core.dtype import as_dtype, bool_
+from autograd_fb.core.dtype import as_dtype, bool_, described
 from autograd_fb.core.generator import Generator, generator_of, to_host
 
 Array = Any
 
 _OPTIONS = "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None"
-_NAMES = (
-    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32",
-    "uint64", "bool", "complex64", "complex128",
-)  # fmt: skip
 _PARTS = {"complex64": "float32", "complex128": "float64"}
 _SCALAR_TYPES = {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
 _EXACT = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
@@ -36,16 +32,13 @@ def stream_of(xp: Any, generator: Generator | None) -> Any:
 
 def dtype_name(xp: Any, dtype: Any) -> str:
     """PyTorch's name of a library's dtype."""
-    for name in _NAMES:
-        if dtype == getattr(xp, name, None):
-            return name
-    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    return described(dtype).name
 
 
 def _put(xp: Any, host: Any, dtype: Any, device: Any) -> Array:
     """Host numbers as an array of the library; the cast is the host's, so that all libraries round alike."""
     name = dtype_name(xp, dtype)
-    if str(host.dtype) != name and name != "bfloat16":
+    if name not in (described(host.dtype).name, "bfloat16"):
         host = host.astype(name)
     return xp.asarray(host, dtype=dtype, device=device)
 

@@ -6,26 +6,19 @@ Kernels use the Array API standard's functions only. Half-precision sums accumul
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from math import inf, nan, prod
 from typing import Any
 
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
-from autograd_fb.core.dtype import DType, as_dtype, get_default_dtype
+from autograd_fb.core.dtype import described, get_default_dtype
 from autograd_fb.core.geometry import normalize_dim, normalize_dims
 
 _FAMILY = "reduction"
 
 
 # ------------------------------------------------------------------------------------------------ helpers
-
-
-@lru_cache(maxsize=256, typed=True)
-def described(dtype: Any) -> DType:
-    """What a library's own dtype is called here."""
-    return as_dtype(dtype)
 
 
 def low_precision(dtype: Any) -> bool:

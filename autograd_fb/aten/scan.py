@@ -14,7 +14,6 @@ from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.reduction import (
     at_least_1d,
     choose,
-    described,
     has_zero,
     holds,
     is_integral,
@@ -33,6 +32,7 @@ from autograd_fb.aten.reduction import (
 )
 from autograd_fb.aten.row import no_derivative, op
 from autograd_fb.aten.shape import device_of
+from autograd_fb.core.dtype import described
 from autograd_fb.core.finfo import finfo
 from autograd_fb.core.geometry import normalize_dim
 

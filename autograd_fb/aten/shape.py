@@ -17,7 +17,7 @@ from typing import Any
 
 from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import TABLE, op
-from autograd_fb.core.dtype import as_dtype, dtype_from_name
+from autograd_fb.core.dtype import as_dtype, described
 from autograd_fb.core.geometry import (
     broadcast_shapes,
     compute_view_strides,
@@ -154,7 +154,7 @@ def common_arrays(xp: Any, arrays: Sequence[Array]) -> list[Array]:
     first = arrays[0].dtype
     if all(a.dtype == first for a in arrays):
         return list(arrays)
-    dtypes = [dtype_from_name(str(a.dtype).rpartition(".")[2]) for a in arrays]
+    dtypes = [described(a.dtype) for a in arrays]
     result = common_dtype(*dtypes)
     native = next((a.dtype for a, d in zip(arrays, dtypes, strict=True) if d == result), None)
     native = getattr(xp, result.name) if native is None else native

@@ -17,6 +17,7 @@ from typing import Any
 from autograd_fb.aten.pointwise import alias, numeric
 from autograd_fb.aten.pointwise_kernels import is_number
 from autograd_fb.aten.row import POINTWISE_FLOAT, no_derivative, op
+from autograd_fb.core.dtype import described
 
 row = partial(op, family="special")
 
@@ -27,12 +28,15 @@ SQRT_2PI = math.sqrt(2.0 * PI)
 EULER_GAMMA = 0.5772156649015329
 
 
+_HALF = ("float16", "bfloat16")
+
+
 def widened(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel with half precision arrays computed in float32."""
 
     @wraps(kernel)
     def call(xp: Any, *args: Any, **kwargs: Any) -> Any:
-        half = next((a.dtype for a in args if hasattr(a, "dtype") and str(a.dtype).endswith("float16")), None)
+        half = next((a.dtype for a in args if hasattr(a, "dtype") and described(a.dtype).name in _HALF), None)
         if half is None:
             return kernel(xp, *args, **kwargs)
         wide = (xp.astype(a, xp.float32) if hasattr(a, "dtype") else a for a in args)

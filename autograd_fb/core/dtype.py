@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NoReturn, final
 
 __all__ = [
@@ -196,6 +197,12 @@ def dtype_from_name(name: str) -> DType:
     if found is None:
         raise TypeError(f"dtype {name!r} is not supported; expected one of {', '.join(_BY_NAME)}")
     return found
+
+
+@lru_cache(maxsize=256, typed=True)
+def described(dtype: Any) -> DType:
+    """What a library's own dtype is called here; libraries take long to tell the names of theirs."""
+    return as_dtype(dtype)
 
 
 def as_dtype(value: Any, function: str = "as_dtype", argument: str = "'dtype'") -> DType:

@@ -158,12 +158,20 @@ def write(t: Tensor, result: Any) -> None:
         t.array[...] = result
 
 
+def mutating_kernel(row: Row, binding: Binding) -> Callable[..., Any] | None:
+    """The kernel of a row that writes into its first argument's array, if there is one and arrays can be written to."""
+    writing = overrides(binding).get(f"{row.name}_.{row.overload}".rstrip("."), row.inplace_kernel)
+    if writing is None or binding.functional:
+        return None
+    kernel: Callable[..., Any] = binding.backend.quiet(partial(writing, binding.xp))
+    return kernel
+
+
 def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[..., None]:
     """The function that runs a row in place on its first argument; raises before it writes."""
     raw = RawCall(row, op, binding)
-    writing = overrides(binding).get(f"{row.name}_.{row.overload}".rstrip("."), row.inplace_kernel)
-    if writing is not None and not binding.functional:
-        mutate = binding.backend.quiet(partial(writing, binding.xp))
+    mutate = mutating_kernel(row, binding)
+    if mutate is not None:
 
         def run_mutating(self: Tensor, *rest: Any) -> None:
             if row.key not in OVERLAP_ALLOWED:

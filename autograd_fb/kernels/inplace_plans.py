@@ -12,7 +12,9 @@ from typing import Any
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
+from autograd_fb.kernels.describe import call_text
 from autograd_fb.kernels.failures import failed
+from autograd_fb.kernels.inplace import mutating_kernel
 from autograd_fb.kernels.plans import Plan, Writer
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.tensor.memory import put
@@ -32,11 +34,18 @@ def direct(op: OpOverload, signature: int, general: Callable[..., Any], counts: 
     traits = w.binding.backend.traits
     if not (traits.strided or w.binding.functional) or w.binding.multi or w.mixed_devices or len(tensors) > 2:
         return general
-    if not (isinstance(w.row.kernel, str) or w.plain):  # what takes out=
+    mutate = mutating_kernel(w.row, w.binding)
+    if w.call.lists or w.call.optional & set(w.call.tensors):
         return general
-    if w.call.lists or w.call.optional & set(w.call.tensors) or w.static_signature() is None or w.row.inplace_kernel:
+    w.scope.update(failed=failed, general=general, Storage=Storage, NUMBER_TYPES=_NUMBER_TYPES, mutate=mutate)
+    if mutate is not None:
+        if numbers or w.of_inference:
+            return general
+        w.write_by_kernel(counts)
+        return w.finish()
+    # what takes out=
+    if not (isinstance(w.row.kernel, str) or w.plain) or w.static_signature() is None or w.row.inplace_kernel:
         return general
-    w.scope.update(failed=failed, general=general, Storage=Storage, NUMBER_TYPES=_NUMBER_TYPES)
     w.write(counts)
     return w.finish()
 
@@ -44,14 +53,29 @@ def direct(op: OpOverload, signature: int, general: Callable[..., Any], counts: 
 class InplaceWriter(Writer):
     """The lines of such a plan."""
 
-    def write(self, counts: bool) -> None:
+    def begin(self) -> tuple[str, list[str], str]:
+        """The def line, and what views among the arguments need; the target, the other tensors, the general call."""
         names = self.call.names
         target, *others = self.call.tensors
-        again = f"return general({', '.join(names)})"
         self.lines.append(f"def {self.name}({', '.join(names)}):")
         if self.signature & IS_VIEW and self.signature & GRAD_MODE:
             views = [t for t in others if t not in self.numbers]
             self.add(*(f"if {t}.base is not None and stale({t}): return op.entry({', '.join(names)})" for t in views))
+        return target, others, f"return general({', '.join(names)})"
+
+    def write_by_kernel(self, counts: bool) -> None:
+        """The row's own kernel writes; what it cannot is told by the general way, before anything is written."""
+        target, _, again = self.begin()
+        self.add(f"if {target}.base is not None: {again}")
+        self.unwrap()
+        arguments = call_text(self.call, self.values)
+        self.add("try:", f"    mutate({arguments})")
+        self.add("except (ValueError, NotImplementedError, AttributeError):", f"    {again}")
+        self.end(target, counts)
+
+    def write(self, counts: bool) -> None:
+        names = self.call.names
+        target, others, again = self.begin()
         tests = [f"{target}.base is not None"]
         if self.of_inference:  # its views know no base: see `check_overlap`
             strides = "array.strides" if hasattr(self.binding.array_type, "strides") else "stride()"
@@ -84,6 +108,10 @@ class InplaceWriter(Writer):
             "except Exception as error:",
             f"    failed(op, error, ({arrays},))",
         )
+        self.end(target, counts)
+
+    def end(self, target: str, counts: bool) -> None:
+        """The version, and the tensor that was written to."""
         if counts:
             self.add(
                 f"storage = {target}.storage",
