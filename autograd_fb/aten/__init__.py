@@ -22,3 +22,4 @@ from autograd_fb.aten import reduction as reduction
 from autograd_fb.aten import scan as scan
 from autograd_fb.aten import shape as shape
 from autograd_fb.aten import special as special
+from autograd_fb.aten import special_gamma as special_gamma

@@ -420,8 +420,9 @@ def _pushed(push: Push, args: Sequence[Any], moving: Sequence[Any], outs: Sequen
 
 def _refuse(push: Push, error: RuntimeError) -> None:
     """NotImplementedError for the error of a row that refuses a derivative."""
-    if str(error).startswith("derivative for "):
-        raise NotImplementedError(f"Trying to use forward AD with {push.op._name} that does not support it.") from error
+    if str(error).startswith(("derivative for ", "the derivative for ")):
+        name = push.op._opname if isinstance(error, NotImplementedError) else push.op._name
+        raise NotImplementedError(f"Trying to use forward AD with {name} that does not support it.") from error
 
 
 def tell_node(out: Tensor, node: Any) -> None:

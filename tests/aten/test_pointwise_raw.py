@@ -43,7 +43,8 @@ ROUGH_VALUES = {"polygamma": 1e4, "special_polygamma": 1e4, "hardsigmoid_backwar
 ROUGH_GRADIENTS = {"digamma": 1e5, "polygamma": 1e5, "hardsigmoid": 1e6, "xlogy.Scalar_Other": 1e6,
                    "special_xlog1py.other_scalar": 1e6}  # fmt: skip
 # Ops without a derivative in PyTorch: ours has one for remainder(number, tensor) and refuses for the others.
-REFUSED = {"floor_divide", "floor_divide.Scalar", "heaviside", "special_zeta", "special_zeta.other_scalar"}
+REFUSED = {"floor_divide", "floor_divide.Scalar", "heaviside", "special_zeta", "special_zeta.other_scalar", "igamma",
+           "igammac"}  # fmt: skip
 NO_GRADIENT = {"remainder.Scalar_Tensor", *REFUSED}
 RULED = [key for key in KEYS if TABLE[key].slope or TABLE[key].backward]
 

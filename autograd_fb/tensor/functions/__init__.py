@@ -25,6 +25,7 @@ from autograd_fb.tensor.functions import reduction as _reduction
 from autograd_fb.tensor.functions import scan as _scan
 from autograd_fb.tensor.functions import shape as _shape
 from autograd_fb.tensor.functions import special as _special
+from autograd_fb.tensor.functions import special_gamma as _special_gamma
 from autograd_fb.tensor.functions.activations import *
 from autograd_fb.tensor.functions.complex_views import *
 from autograd_fb.tensor.functions.compound import *
@@ -45,6 +46,7 @@ from autograd_fb.tensor.functions.reduction import *
 from autograd_fb.tensor.functions.scan import *
 from autograd_fb.tensor.functions.shape import *
 from autograd_fb.tensor.functions.special import *
+from autograd_fb.tensor.functions.special_gamma import *
 from autograd_fb.tensor import python_forms as _python_forms
 from autograd_fb.tensor.python_forms import *
 
@@ -70,5 +72,6 @@ __all__ = (
     + _scan.__all__
     + _shape.__all__
     + _special.__all__
+    + _special_gamma.__all__
     + _python_forms.__all__
 )

@@ -22,6 +22,7 @@ from autograd_fb.tensor.methods.reduction import ReductionMethods
 from autograd_fb.tensor.methods.scan import ScanMethods
 from autograd_fb.tensor.methods.shape import ShapeMethods
 from autograd_fb.tensor.methods.special import SpecialMethods
+from autograd_fb.tensor.methods.special_gamma import SpecialGammaMethods
 
 
 class TensorMethods(
@@ -42,6 +43,7 @@ class TensorMethods(
     ScanMethods,
     ShapeMethods,
     SpecialMethods,
+    SpecialGammaMethods,
 ):
     """All of them."""
 

@@ -449,6 +449,7 @@ def _mvlgamma(rng: Any, dtype: str) -> list[Sample]:
     return [Sample((array(rng, dtype, (3, 4), 1.2, 8.0), p), name=f"p {p}") for p in (1, 2, 3)]
 
 
+binary("igamma", "igammac", "special_gammainc", "special_gammaincc", takes="f", first=(0.3, 15.0), second=(0.2, 20.0))
 binary("special_zeta", takes="f", first=(1.2, 5.0), second=(0.3, 20.0))
 with_scalar("special_zeta.other_scalar", takes="f", inside=(1.2, 5.0), scalars=(0.5, 3.0))
 with_scalar("special_zeta.self_scalar", takes="f", inside=(0.3, 20.0), scalars=(1.5, 3.0), flip=True)
