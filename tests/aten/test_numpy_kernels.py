@@ -11,6 +11,7 @@ import pytest
 import autograd_fb.testing.samples.creation
 import autograd_fb.testing.samples.linalg
 import autograd_fb.testing.samples.nn
+import autograd_fb.testing.samples.nn_pool
 import autograd_fb.testing.samples.reduction
 import autograd_fb.testing.samples.shape  # noqa: F401
 from autograd_fb_backends.numpy_kernels import KERNELS
