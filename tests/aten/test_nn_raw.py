@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import autograd_fb.testing.samples.nn  # noqa: F401  (registers the samples)
-import autograd_fb.testing.samples.nn_pool  # noqa: F401
+import autograd_fb.testing.samples.nn
+import autograd_fb.testing.samples.nn_pool  # noqa: F401  (registers the samples)
 from autograd_fb.testing.samples import SAMPLES
 from tests.aten import raw_harness
 from tests.aten.raw_harness import TABLE
