@@ -27,6 +27,7 @@ from autograd_fb import random as random
 from autograd_fb import return_types as return_types
 from autograd_fb import special as special
 from autograd_fb import testing as testing
+from autograd_fb import types as types
 from autograd_fb import utils as utils
 from autograd_fb.autograd import install as _install
 from autograd_fb.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled

@@ -59,7 +59,7 @@ def choose(rows: Sequence[Row], values: Sequence[Any]) -> Row | None:
 
 def default_text(argument: Argument) -> str | None:
     """The default as the plan takes it; None when it cannot be written down."""
-    value = argument.default_value
+    value = argument.default
     if value is not None:
         value = plain(None, argument, value)  # type: ignore[arg-type]  # only named in errors
     items = value if isinstance(value, (list, tuple)) else [value]

@@ -131,7 +131,7 @@ def parameters(row: Row, first: str) -> tuple[str, list[str]]:
         hint = TYPES.get(kind_of(a), "Any") + (
             " | None" if a.is_optional and TYPES.get(kind_of(a), "Any") != "Any" else ""
         )
-        out.append(f"{name}: {hint}" + (f" = {default(a.default_value)}" if a.has_default_value() else ""))
+        out.append(f"{name}: {hint}" + (f" = {default(a.default)}" if a.has_default_value() else ""))
     return ", ".join(out), names
 
 
@@ -171,7 +171,7 @@ def operator(target: str, op: str, overload: str, exchanged: bool) -> list[str]:
     """A binary operator: the plan by both signatures, where a Python number has one too."""
     row = TABLE[".".join(filter(None, [op.removesuffix("_"), overload]))]
     order = "other, self" if exchanged and op not in ("add", "mul") else "self, other"
-    order += "".join(f", {default(a.default_value)}" for a in row.schema.arguments[2:])
+    order += "".join(f", {default(a.default)}" for a in row.schema.arguments[2:])
     return [
         f"    def {target}(self, other: Any) -> Any:",
         "        bits: Any",

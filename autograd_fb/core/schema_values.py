@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NoReturn
 
+from autograd_fb.core.device import Device
+
 # ---------------------------------------------------------------------------------------------------- types
 
 
@@ -263,8 +265,19 @@ class Argument:
 
     @property
     def default_value(self) -> Any:
-        """The default, None when there is none (see `has_default_value`)."""
-        return None if self.default is NO_DEFAULT else self.default
+        """The default as PyTorch gives it, None when there is none (see `has_default_value`).
+
+        Lists are lists, and constants their numbers in PyTorch: 6 is float32. ``default`` has them as the schema does.
+        """
+        value = self.default
+        if isinstance(value, EnumName):
+            return value.code
+        if isinstance(value, tuple):
+            return list(value)
+        kind = self.type.element if isinstance(self.type, OptionalType) else self.type
+        if kind == BASE_TYPES["Device"] and isinstance(value, str):
+            return Device(value)
+        return None if value is NO_DEFAULT else value
 
     @property
     def is_write(self) -> bool:

@@ -174,6 +174,11 @@ class OpOverload:
         return getattr(getattr(ops, self.namespace), self._opname)
 
     @property
+    def _handle(self) -> OpOverload:
+        """What PyTorch hands to its private functions for the operator."""
+        return self
+
+    @property
     def _defined_in_python(self) -> bool:
         """Whether a Library defined it, not the operator table."""
         return self.row is None

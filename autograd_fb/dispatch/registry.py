@@ -259,6 +259,23 @@ class OpNamespace(types.ModuleType):
 class Ops(types.ModuleType):
     """``autograd_fb.ops``: every operator, as ``ops.<namespace>.<name>.<overload>``."""
 
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.loaded_libraries: set[str] = set()
+
+    def load_library(self, path: Any) -> None:
+        """Load a shared library, for what it does when it is loaded. OSError if that fails.
+
+        Operators are defined from Python here: those that a library defines for PyTorch do not appear.
+        """
+        import ctypes  # lazy: seldom needed
+
+        try:
+            ctypes.CDLL(str(path))
+        except OSError as error:
+            raise OSError(f"Could not load this library: {path}: {error}") from error
+        self.loaded_libraries.add(str(path))
+
     def __getattr__(self, name: str) -> OpNamespace:
         if name.startswith("__") and not any(namespace == name for namespace, _ in OPERATORS):
             raise AttributeError(name)

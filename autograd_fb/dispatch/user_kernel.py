@@ -65,9 +65,9 @@ def arrangement(schema: FunctionSchema) -> Arrange | None:
     for i in reversed(range(count)):
         if not positional[i].has_default_value():
             break
-        trailing.append((i, positional[i].default_value))
+        trailing.append((i, positional[i].default))
     named = [
-        (i, a.name, a.default_value if a.has_default_value() else ...)
+        (i, a.name, a.default if a.has_default_value() else ...)
         for i, a in enumerate(schema.arguments)
         if a.kwarg_only
     ]

@@ -85,7 +85,7 @@ class InplaceWriter(Writer):
             if n == "alpha" and scaled:  # x.add_(g, alpha=-lr) is every hand-written optimizer's step
                 tests.append(f"{n}.__class__ is complex")
             elif n not in self.call.tensors:
-                tests.append(f"{n} != {a.default_value!r}")
+                tests.append(f"{n} != {a.default!r}")
         tests += [f"{t}.__class__ not in NUMBER_TYPES" for t in others if t in self.numbers]
         self.add(f"if {' or '.join(tests)}: {again}")
         self.unwrap()

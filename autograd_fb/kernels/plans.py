@@ -248,7 +248,7 @@ class Writer:
         if self.plain is not None:
             self.scope["plain"] = plain = getattr(self.binding.xp, self.plain)
             tests = [
-                f"{n} == {a.default_value!r}"
+                f"{n} == {a.default!r}"
                 for a, n in zip(self.call.arguments(), self.call.names, strict=True)
                 if n not in self.call.tensors
             ]

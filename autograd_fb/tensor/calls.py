@@ -156,7 +156,7 @@ def _remember(shape: tuple[Any, ...], op: OpOverload, positional: list[str], cou
             values.append(f"k{keywords.index(argument.name)}")
         else:
             values.append(f"d{i}")
-            scope[f"d{i}"] = argument.default_value
+            scope[f"d{i}"] = argument.default if argument.has_default_value() else None
     if not _CONTAINERS.isdisjoint(shape):
         kinds = {kind_of(a) for other in overloads for a in other._schema.arguments if kind_of(a).endswith("[]")}
         if len(kinds) > 1:

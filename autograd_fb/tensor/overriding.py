@@ -262,7 +262,7 @@ def _by_operator(op: OpOverload, values: Sequence[Any]) -> Called:
     func = getattr(sys.modules[_PACKAGE], op._opname, None) or getattr(_default.tensor, op._opname, None)
     args, kwargs = list(values), {}
     for argument, value in reversed(list(zip(op._schema.arguments, values, strict=False))):
-        left_out = argument.has_default_value() and value == argument.default_value if not hasattr(
+        left_out = argument.has_default_value() and value == argument.default if not hasattr(
             value, "array"
         ) else False
         if argument.kwarg_only:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autograd_fb.core.device import Device
 from autograd_fb.core.schema import (
     BaseType,
     DictType,
@@ -334,7 +335,13 @@ def test_alias_annotations() -> None:
 def test_default_values(argument: str, value: Any) -> None:
     (parsed,) = parse_schema(f"f({argument}) -> ()").arguments
     assert parsed.has_default_value()
-    assert parsed.default_value == value and isinstance(parsed.default_value, type(value))
+    assert parsed.default == value and isinstance(parsed.default, type(value))
+
+
+def test_default_values_as_pytorch_gives_them() -> None:
+    text = "int[2] a=1, int[] b=[], Device c='cuda:0', Device? d=None, ScalarType e=float, Layout? f=strided, str g='x'"
+    values = [a.default_value for a in parse_schema(f"f({text}) -> ()").arguments]
+    assert values == [[1, 1], [], Device("cuda:0"), None, 6, 0, "x"]
 
 
 def test_no_default_differs_from_none() -> None:
@@ -344,7 +351,7 @@ def test_no_default_differs_from_none() -> None:
 
 
 def test_enum_defaults_know_their_number() -> None:
-    default = parse_schema("f(ScalarType x=float) -> ()").arguments[0].default_value
+    default = parse_schema("f(ScalarType x=float) -> ()").arguments[0].default
     assert isinstance(default, EnumName) and default.code == 6
 
 

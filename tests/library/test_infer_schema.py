@@ -125,7 +125,7 @@ def test_defaults_and_keyword_only() -> None:
         'str c="a\\"b\\\\c\'\\n", ScalarType d=float32, ScalarType? e=bfloat16, Device g="cuda:1") -> Tensor'
     )
     schema = parse_schema(text)
-    values = {a.name: a.default_value for a in schema.arguments}
+    values = {a.name: a.default for a in schema.arguments}
     assert values["c"] == "a\"b\\c'\n" and values["s"] == 1e-5
     assert (values["d"], values["e"], values["g"]) == ("float32", "bfloat16", "cuda:1")
 

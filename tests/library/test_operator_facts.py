@@ -102,3 +102,12 @@ def test_functions_of_lists_of_tensors() -> None:
     for method in (Scaled.forward, Scaled.backward):
         with pytest.raises(NotImplementedError, match=r"Function.(forward|backward) directly"):
             method(None, [x])
+
+
+def test_shared_libraries_and_types_for_annotations() -> None:
+    with pytest.raises(OSError, match=r"Could not load this library: .*nothing.so"):
+        torch.ops.load_library("nothing.so")
+
+    def mixed(x: Tensor, n: torch.types.Number = 2) -> Tensor: ...
+
+    assert torch.library.infer_schema(mixed, mutates_args=()) == "(Tensor x, Scalar n=2) -> Tensor"
