@@ -67,7 +67,7 @@ def _detached(t: Tensor) -> Tensor:
 
 
 def _leaf(t: Tensor) -> Tensor:
-    return _detached(t).requires_grad_(t.dtype.is_floating_point or t.dtype.is_complex)
+    return _detached(t).requires_grad_()
 
 
 def _vector(v: Any, like: Tensors, like_is_tuple: bool, name: str) -> Tensors:

@@ -80,6 +80,14 @@ class TreeSpec:
     def num_nodes(self) -> int:
         return 1 + sum(c.num_nodes for c in self.children)
 
+    def pretty(self) -> str:
+        """The structure as its containers are printed, with a star for each leaf.
+
+        >>> tree_flatten((1, [2, 3]))[1].pretty()
+        '(*, [*, *])'
+        """
+        return repr(_unflatten([_STAR] * self.num_leaves, self))
+
     def is_leaf(self) -> bool:
         return self.kind is None
 
@@ -96,6 +104,14 @@ class TreeSpec:
 
 
 LEAF = TreeSpec(None)
+
+
+class _Star:
+    def __repr__(self) -> str:
+        return "*"
+
+
+_STAR = _Star()
 
 
 def _opened(tree: Any) -> tuple[Any, list[Any]] | None:

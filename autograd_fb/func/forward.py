@@ -61,7 +61,7 @@ def jvp(
     for what, leaves in (("primals", flat), ("tangents", directions)):
         for leaf in leaves:
             if not isinstance(leaf, Tensor):
-                raise RuntimeError(f"{lead}Expected {what} to only contain Tensors, got unsupported type {type(leaf)}")
+                raise RuntimeError(f"{lead}Expected {what} to only contain Tensors, got {type(leaf)}")
     result = _pushed(func, flat, directions, spec, strict, has_aux)
     return lower(result, raw)
 
@@ -205,15 +205,14 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         given, given_spec = tree_flatten(tangents)
         if given_spec != in_spec:
             raise RuntimeError(
-                f"Expected the tangents {given_spec} to have the same argspec as the primals {in_spec} that the "
-                "function was linearized at"
+                f"Expected the tangents {given_spec} to have the same argspec as the primals {in_spec}"
             )
         for i, (t, x) in enumerate(zip(given, flat, strict=True)):
             for what in ("shape", "device", "dtype"):
                 if getattr(t, what) != getattr(x, what):
                     raise RuntimeError(
                         f"tangent:{i} with {what} {getattr(t, what)} in flattened pytree doesn't match the {what} "
-                        f"{getattr(x, what)} of the corresponding flattened primal"
+                        f"{getattr(x, what)} of the corresponding primal."
                     )
         (pushed,) = transpose(tree_unflatten(given, in_spec))
         return lower(pushed, raw)

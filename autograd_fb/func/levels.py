@@ -173,6 +173,8 @@ def pull_back(
         if y.requires_grad:
             _check_levels(y, inputs)
             root = plain(y)
+            if cotangents is None and root.dtype.is_complex:
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
             roots.append(root)
             seeds.append(_ones(root) if cotangents is None else like(cotangents[i], y))
     wanted = [plain(x) for x in inputs]

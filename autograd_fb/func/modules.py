@@ -50,7 +50,7 @@ def _merged(dicts: Any) -> dict[str, Any]:
     if not all(isinstance(d, Mapping) for d in dicts):
         raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
     names = [name for d in dicts for name in d]
-    repeated = {name for name in names if names.count(name) > 1}
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
     return {name: value for d in dicts for name, value in d.items()}
@@ -75,6 +75,8 @@ def reparametrized(module: Module, given: dict[str, Any], tie_weights: bool, str
             table = _table(module, name)
             if table is None:
                 continue
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(f"{value} is not an instance of torch.Tensor")
             last = name.rpartition(".")[2]
             saved.append((table, last, table[last]))
             table[last] = value

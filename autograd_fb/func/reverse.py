@@ -19,14 +19,14 @@ Argnums = int | tuple[int, ...]
 
 def checked_argnums(argnums: Any, args: Sequence[Any]) -> tuple[int, ...]:
     """The places of the arguments to differentiate. RuntimeError for what is no place of a positional argument."""
-    if not isinstance(argnums, (int, tuple)) or isinstance(argnums, bool):
+    if not isinstance(argnums, (int, tuple)):
         raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
     wanted = argnums if isinstance(argnums, tuple) else (argnums,)
     if not wanted:
         raise RuntimeError("argnums must be non-empty")
     for n in wanted:
         if not isinstance(n, int):
-            raise RuntimeError(f"argnums elements must be int, got {type(n)}")
+            raise RuntimeError(f"argnum must be int, got: {type(n)}")
         if not -len(args) <= n < len(args):
             raise RuntimeError(f"Got argnum={n}, but only {len(args)} positional inputs")
     places = tuple(n % len(args) for n in wanted)
@@ -169,6 +169,12 @@ class _Pulled:
                 output, self.aux = _split_aux(output, "vjp(f, *primals)")
         self.outputs, self.spec = tree_flatten(output)
         only_tensors(self.outputs, "vjp(f, *primals)")
+        for y in self.outputs:
+            if not (y.dtype.is_floating_point or y.dtype.is_complex):
+                raise RuntimeError(
+                    "vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with dtype "
+                    f"{y.dtype}"
+                )
         self.trees = tuple(tree for tree, _ in pairs)
         self.inputs = [x for _, made in pairs for x in made]
 
@@ -197,16 +203,17 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     primals, raw = lift(primals)
     pulled = _Pulled(func, primals, has_aux)
 
-    def vjp_fn(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple[Any, ...]:
-        given = lift(cotangents[0] if len(cotangents) == 1 else cotangents)[0]
-        leaves, spec = tree_flatten(given)
+    def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple[Any, ...]:
+        leaves, spec = tree_flatten(lift(cotangents)[0])
         if spec != pulled.spec:
             raise RuntimeError(
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
                 "function. "
-                f"cotangents: {spec}, primal output: {pulled.spec}"
+                f"cotangents: {spec.pretty()}, primal output: {pulled.spec.pretty()}"
             )
         for i, (v, y) in enumerate(zip(leaves, pulled.outputs, strict=True)):
+            if not isinstance(v, Tensor):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(v).__name__}")
             if tuple(v.array.shape) != tuple(y.array.shape):
                 raise RuntimeError(
                     f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of "

@@ -21,6 +21,11 @@ def _name(func: Callable[..., Any]) -> str:
     return getattr(func, "__name__", repr(func))
 
 
+def _check_randomness(randomness: str) -> None:
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+
+
 def vmap(
     func: Callable[..., Any],
     in_dims: Any = 0,
@@ -41,8 +46,7 @@ def vmap(
     >>> torch.vmap(torch.dot)(torch.ones(2, 3), torch.arange(6.0).reshape(2, 3))
     tensor([ 3., 12.])
     """
-    if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+    _check_randomness(randomness)
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -136,6 +140,7 @@ def _run(
 
 def over_directions(func: Any, rows: Sequence[Tensor], out_dims: Any, randomness: str) -> Any:
     """A `vmap` over the first dim of rows that ``func`` makes tangents of, and nothing else."""
+    _check_randomness(randomness)
     size = int(rows[0].array.shape[0])
     with enter(size, randomness, of_tangents=True) as level:
         outputs = func(*(batched(row, 0, level.number) for row in rows))

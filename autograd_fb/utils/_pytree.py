@@ -54,6 +54,11 @@ def tree_structure(tree: Any, is_leaf: IsLeaf | None = None) -> TreeSpec:
     return tree_flatten(tree, is_leaf)[1]
 
 
+def treespec_pprint(treespec: TreeSpec) -> str:
+    """The structure as its containers are printed, with a star for each leaf."""
+    return treespec.pretty()
+
+
 def tree_map(fn: Callable[..., Any], tree: Any, *rests: Any, is_leaf: IsLeaf | None = None) -> Any:
     """The same structure with ``fn`` applied to every leaf, and to the leaves of ``rests`` at the same places.
 
