@@ -222,8 +222,8 @@ class set_multithreading_enabled(_Flag):
 
 
 class _force_original_view_tracking(_Flag):
-    """Whether views are made again by the functions that made them. It is kept, and changes nothing: views know where
-    they lie, which says the same.
+    """Whether a view of a base that was modified in place gets the nodes of the ops that made it (ViewBackward0),
+    rather than one that says where it lies (AsStridedBackward0). Gradients are the same.
     """
 
     name = "view_replay"

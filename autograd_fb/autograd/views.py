@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd_fb.autograd.batched_tensor import fits_levels
+from autograd_fb.autograd.grad_mode import is_view_replay_enabled
 from autograd_fb.autograd.node_names import RESHAPED
 from autograd_fb.autograd.saved import released
 from autograd_fb.core.dtype import ALL_DTYPES
@@ -25,8 +26,9 @@ from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import FIRST_DTYPE_BIT, GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
 from autograd_fb.core.promotion import dtype_bits
 from autograd_fb.dispatch.operator import OpOverload
-from autograd_fb.graph.node import Node, Output, PlainNode, edge_of, forward_name, shown_edge
+from autograd_fb.graph.node import RELEASED, Node, Output, PlainNode, edge_of, forward_name, shown_edge
 from autograd_fb.kernels.namespace import raw_namespace, tensor_namespace
+from autograd_fb.tensor.indexing import BasicIndexNode
 from autograd_fb.tensor.levels import give
 from autograd_fb.tensor.memory import View, geometry_of, view_of
 from autograd_fb.tensor.storage import AccumulateGrad, AutogradMeta
@@ -262,11 +264,37 @@ def renew_grad_fn(view: Tensor) -> None:
         renew_tangents(view)
     if base.node is None:
         return
-    node = AsStridedBackward0((base.node,))
-    node.stand(base, view)
+    node = _replayed(view, base) if is_view_replay_enabled() else None
+    if node is None:
+        node = AsStridedBackward0((base.node,))
+        node.stand(base, view)
     keep_retaining(view, node)
     view.node = node
     view.signature |= REQUIRES_GRAD
+
+
+def _replayed(view: Tensor, base: Tensor) -> Node | None:
+    """The view's nodes made again, from its base as it is now; None where they are not known or were not recorded."""
+    steps: list[Node] = []
+    step = view.node
+    while isinstance(step, Node):
+        step.show()
+        rules = getattr(type(step), "rules", None)  # a base's own history is no view's
+        of_view = isinstance(step, BasicIndexNode) or (rules is not None and rules.row.is_view)
+        if not of_view or len(step.edges) != 1 or step.saved is RELEASED:
+            break
+        steps.append(step)
+        step = step.edges[0]
+    if not steps:
+        return None
+    last: Any = base.node
+    for old in reversed(steps):
+        made: Node = object.__new__(type(old))
+        made.set_up((last,))
+        made.saved, made.versions, made.shapes = old.saved, old.versions, old.shapes
+        made.code, made.lasti = old.code, old.lasti
+        last = made
+    return made
 
 
 _reshaped: dict[type[Node], type[Node]] = {}

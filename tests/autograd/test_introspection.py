@@ -346,3 +346,33 @@ def test_references_that_do_not_keep_tensors(torch: Any) -> None:
     assert ref.expired()
     z.sum().backward()
     assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_views_renewed_by_the_ops_that_made_them(torch: Any) -> None:
+    def names(t: Any) -> list[str]:
+        found, node = [], t.grad_fn
+        while node.next_functions:
+            found.append(type(node).__name__)
+            node = node.next_functions[0][0]
+        return found
+
+    def gradient(replay: bool) -> tuple[list[str], list[str], Any]:
+        x = torch.arange(6.0, requires_grad=True)
+        with torch.autograd._force_original_view_tracking(replay):
+            base = x * 1
+            wide = base.view(2, 3)
+            row = wide.t()[1]
+            row.mul_(10)
+            kinds = names(row)
+            base.mul_(2)
+            kinds_after = names(wide)
+            (row.sum() + wide[0, 0]).backward()
+        return kinds, kinds_after, x.grad.tolist()
+
+    views, wide, replayed = gradient(True)
+    strided, wide_strided, plain = gradient(False)
+    assert views[:4] == ["SelectBackward0", "TBackward0", "ViewBackward0", "CopySlices"]
+    assert strided[:2] == ["AsStridedBackward0", "CopySlices"]
+    assert wide[:3] == ["ViewBackward0", "MulBackward0", "CopySlices"]
+    assert wide_strided[:3] == ["AsStridedBackward0", "MulBackward0", "CopySlices"]
+    assert replayed == plain == [2, 20, 0, 0, 20, 0]
