@@ -20,6 +20,7 @@ from autograd_fb.aten import pointwise as pointwise
 from autograd_fb.aten import random as random
 from autograd_fb.aten import reduction as reduction
 from autograd_fb.aten import scan as scan
+from autograd_fb.aten import scatter_reduce as scatter_reduce
 from autograd_fb.aten import shape as shape
 from autograd_fb.aten import special as special
 from autograd_fb.aten import special_gamma as special_gamma

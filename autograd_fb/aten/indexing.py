@@ -609,93 +609,10 @@ def _scatter_value_op(xp: Any, self: Array, dim: int, index: Array, value: Any, 
     return _scatter_op(xp, self, dim, index, value, reduce=reduce)
 
 
-def _scatter_reduce(
-    xp: Any, self: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool = True
-) -> Array:
-    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
-        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
-    combine = {"sum": _sum_of(xp, self), "mean": _add, "prod": _multiply, "amax": xp.maximum,
-        "amin": xp.minimum}[reduce]
-    if include_self and reduce != "mean":
-        return scatter_flat(xp, self, dim, index, src, combine)
-    device = device_of(self)
-    ones = xp.ones(tuple(src.shape), dtype=xp.int64, device=device)
-    count = scatter_flat(xp, xp.zeros(tuple(self.shape), dtype=xp.int64, device=device), dim, index, ones, _add)
-    # The values alone: the first one at a place overwrites, the others are combined with it.
-    first = xp.where(count > 0, scalar_beside(xp, self, 1 if reduce == "prod" else 0), self)
-    if reduce in ("amax", "amin") and not include_self:
-        first = scatter_flat(xp, self, dim, index, src, None)
-    result = scatter_flat(xp, self, dim, index, src, combine, base=self if include_self else first)
-    if reduce != "mean":
-        return result
-    total = count + 1 if include_self else xp.where(count > 0, count, xp.ones_like(count))
-    if as_dtype(self.dtype).kind in "iu":
-        return xp.floor_divide(result, xp.astype(total, self.dtype))
-    return result / xp.astype(total, self.dtype)
-
-
 def _fit(F: Any, part: Any, shape: Sequence[int]) -> Any:
     """A gradient of the elements that were used, with zeros for the part of ``shape`` that was not."""
     pad = [p for n, m in zip(reversed(shape), reversed(part.shape), strict=True) for p in (0, n - m)]
     return F.constant_pad_nd(part, pad, 0) if any(pad) else part
-
-
-def _ones_where(F: Any, mask: Any, like: Any) -> Any:
-    return F.masked_fill(F.zeros_like(like), mask, 1)
-
-
-def _cut(F: Any, src: Any, index: Any) -> Any:
-    """The part of ``src`` that ``index`` covers."""
-    for d, n in enumerate(index.shape):
-        if src.shape[d] != n:
-            src = F.slice(src, d, 0, n, 1)
-    return src
-
-
-def _scatter_reduce_grads(
-    F: Any, grad: Any, self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any
-) -> tuple[Any, Any]:
-    used = _cut(F, src, index)
-    if reduce == "sum":
-        grad_self, grad_src = grad, F.gather(grad, dim, index)
-    elif reduce == "mean":
-        count = F.ones_like(grad) if include_self else F.zeros_like(grad)
-        count = F.scatter_add(count, dim, index, F.ones_like(used))
-        count = F.masked_fill(count, count == 0, 1)
-        grad_self = grad / count
-        grad_src = F.gather(grad_self, dim, index)
-    elif reduce in ("amax", "amin"):
-        self_is = _ones_where(F, self == result, self)
-        src_is = _ones_where(F, used == F.gather(result, dim, index), used)
-        if not include_self:
-            self_is = F.scatter(self_is, dim, index, 0)
-        shared = F.scatter_add(self_is, dim, index, src_is)
-        each = grad / F.masked_fill(shared, shared == 0, 1)
-        grad_self, grad_src = self_is * each, src_is * F.gather(each, dim, index)
-    else:
-        grad_self, grad_src = _scatter_prod_grads(F, grad, self, dim, index, used, include_self, result)
-    if not include_self:
-        untouched = F.scatter(F.ones_like(grad), dim, index, 0) == 0
-        grad_self = F.masked_fill(grad_self, untouched, 0)
-        if reduce in ("amax", "amin"):
-            grad_self = F.masked_fill(grad, untouched, 0)
-    return grad_self, _fit(F, grad_src, tuple(src.shape))
-
-
-def _scatter_prod_grads(
-    F: Any, grad: Any, self: Any, dim: int, index: Any, src: Any, include_self: bool, result: Any
-) -> tuple[Any, Any]:
-    # A factor that is zero is left out of the product, unless another zero makes the derivative zero anyway.
-    lone_self = F.masked_fill(self, self == 0, 1)
-    others = F.scatter_reduce(lone_self, dim, index, src, "prod", include_self=include_self)
-    grad_self = grad * others / lone_self
-    zero = src == 0
-    zeros = F.gather(F.scatter_add(F.zeros_like(self), dim, index, _ones_where(F, zero, src)), dim, index)
-    single = F.logical_and(zero, zeros == 1)
-    without = F.scatter_reduce(self, dim, index, F.masked_fill(src, single, 1), "prod", include_self=include_self)
-    at_zero = F.gather(grad * without, dim, index)
-    elsewhere = F.gather(grad * result, dim, index) / F.masked_fill(src, zero, 1)
-    return grad_self, F.where(single, at_zero, elsewhere)
 
 
 def _scatter_forward(F: Any, self_t: Any, src_t: Any, self: Any, src: Any, dim: int, index: Any) -> Any:
@@ -731,10 +648,6 @@ op("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", fami
    inplace=True, inplace_kernel=_stored(_scatter_add), forward=_scatter_add_forward,
    backward={"self": lambda F, grad: grad,
              "src": lambda F, grad, dim, index, src_shape: _fit(F, F.gather(grad, dim, index), src_shape)})
-op("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> "
-   "Tensor",
-   family="indexing", kernel=_scatter_reduce, inplace=True, inplace_kernel=_stored(_scatter_reduce),
-   backward={("self", "src"): _scatter_reduce_grads})
 
 
 # --- masks

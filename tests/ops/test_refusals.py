@@ -76,3 +76,24 @@ def test_different_slices() -> None:
     assert torch.unique(torch.zeros(0, 3), dim=0).shape == torch.unique_consecutive(torch.zeros(0, 3), dim=0).shape
     with pytest.raises(RuntimeError, match="0 sized dimensions"):
         torch.unique(torch.zeros(0, 3), dim=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x, i, s: x.scatter_reduce(0, i, s, "prod"), r"scatter_reduce\(\): Double backward is unsupported for"),
+        (lambda x, i, s: x.index_reduce(0, i, s, "prod"), r"index_reduce\(\): Double backward is unsupported for"),
+    ],
+)
+def test_products_into_places_with_zeros_are_differentiated_once(call: Callable[..., Any], text: str) -> None:
+    x = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    places = torch.tensor([0, 0])
+    zeros = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(call(x, places, zeros).sum(), zeros, create_graph=True)
+    assert first.tolist() == [0, 0]
+    with pytest.raises(RuntimeError, match=text):
+        first.sum().backward()
+    single = torch.tensor([0.0, 2.0], dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(call(x, places, single).sum(), single, create_graph=True)
+    first.sum().backward()
+    assert first.tolist() == [6, 0] and x.grad.tolist() == [2] and single.grad.tolist() == [3, 3]

@@ -23,6 +23,7 @@ from autograd_fb.tensor.functions import pointwise as _pointwise
 from autograd_fb.tensor.functions import random as _random
 from autograd_fb.tensor.functions import reduction as _reduction
 from autograd_fb.tensor.functions import scan as _scan
+from autograd_fb.tensor.functions import scatter_reduce as _scatter_reduce
 from autograd_fb.tensor.functions import shape as _shape
 from autograd_fb.tensor.functions import special as _special
 from autograd_fb.tensor.functions import special_gamma as _special_gamma
@@ -44,6 +45,7 @@ from autograd_fb.tensor.functions.pointwise import *
 from autograd_fb.tensor.functions.random import *
 from autograd_fb.tensor.functions.reduction import *
 from autograd_fb.tensor.functions.scan import *
+from autograd_fb.tensor.functions.scatter_reduce import *
 from autograd_fb.tensor.functions.shape import *
 from autograd_fb.tensor.functions.special import *
 from autograd_fb.tensor.functions.special_gamma import *
@@ -70,6 +72,7 @@ __all__ = (
     + _random.__all__
     + _reduction.__all__
     + _scan.__all__
+    + _scatter_reduce.__all__
     + _shape.__all__
     + _special.__all__
     + _special_gamma.__all__

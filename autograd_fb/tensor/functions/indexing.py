@@ -38,8 +38,6 @@ __all__ = [
     "scatter_",
     "scatter_add",
     "scatter_add_",
-    "scatter_reduce",
-    "scatter_reduce_",
     "take",
     "take_along_dim",
 ]
@@ -239,16 +237,6 @@ def scatter_add(*args: Any, **kwargs: Any) -> Any:
 def scatter_add_(*args: Any, **kwargs: Any) -> Any:
     """`scatter_add` in place on its first argument."""
     return _call("scatter_add_", args, kwargs)
-
-
-def scatter_reduce(*args: Any, **kwargs: Any) -> Any:
-    """``scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor``"""
-    return _call("scatter_reduce", args, kwargs)
-
-
-def scatter_reduce_(*args: Any, **kwargs: Any) -> Any:
-    """`scatter_reduce` in place on its first argument."""
-    return _call("scatter_reduce_", args, kwargs)
 
 
 def take(input: Any, index: Any, *, out: Any = None) -> Any:

@@ -20,6 +20,7 @@ from autograd_fb.tensor.methods.pointwise import PointwiseMethods
 from autograd_fb.tensor.methods.random import RandomMethods
 from autograd_fb.tensor.methods.reduction import ReductionMethods
 from autograd_fb.tensor.methods.scan import ScanMethods
+from autograd_fb.tensor.methods.scatter_reduce import ScatterReduceMethods
 from autograd_fb.tensor.methods.shape import ShapeMethods
 from autograd_fb.tensor.methods.special import SpecialMethods
 from autograd_fb.tensor.methods.special_gamma import SpecialGammaMethods
@@ -41,6 +42,7 @@ class TensorMethods(
     RandomMethods,
     ReductionMethods,
     ScanMethods,
+    ScatterReduceMethods,
     ShapeMethods,
     SpecialMethods,
     SpecialGammaMethods,

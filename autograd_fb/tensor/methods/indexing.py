@@ -120,14 +120,6 @@ class IndexingMethods:
         """`scatter_add` in place."""
         return _call("scatter_add_", (self, *args), kwargs)
 
-    def scatter_reduce(self, *args: Any, **kwargs: Any) -> Any:
-        """``scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor``"""
-        return _call("scatter_reduce", (self, *args), kwargs)
-
-    def scatter_reduce_(self, *args: Any, **kwargs: Any) -> Any:
-        """`scatter_reduce` in place."""
-        return _call("scatter_reduce_", (self, *args), kwargs)
-
     def take(self, index: Any) -> Any:
         """Elements by their position in the flattened tensor."""
         return _take.entry(self, index)

@@ -181,6 +181,26 @@ def _scatter_reduce(rng: Any, dtype: str) -> list[Sample]:
     return made
 
 
+@samples("index_reduce")
+def _index_reduce(rng: Any, dtype: str) -> list[Sample]:
+    if is_complex(dtype) or dtype == "bool":
+        return []
+    made = []
+    for reduce in ("prod", "mean", "amax", "amin"):
+        for include in (True, False):
+            x, source = array(rng, dtype, (3, 4)), array(rng, dtype, (3, 3))
+            name = f"{reduce}, {'with' if include else 'without'} self"
+            if dtype == "int64" and reduce == "mean":
+                x, source = abs(x), abs(source)
+            made.append(Sample((x, 1, _ints([0, 2, 0]), source, reduce), {"include_self": include}, name))
+    return made
+
+
+@samples("_differentiated_once")
+def _differentiated_once(rng: Any, dtype: str) -> list[Sample]:
+    return []
+
+
 @samples("masked_fill.Scalar")
 def _masked_fill(rng: Any, dtype: str) -> list[Sample]:
     x = array(rng, dtype, (3, 4))
