@@ -15,7 +15,7 @@ from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
 from autograd_fb.aten.values import truth
 from autograd_fb.core.checks import looks_at
-from autograd_fb.core.dtype import described
+from autograd_fb.core.dtype import described, int64
 from autograd_fb.core.geometry import broadcast_shapes
 
 _FAMILY = "nn"
@@ -583,6 +583,12 @@ def _triplet(
     F: Any, anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, reduction: int = MEAN,
 ) -> Any:
+    dims = (anchor.ndim, positive.ndim, negative.ndim)
+    if len(set(dims)) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {dims[0]}D, positive {dims[1]}D, and negative {dims[2]}D inputs"
+        )
     near, far = _distance(F, anchor, positive, p, eps), _distance(F, anchor, negative, p, eps)
     if swap:
         far = F.minimum(far, _distance(F, positive, negative, p, eps))
@@ -623,3 +629,71 @@ for _schema, _composite, _doc in (
     ("soft_margin_loss(Tensor self, Tensor target, int reduction=1)", _soft_margin, "log(1 + exp(-target * self))."),
 ):
     op(f"{_schema} -> Tensor", family=_FAMILY, composite=_composite, method=False, doc=_doc)
+
+
+# ------------------------------------------------------------------------------------------------ margins of classes
+
+
+def _check_classes(self: Any) -> None:
+    if self.ndim > 2 or (self.ndim and self.shape[-1] == 0):
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(self.shape)}"
+        )
+
+
+def _multi_margin(
+    F: Any, self: Any, target: Any, p: Any = 1, margin: Any = 1, weight: Any = None, reduction: int = MEAN
+) -> Any:
+    if p not in (1, 2):
+        raise RuntimeError("only p == 1 and p == 2 supported")
+    _check_classes(self)
+    count = self.shape[0] if self.ndim == 2 else 1
+    if prod(target.shape) != count or target.ndim > 1:
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            f"size). Expected target size [{count}], but got {list(target.shape)}. Input has shape {list(self.shape)}."
+        )
+    if described(target.dtype) is not int64:
+        raise RuntimeError(f"expected scalar type Long but found {described(target.dtype).torch_name}")
+    x = F.reshape(self, [1, -1]) if self.ndim < 2 else self
+    place = F.reshape(target, [-1, 1])
+    chosen = F.gather(x, 1, place)
+    if weight is not None and tuple(weight.shape) != (x.shape[1],):
+        raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
+    hinge = F.clamp(margin - chosen + x, 0)
+    hinge = hinge * hinge if p == 2 else hinge
+    if weight is not None:
+        hinge = hinge * F.reshape(F.index_select(weight, 0, F.reshape(place, [-1])), [-1, 1])
+    others = F.scatter(F.ones_like(F.detach(x)), 1, place, 0.0)
+    loss = F.sum(hinge * others, [1]) / x.shape[1]
+    loss = F.reshape(loss, []) if self.ndim < 2 and not target.ndim and reduction == NONE else loss
+    return _apply_reduction(F, loss, reduction)
+
+
+def _multilabel_margin(F: Any, self: Any, target: Any, reduction: int = MEAN) -> Any:
+    if not self.ndim:
+        self, target = F.reshape(self, [1]), F.reshape(target, [1])
+    _check_classes(self)
+    if tuple(target.shape) != tuple(self.shape):
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(self.shape)}")
+    x, labels = (F.unsqueeze(v, 0) if v.ndim == 1 else v for v in (self, target))
+    count = x.shape[1]
+    ended = F.cumsum(F.to(F.eq(labels, -1), int64), 1)  # what stands behind the first -1 is no label
+    listed = F.eq(ended, 0)
+    place = F.where(listed, labels, F.zeros_like(labels))
+    ones = F.to(listed, described(x.dtype))
+    is_label = F.clamp(F.scatter_add(F.zeros_like(F.detach(x)), 1, place, ones), 0, 1)
+    chosen = F.gather(x, 1, place)
+    hinge = F.clamp(1 - F.unsqueeze(chosen, 2) + F.unsqueeze(x, 1), 0)
+    counted = F.unsqueeze(ones, 2) * F.unsqueeze(1 - is_label, 1)
+    loss = F.sum(hinge * counted, [1, 2]) / count
+    loss = F.reshape(loss, []) if target.ndim == 1 and reduction == NONE else loss
+    return _apply_reduction(F, loss, reduction)
+
+
+op("multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) "
+   "-> Tensor", family=_FAMILY, composite=_multi_margin, method=False,
+   doc="The mean over classes of max(0, margin - self[target] + self[class]) ** p.")
+op("multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", family=_FAMILY,
+   composite=_multilabel_margin, method=False,
+   doc="The mean of max(0, 1 - self[label] + self[other]) over labels and others.")

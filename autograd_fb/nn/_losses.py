@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from autograd_fb.tensor.calls import plans as _op
-from autograd_fb.tensor.functions import broadcast_tensors, full_like
+from autograd_fb.tensor.functions import broadcast_tensors, full_like, minimum, pairwise_distance
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # nodes of the graph are blamed on the line that called a function of this module
@@ -19,6 +19,7 @@ _bce, _bce_logits = _op("binary_cross_entropy"), _op("binary_cross_entropy_with_
 _poisson, _soft_margin, _triplet = _op("poisson_nll_loss"), _op("soft_margin_loss"), _op("triplet_margin_loss")
 _cosine, _ranking, _hinge = _op("cosine_embedding_loss"), _op("margin_ranking_loss"), _op("hinge_embedding_loss")
 _log_sigmoid = _op("log_sigmoid")
+_multi_margin, _multilabel_margin = _op("multi_margin_loss"), _op("multilabel_margin_loss")
 
 
 def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -240,6 +241,11 @@ def margin_ranking_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """max(0, -target * (input1 - input2) + margin)."""
+    if not input1.dim() == input2.dim() == target.dim():
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
+            f"{input1.shape}, input2: {input2.shape}, target: {target.shape} "
+        )
     return _ranking.entry(input1, input2, target, margin, _code(_legacy(size_average, reduce, reduction)))
 
 
@@ -260,3 +266,44 @@ def triplet_margin_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     code = _code(_legacy(size_average, reduce, reduction))
     return _triplet.entry(anchor, positive, negative, margin, p, eps, swap, code)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Any = None, margin: float = 1.0,
+    swap: bool = False, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """max(0, distance to the positive - distance to the negative + margin), the distance given as a function."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    distance = pairwise_distance if distance_function is None else distance_function
+    dims = (anchor.ndim, positive.ndim, negative.ndim)
+    if len(set(dims)) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {dims[0]}D, positive {dims[1]}D, and negative {dims[2]}D inputs"
+        )
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = minimum(far, distance(positive, negative))
+    return _reduced((near - far + margin).clamp_min(0), reduction)
+
+
+def multi_margin_loss(
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """The mean over classes of ``max(0, margin - input[target] + input[class]) ** p``."""
+    code = _code(_legacy(size_average, reduce, reduction))
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
+    return _multi_margin.entry(input, target, p, margin, weight, code)
+
+
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """The mean of ``max(0, 1 - input[label] + input[other])`` over labels, which end at the first -1, and others."""
+    return _multilabel_margin.entry(input, target, _code(_legacy(size_average, reduce, reduction)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
+from autograd_fb.nn._pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from autograd_fb.tensor.functions import arange
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # nodes of the graph are blamed on the line that called a function of this module
-_LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
+_LINEAR = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 
 
 def _sizes(input: Tensor, size: Any, scale_factor: Any) -> tuple[list[int], list[float | None]]:
@@ -53,16 +55,48 @@ def _linear(input: Tensor, dim: int, out: int, scale: float, align_corners: bool
     return first + (second - first) * weight
 
 
+def _cubic(input: Tensor, dim: int, out: int, scale: float, align_corners: bool) -> Tensor:
+    """Means of four neighbours along one dim, weighted by cubic convolution with a = -0.75 (Keys 1981)."""
+    size = input.shape[dim]
+    if align_corners:
+        scale = (size - 1) / (out - 1) if out > 1 else 0.0
+        places = [i * scale for i in range(out)]
+    else:
+        places = [(i + 0.5) * scale - 0.5 for i in range(out)]
+    low = [math.floor(p) for p in places]
+    every, shape = arange(size, device=input.device), [1] * input.ndim
+    shape[dim] = out
+    total: Any = None
+    for tap in range(-1, 3):
+        chosen = input.index_select(dim, every[[min(max(k + tap, 0), size - 1) for k in low]])
+        weights = [_cubic_weight(abs(p - k - tap)) for p, k in zip(places, low, strict=True)]
+        part = chosen * input.new_tensor(weights).reshape(shape)
+        total = part if total is None else total + part
+    return total
+
+
+def _cubic_weight(x: float, a: float = -0.75) -> float:
+    if x <= 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a if x < 2 else 0.0
+
+
+def _area(input: Tensor, sizes: list[int]) -> Tensor:
+    pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[len(sizes) - 1]
+    out: Tensor = pool(input, sizes)
+    return out
+
+
 def interpolate(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
     """Resize ``(N, C, ...)`` to ``size`` or by ``scale_factor``; modes nearest, nearest-exact, linear, bilinear,
-    trilinear.
+    bicubic, trilinear, area.
 
-    NotImplementedError for the other modes of PyTorch and for ``antialias``.
+    NotImplementedError for modes that do not fit the dims, and for ``antialias``.
     """
-    if mode not in ("nearest", "nearest-exact", *_LINEAR) or antialias:
+    if mode not in ("nearest", "nearest-exact", "area", *_LINEAR) or antialias:
         raise NotImplementedError(f"interpolate: mode {mode!r}{' with antialias' * antialias} is not implemented")
     if mode in _LINEAR and _LINEAR[mode] != input.ndim - 2:
         raise NotImplementedError(
@@ -74,11 +108,15 @@ def interpolate(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
     sizes, scales = _sizes(input, size, scale_factor)
+    if mode == "area":
+        return _area(input, sizes)
     out = input
     for i, (wanted, given) in enumerate(zip(sizes, scales, strict=True)):
         have = input.shape[i + 2]
         scale = have / wanted if given is None or recompute_scale_factor else 1 / given
-        if mode in _LINEAR:
+        if mode == "bicubic":
+            out = _cubic(out, i + 2, wanted, scale, bool(align_corners))
+        elif mode in _LINEAR:
             out = _linear(out, i + 2, wanted, scale, bool(align_corners))
         else:
             out = _nearest(out, i + 2, wanted, scale, mode == "nearest-exact")
@@ -90,3 +128,20 @@ def upsample(
 ) -> Tensor:
     """The older name of `interpolate`."""
     return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _deprecated(name: str) -> None:
+    text = f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead."
+    warnings.warn(text, UserWarning, stacklevel=3)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """The older name of `interpolate` with mode nearest."""
+    _deprecated("upsample_nearest")
+    return interpolate(input, size, scale_factor)
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """The older name of `interpolate` with mode bilinear and aligned corners."""
+    _deprecated("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from autograd_fb.autograd.grad_mode import no_grad
 from autograd_fb.nn._dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from autograd_fb.nn._embedding import embedding, embedding_bag
 from autograd_fb.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -21,12 +22,15 @@ from autograd_fb.nn._losses import (
     l1_loss,
     margin_ranking_loss,
     mse_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from autograd_fb.nn._pooling import (
     adaptive_avg_pool1d,
@@ -54,7 +58,7 @@ from autograd_fb.nn._pooling import (
     max_unpool2d,
     max_unpool3d,
 )
-from autograd_fb.nn._resize import interpolate, upsample
+from autograd_fb.nn._resize import interpolate, upsample, upsample_bilinear, upsample_nearest
 from autograd_fb.tensor.calls import plans as _op
 from autograd_fb.tensor.functions import (
     celu_,
@@ -75,7 +79,7 @@ INTERNAL_FRAMES = True  # nodes of the graph are blamed on the line that called 
 
 # --- linear maps
 
-_linear, _bilinear, _embedding, _one_hot = _op("linear"), _op("bilinear"), _op("embedding"), _op("one_hot")
+_linear, _bilinear, _one_hot = _op("linear"), _op("bilinear"), _op("one_hot")
 _attention, _pad = _op("scaled_dot_product_attention"), _op("pad")
 
 
@@ -87,25 +91,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input1 @ weight[k] @ input2 + bias[k]`` for every k; weight ``(out, in1, in2)``."""
     return _bilinear.entry(input1, input2, weight, bias)
-
-
-def embedding(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Tensor:  # fmt: skip
-    """The rows of ``weight`` that ``input`` numbers. With ``max_norm`` those rows are first scaled down."""
-    rows = weight.shape[0]
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= rows
-    if max_norm is not None:
-        with no_grad():
-            norms = weight.norm(norm_type, 1)
-            used = zeros_like(norms).index_fill_(0, input.reshape(-1), 1.0)
-            scale = (max_norm / (norms + 1e-7)).where((used > 0) & (norms > max_norm), 1.0)
-            weight.mul_(scale.unsqueeze(1))
-    return _embedding.entry(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -448,15 +433,18 @@ __all__ = [
     "avg_pool3d", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
     "celu_", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout1d",
-    "dropout2d", "dropout3d", "elu", "elu_", "embedding", "feature_alpha_dropout", "fold", "gaussian_nll_loss",
+    "dropout2d", "dropout3d", "elu", "elu_", "embedding", "embedding_bag", "feature_alpha_dropout", "fold",
+    "gaussian_nll_loss",
     "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
     "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "leaky_relu_", "linear", "local_response_norm", "log_softmax", "logsigmoid", "lp_pool1d",
     "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
     "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d",
-    "max_unpool3d", "mish", "mse_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
-    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "relu_",
-    "rms_norm", "rrelu", "rrelu_", "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu",
-    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
-    "tanhshrink", "threshold", "threshold_", "triplet_margin_loss", "unfold", "upsample",
+    "max_unpool3d", "mish", "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle",
+    "poisson_nll_loss", "prelu", "relu", "relu6", "relu_", "rms_norm", "rrelu", "rrelu_",
+    "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
+    "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "threshold_",
+    "triplet_margin_loss", "triplet_margin_with_distance_loss", "unfold", "upsample", "upsample_bilinear",
+    "upsample_nearest",
 ]  # fmt: skip

@@ -69,6 +69,16 @@ SAME: dict[str, Expression] = {
     "adaptive maxima of volumes": lambda M: M.nn.AdaptiveMaxPool3d((2, None, 1), return_indices=True)(
         numbers(M, 1, 4, 3, 5)),
     "p-norms of windows": lambda M: M.nn.functional.lp_pool1d(numbers(M, 1, 2, 7).abs(), 3, 3, 2),
+    "bags of rows": lambda M: [M.nn.functional.embedding_bag(
+        M.tensor([1, 0, 2, 2]), numbers(M, 3, 2), M.tensor([0, 1, 1]), mode=mode, padding_idx=0)
+        for mode in ("sum", "mean", "max")],
+    "weighted bags": lambda M: M.nn.functional.embedding_bag(
+        M.tensor([[1, 0], [2, 2]]), numbers(M, 3, 2), mode="sum", per_sample_weights=numbers(M, 2, 2)),
+    "resized by cubics": lambda M: M.nn.functional.interpolate(numbers(M, 1, 2, 4, 3), (7, 5), mode="bicubic"),
+    "resized by areas": lambda M: M.nn.functional.interpolate(numbers(M, 1, 2, 4, 3), scale_factor=0.5, mode="area"),
+    "a distance of one's own": lambda M: M.nn.functional.triplet_margin_with_distance_loss(
+        numbers(M, 3, 2), numbers(M, 3, 2, seed=1), numbers(M, 3, 2, seed=2), swap=True,
+        distance_function=lambda a, b: (a - b).abs().amax(-1)),
     "eigenvalues": lambda M: M.linalg.eigvals(numbers(M, 2, 3, 3)).abs().sort().values,
     "eigenvectors": lambda M: M.linalg.eig(numbers(M, 3, 3)).eigenvectors.abs().sum(-1).sort().values,
     "a zero pivot is told": lambda M: tuple(M.linalg.lu_factor_ex(M.tensor([[1.0, 2.0], [2.0, 4.0]]))),
@@ -93,6 +103,10 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "a class for each": lambda M: M.nn.functional.multi_margin_loss(M.ones(3, 2), M.zeros(2, dtype=M.int64)),
+    "dims of a triplet": lambda M: M.nn.functional.triplet_margin_loss(M.ones(3, 2), M.ones(3, 2), M.ones(3)),
+    "dims of a ranking": lambda M: M.nn.functional.margin_ranking_loss(M.ones(3, 2), M.ones(3, 2), M.ones(3)),
+    "offsets for rows": lambda M: M.nn.functional.embedding_bag(M.tensor([1]), M.ones(2, 2)),
     "volumes without room": lambda M: M.nn.functional.max_pool3d(M.ones(1, 1, 1, 1, 1), 2),
     "the wrong number of sizes": lambda M: M.nn.functional.adaptive_avg_pool2d(M.ones(1, 2, 3, 4), ()),
     "too few dims": lambda M: M.nn.functional.adaptive_max_pool2d(M.ones(2, 2), 1),

@@ -20,6 +20,8 @@ __all__ = [
     "hinge_embedding_loss",
     "kl_div",
     "margin_ranking_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
     "nll_loss",
     "nll_loss2d",
     "nll_loss2d_backward",
@@ -39,6 +41,8 @@ _cross_entropy_loss = _plans("cross_entropy_loss", "default")
 _hinge_embedding_loss = _plans("hinge_embedding_loss", "default")
 _kl_div = _plans("kl_div", "default")
 _margin_ranking_loss = _plans("margin_ranking_loss", "default")
+_multi_margin_loss = _plans("multi_margin_loss", "default")
+_multilabel_margin_loss = _plans("multilabel_margin_loss", "default")
 _nll_loss = _plans("nll_loss", "default")
 _nll_loss2d = _plans("nll_loss2d", "default")
 _nll_loss2d_backward = _plans("nll_loss2d_backward", "default")
@@ -190,6 +194,47 @@ def margin_ranking_loss(
             {"out": out},
         )
     return _margin_ranking_loss.entry(input1, input2, target, margin, reduction)
+
+
+def multi_margin_loss(
+    input: Any, target: Any, p: Any = 1, margin: Any = 1, weight: Any = None, reduction: int = 1, *, out: Any = None
+) -> Any:
+    """The mean over classes of max(0, margin - self[target] + self[class]) ** p.
+
+    ``multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor``
+    """
+    if out is not None:
+        return _call(
+            "multi_margin_loss",
+            (
+                input,
+                target,
+                p,
+                margin,
+                weight,
+                reduction,
+            ),
+            {"out": out},
+        )
+    return _multi_margin_loss.entry(input, target, p, margin, weight, reduction)
+
+
+def multilabel_margin_loss(input: Any, target: Any, reduction: int = 1, *, out: Any = None) -> Any:
+    """The mean of max(0, 1 - self[label] + self[other]) over labels and others.
+
+    ``multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor``
+    """
+    if out is not None:
+        return _call(
+            "multilabel_margin_loss",
+            (
+                input,
+                target,
+                reduction,
+            ),
+            {"out": out},
+        )
+    return _multilabel_margin_loss.entry(input, target, reduction)
 
 
 def nll_loss(

@@ -1,4 +1,4 @@
-"""Samples of the pooling rows."""
+"""Samples of the rows of pooling, of bags and of margins between classes."""
 
 from __future__ import annotations
 
@@ -189,3 +189,33 @@ samples("adaptive_avg_pool1d")(
 @samples("adaptive_max_pool2d")
 def _adaptive_max(rng: Any, dtype: str) -> Samples:
     return [Sample((_distinct(rng, dtype, (2, 3, 6, 5)), [3, 2]), name="uneven")] if _floating(dtype) else []
+
+
+# ------------------------------------------------------------------------------------------------ bags, margins
+
+
+@samples("_embedding_bag")
+def _bags(rng: Any, dtype: str) -> Samples:
+    return []  # what it gives beside the bags is its own affair: tested through nn.functional.embedding_bag
+
+
+@samples("multi_margin_loss")
+def _multi_margin(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if dtype not in ("float32", "float64"):
+        return []
+    x, classes = array(rng, dtype, (3, 4)), np.asarray([1, 0, 3])
+    return [Sample((x, classes), name="mean"), Sample((x, classes, 2, 0.5, None, 2), name="squares"),
+            Sample((x[0], classes[:1]), {"reduction": 0}, "one")]
+
+
+@samples("multilabel_margin_loss")
+def _multilabel_margin(rng: Any, dtype: str) -> Samples:
+    import numpy as np
+
+    if dtype not in ("float32", "float64"):
+        return []
+    x, labels = array(rng, dtype, (2, 4)), np.asarray([[3, 0, -1, 1], [-1, 2, 2, 2]])
+    return [Sample((x, labels), name="mean"), Sample((x, labels, 0), name="none"),
+            Sample((x[0], labels[0], 2), name="one")]
