@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.aten.reduction import described, holds
+from autograd_fb.aten.reduction import holds
 from autograd_fb.aten.row import op
 from autograd_fb.aten.shape import device_of
-from autograd_fb.core.dtype import int64
+from autograd_fb.core.dtype import described, int64
 
 _FAMILY = "embedding"
 SUM, MEAN, MAX = 0, 1, 2
