@@ -14,7 +14,7 @@ from autograd_fb.core.keys import GRAD_MODE, IS_VIEW, REQUIRES_GRAD, SCALAR_MASK
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.kernels.describe import call_text
 from autograd_fb.kernels.failures import failed
-from autograd_fb.kernels.inplace import mutating_kernel
+from autograd_fb.kernels.inplace import OVERLAP_ALLOWED, check_overlap, mutating_kernel
 from autograd_fb.kernels.plans import Plan, Writer
 from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.tensor.memory import put
@@ -66,7 +66,13 @@ class InplaceWriter(Writer):
     def write_by_kernel(self, counts: bool) -> None:
         """The row's own kernel writes; what it cannot is told by the general way, before anything is written."""
         target, _, again = self.begin()
-        self.add(f"if {target}.base is not None: {again}")
+        self.add(f"if {target}.base is not None:")
+        if self.signature & IS_VIEW:
+            self.add(f"    if {target}.base.node is not None or {target}.meta is not None: {again}")
+            if self.row.key not in OVERLAP_ALLOWED:
+                self.scope["check_overlap"] = check_overlap
+                self.add(f"    check_overlap({target})")
+        self.add("    pass" if self.signature & IS_VIEW else f"    {again}")
         self.unwrap()
         arguments = call_text(self.call, self.values)
         self.add("try:", f"    mutate({arguments})")

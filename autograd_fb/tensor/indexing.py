@@ -11,12 +11,15 @@ from typing import Any
 from autograd_fb.backend import registry
 from autograd_fb.backend.registry import BY_TYPE
 from autograd_fb.core.callsite import outside
+from autograd_fb.core.dtype import as_dtype
 from autograd_fb.core.indexing import SelectStep, SliceStep, is_basic, parse_index
 from autograd_fb.core.keys import (
     AD_INPLACE_OR_VIEW,
     AUTOGRAD,
     AUTOGRAD_OTHER,
     BATCHED,
+    DTYPE_MASK,
+    FIRST_DTYPE_BIT,
     FUNCTIONALIZE,
     GRAD_MODE,
     HAS_TANGENT,
@@ -45,6 +48,8 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 _new, _frame = object.__new__, sys._getframe
 _last: list[Any] = [None]  # the code the last recorded index was called from, see Note [Internal frames]
 _copy, _fill = plans("copy_"), plans("fill_", "Scalar")
+_index, _put = plans("index", "Tensor"), plans("index_put_")
+_INT64 = 1 << (FIRST_DTYPE_BIT + as_dtype(int).index)
 _VIEW_WITH_GRAD, _NO_GRAD = IS_VIEW | REQUIRES_GRAD, ~REQUIRES_GRAD
 _UNUSUAL = HAS_TANGENT | INFERENCE | FUNCTIONALIZE
 _NO_SLICES = FUNCTIONALIZE | PYTHON  # what cannot be left to the library's own indexing, or only sometimes
@@ -63,6 +68,8 @@ class Indexing:
             mask = state.mask
             if mask & _VISIBLE == _VISIBLE or mask == _INFERENCE_MODE:
                 return basic(self, key, mask & GRAD_MODE)
+        elif kind is tensor_base._class and not state.functions and (places := _places(self, (key,))):
+            return _index[(self.signature | key.signature) & state.mask](self, places)
         if state.functions:
             answer = in_mode(Indexing.__getitem__, (self, key), {})
             if answer is not NOT_OVERRIDDEN:
@@ -79,6 +86,9 @@ class Indexing:
             target = basic(self, key, state.grad_mode and not state.inference_mode)
         elif key is True:
             target = call("unsqueeze", (self, 0), {})
+        elif places := _places(self, key if key.__class__ is tuple else (key,)):
+            _put.entry(self, places, _as_value(self, value), False)
+            return
         else:
             plan = _parse(self, key)
             target = _steps(self, plan.steps)
@@ -99,6 +109,16 @@ class Indexing:
             _fill.entry(target, value)
         else:
             _copy.entry(target, _as_value(target, value), False)
+
+
+def _places(t: Any, key: tuple[Any, ...]) -> list[Any] | None:
+    """An index that is nothing but vectors (or more) of int64 places, as ``index`` takes it; None for any other."""
+    if not 0 < len(key) <= t.array.ndim:
+        return None
+    for item in key:
+        if item.__class__ is not tensor_base._class or item.signature & DTYPE_MASK != _INT64 or not item.array.ndim:
+            return None
+    return list(key)
 
 
 def basic(t: Any, key: Any, grad_mode: int) -> Any:
@@ -326,6 +346,8 @@ def _as_value(target: Any, value: Any) -> Any:
 
 def general(t: Any, key: Any) -> Any:
     """Any other index: views first, then one ``index`` call."""
+    if key.__class__ is tuple and (places := _places(t, key)):
+        return _index.entry(t, places)
     plan = _parse(t, key)
     view = _steps(t, plan.steps)
     if not plan.indices:
