@@ -13,6 +13,7 @@ import autograd_fb.aten as _aten
 from autograd_fb import _C as _C
 from autograd_fb import _library as _library
 from autograd_fb import _ops as _ops
+from autograd_fb import amp as amp
 from autograd_fb import autograd as autograd
 from autograd_fb import backends as backends
 from autograd_fb import cuda as cuda
@@ -29,6 +30,14 @@ from autograd_fb import special as special
 from autograd_fb import testing as testing
 from autograd_fb import types as types
 from autograd_fb import utils as utils
+from autograd_fb.amp.autocast_mode import autocast as autocast
+from autograd_fb.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
+from autograd_fb.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+from autograd_fb.amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
+from autograd_fb.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
+from autograd_fb.amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
+from autograd_fb.amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
+from autograd_fb.amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
 from autograd_fb.autograd import install as _install
 from autograd_fb.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from autograd_fb.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled

@@ -8,6 +8,7 @@ from typing import Any
 
 from autograd_fb.core.config import SHOW_DISPATCH_TRACE
 from autograd_fb.core.keys import (
+    AUTOCAST,
     BACKEND_SELECT,
     DTYPE_MASK,
     FUNCTIONALITY_MASK,
@@ -365,6 +366,8 @@ class OpOverload:
                     return answer
             raise
         signature = state.clear(signature) | state.included
+        if signature & state.autocast:
+            signature |= AUTOCAST & ~state.excluded
         if not signature & FUNCTIONALITY_MASK:
             signature |= BACKEND_SELECT
         if state.on_call is not None:

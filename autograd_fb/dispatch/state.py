@@ -54,6 +54,9 @@ class ThreadState(threading.local):
     on_call: Any = None                                    # runs every call, on the general path: see `calls_through`
     transforms: int = 0  # transformed functions that this thread is in (grad, vmap, ...): see func/levels.py
     vmaps: tuple[Any, ...] = ()  # the open vmaps, outermost first: see autograd/batched_tensor.py
+    autocast: int = 0  # the backend bits of device types with autocast: see `autograd.autocast`
+    autocast_dtypes: dict[str, Any] = {}  # by device type; replaced, never changed
+    autocast_caches: bool = True
     depth: int = 0  # how many traced calls are running inside each other
 
     def refresh(self) -> None:

@@ -9,6 +9,7 @@ from autograd_fb.library.custom_ops import CustomOpDef as CustomOpDef
 from autograd_fb.library.custom_ops import custom_op as custom_op
 from autograd_fb.library.functions import define as define
 from autograd_fb.library.functions import impl as impl
+from autograd_fb.library.functions import register_autocast as register_autocast
 from autograd_fb.library.functions import register_fake as register_fake
 from autograd_fb.library.functions import register_kernel as register_kernel
 from autograd_fb.library.functions import register_torch_dispatch as register_torch_dispatch

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from autograd_fb.core.device import Device
+from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import AFTER_AD_INPLACE_OR_VIEW, DispatchKey, DispatchKeySet, key_of_device
 from autograd_fb.core.schema import parse_schema
 from autograd_fb.core.tags import Tag
@@ -24,7 +25,14 @@ from autograd_fb.library.autograd import (
     fill_defaults,
     lookup_op,
 )
-from autograd_fb.library.functions import DeviceTypes, Function, check_nameless, keys_of, parse_namespace
+from autograd_fb.library.functions import (
+    DeviceTypes,
+    Function,
+    check_nameless,
+    keys_of,
+    parse_namespace,
+    register_autocast,
+)
 from autograd_fb.library.infer_schema import infer_schema
 from autograd_fb.library.library import Library
 from autograd_fb.library.raw import raw_kernel
@@ -251,6 +259,10 @@ class CustomOpDef:
         check_differentiable(self._opoverload, self, allow_view=True)
         check_formula(self, backward, setup_context)
         self._formula.backward, self._formula.setup_context = backward, setup_context
+
+    def register_autocast(self, device_type: str, cast_inputs: DType) -> None:
+        """Register a dtype for tensors under `autocast`; see `library.register_autocast`."""
+        register_autocast(self, device_type, cast_inputs)
 
     def register_torch_dispatch(self, torch_dispatch_class: type, fn: Function | None = None, /) -> Any:
         """Register what a dispatch mode or subclass does for the op; see `library.register_torch_dispatch`."""

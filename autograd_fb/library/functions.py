@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from autograd_fb.autograd import autocast
 from autograd_fb.core.device import Device
+from autograd_fb.core.dtype import DType
 from autograd_fb.core.keys import DispatchKey, key_of_device, parse_key
 from autograd_fb.core.schema import parse_name
 from autograd_fb.dispatch.operator import OpOverload
@@ -184,6 +186,39 @@ def register_kernel(
         return register
     register(func)
     return None
+
+
+def register_autocast(op: Any, device_type: str, cast_inputs: DType, /, *, lib: Library | None = None) -> None:
+    """Register the dtype in which an operator (name, OpOverload or custom op) gets tensors under `autocast`.
+
+    Floating-point tensors of ``device_type`` but float64 are cast; it runs with autocast off. ValueError for what is no
+    device type or dtype, or an operator of another kind.
+
+    >>> import autograd_fb as torch
+    >>> @torch.library.custom_op("doc_functions::same", mutates_args=())
+    ... def same(x: torch.Tensor) -> torch.Tensor:
+    ...     return x.clone()
+    >>> register_autocast(same, "cpu", torch.float16)
+    >>> with torch.autocast("cpu"):
+    ...     same(torch.ones(1)).dtype
+    torch.float16
+    """
+    from autograd_fb.library.custom_ops import custom_op_of  # lazy: custom ops are made of these functions
+
+    if not isinstance(device_type, str):
+        raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
+    if not isinstance(cast_inputs, DType):
+        raise ValueError(f"register_autocast: cast_inputs is a dtype, got: `{type(cast_inputs)}`")
+    custom = custom_op_of(op)
+    qualname = custom._qualname if custom is not None else qualname_of(op, "register_autocast")
+    library = custom._lib if custom is not None else library_for(parse_namespace(qualname)[0], lib)
+
+    def cast(*args: Any, **kwargs: Any) -> Any:
+        values = autocast.cast_all(args, device_type, cast_inputs)
+        named = dict(zip(kwargs, autocast.cast_all(kwargs.values(), device_type, cast_inputs), strict=True))
+        return autocast.run_without(_operator(qualname), values, named)
+
+    library.impl(parse_namespace(qualname)[1], cast, autocast.autocast_key(device_type))
 
 
 def register_torch_dispatch(
