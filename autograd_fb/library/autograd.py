@@ -8,6 +8,7 @@ from typing import Any
 from autograd_fb.autograd.fallback import get_autograd_fallback_mode
 from autograd_fb.autograd.function import Function
 from autograd_fb.autograd.lost_tangents import watched
+from autograd_fb.autograd.replay import instead
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.core.keys import AFTER_AUTOGRAD, DispatchKeySet
 from autograd_fb.core.schema import FunctionSchema
@@ -54,14 +55,14 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
 
     def run_below(keyset: DispatchKeySet, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         with AutoDispatchBelowAutograd():
-            return op.redispatch(keyset & _BELOW_AUTOGRAD, *args, **kwargs)
+            return _call_below(op, keyset, args, kwargs)
 
     def forward(ctx: Any, *values: Any) -> Any:
         call: _Call = values[-1]
         ctx.call_ = call
         args = call.inputs(values[:-1])
         with AutoDispatchBelowAutograd():
-            result = op.redispatch(call.keyset & _BELOW_AUTOGRAD, *args, **call.kwargs)
+            result = _call_below(op, call.keyset, args, call.kwargs)
             if formula.setup_context is not None:
                 inputs, keywords = fill_defaults(op._schema, args, call.kwargs)
                 if any(a.kwarg_only for a in op._schema.arguments):
@@ -105,7 +106,13 @@ def autograd_kernel(op: OpOverload, formula: Formula) -> Callable[..., Any]:
             return run_below(keyset, args, kwargs)
         return call.results(generated.apply(*call.flat, call))
 
+    autograd_impl.takes_instead = True  # type: ignore[attr-defined]
     return autograd_impl
+
+
+def _call_below(op: OpOverload, keyset: DispatchKeySet, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    kept = instead(op)
+    return op.redispatch(keyset & _BELOW_AUTOGRAD, *args, **kwargs) if kept is None else kept
 
 
 def _check_unrecorded(op: OpOverload, given: Sequence[Any]) -> None:

@@ -87,8 +87,9 @@ def _tensors(results: Any) -> list[Tensor]:
 
 
 def _each(results: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(results, list):
-        return [_each(r, change) for r in results]
+    if isinstance(results, (tuple, list)):
+        parts = [_each(r, change) for r in results]
+        return tuple(parts) if isinstance(results, tuple) else parts
     return change(results) if isinstance(results, Tensor) else results
 
 
@@ -98,6 +99,7 @@ class _Context(AbstractContextManager[None]):
     def __init__(self) -> None:
         self.counts: dict[OpOverload, int] = {}
         self.open: list[ExitStack] = []
+        self.inside = False  # an operator with a kernel of its own: one call, whatever it calls
 
     def __enter__(self) -> None:
         self.counts.clear()
@@ -108,11 +110,18 @@ class _Context(AbstractContextManager[None]):
         self.open.pop().close()
 
     def call(self, op: OpOverload, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
-        if not can_replay(op):  # composites are asked about part by part; views and writes cost no second computation
+        # Composites are asked about part by part; views and writes cost no second computation.
+        if self.inside or not can_replay(op):
             return run()
         place = self.counts.get(op, 0)
         self.counts[op] = place + 1
-        return self.around(op, args, run, place)
+        if op.row is not None:
+            return self.around(op, args, run, place)
+        self.inside = True
+        try:
+            return self.around(op, args, run, place)
+        finally:
+            self.inside = False
 
     def around(self, op: OpOverload, args: tuple[Any, ...], run: Callable[[], Any], place: int) -> Any:
         raise NotImplementedError
@@ -160,7 +169,7 @@ class _Cached(_Context):
         if entry is _RECOMPUTE:
             return run()
         kept[place] = _CONSUMED
-        return replay(op, args, entry.get(self.may_change))
+        return replay(op, args, entry.get(self.may_change), run)
 
 
 def create_selective_checkpoint_contexts(

@@ -355,6 +355,79 @@ def test_selective_in_lists_bools_and_offload():
         assert torch.equal(x.grad, expected)
 
 
+def _with_formula(lib, runs):
+    @torch.library.custom_op("selective::both", mutates_args=())
+    def both(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        runs.append("both")
+        return x.sin(), x.cos(), 3
+
+    def backward(ctx, g, h, n):
+        (x,) = ctx.saved_tensors
+        return g * x.cos() - h * x.sin()
+
+    both.register_autograd(backward, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+    return lambda x: torch.mul(*torch.ops.selective.both(x)[:2])
+
+
+def _without_formula(lib, runs):
+    @torch.library.custom_op("selective::both", mutates_args=())
+    def both(x: torch.Tensor) -> torch.Tensor:
+        runs.append("both")
+        return x.sin()
+
+    return lambda x: torch.ops.selective.both(x.detach()) * x
+
+
+def _with_a_function(lib, runs):
+    lib.define("by_hand(Tensor x) -> Tensor")
+
+    def kernel(x):
+        runs.append("both")
+        return x.sin()
+
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            with torch._C._AutoDispatchBelowAutograd():
+                return torch.ops.selective.by_hand(x)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * x.cos()
+
+    lib.impl("by_hand", kernel, "CPU")
+    lib.impl("by_hand", Both.apply, "Autograd")
+    return lambda x: torch.ops.selective.by_hand(x)
+
+
+@pytest.mark.parametrize("define", [_with_formula, _without_formula, _with_a_function])
+@pytest.mark.parametrize("keep", [True, False])
+def test_operators_of_ones_own_are_kept(define, keep):
+    x, runs, asked = torch.linspace(0, 1, 3, dtype=torch.float64).requires_grad_(), [], []
+    with torch.library._scoped_library("selective", "FRAGMENT") as lib:
+        op = define(lib, runs)
+
+        def policy(ctx, called, *args, **kwargs):
+            asked.append(str(called))
+            kept = keep and str(called).startswith("selective.")
+            return ck.CheckpointPolicy.MUST_SAVE if kept else ck.CheckpointPolicy.PREFER_RECOMPUTE
+
+        def body(t):
+            return op(t).sin().cos()
+
+        (expected,) = torch.autograd.grad(body(x).sum(), x)
+        runs.clear()
+        (got,) = torch.autograd.grad(selective(policy, body, x).sum(), x)
+        assert runs == ["both"] * (1 if keep else 2)
+        assert torch.equal(got, expected)
+        assert sum(name.startswith("selective.") for name in asked) == 1
+        assert asked.count("aten.sin.default") == 1  # not the one that the operator's kernel calls
+        x.requires_grad_(False)
+        assert torch.equal(selective(policy, body, x), body(x))
+
+
 def test_selective_errors():
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(ValueError, match=r"to be an OpOverload but got: .* Please update the OpOverloadPacket"):
