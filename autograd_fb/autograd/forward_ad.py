@@ -13,8 +13,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from autograd_fb.core.dtype import DType
+from autograd_fb.core.geometry import has_internal_overlap
+from autograd_fb.core.keys import BATCHED, FUNCTIONALIZE
 from autograd_fb.kernels.namespace import tensor_namespace
+from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import copy_below, give, levels, part, tangent_at, tangents_of, without
+from autograd_fb.tensor.memory import geometry_of
 from autograd_fb.tensor.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,9 +99,10 @@ def _check_floating(name: str, dtype: DType) -> None:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """A view of ``tensor`` that carries ``tangent`` at a level, which it does until the level is left.
 
-    ``tangent`` has the shape of ``tensor`` and is used as it is, not copied: in-place ops on the result write to
-    both. RuntimeError outside of any level, for another shape, and where there is a tangent at this level already;
-    ValueError for integers.
+    ``tangent`` has the shape of ``tensor`` and is used as it is: in-place ops on the result write to both. Where it has
+    another dtype or lies otherwise in memory than ``tensor`` does, a copy that fits is used, since views of the result
+    are views of both. RuntimeError outside of any level, for another shape, and where there is a tangent at this level
+    already; ValueError for integers.
     """
     current = len(levels.open) - 1
     level = current if level is None else level
@@ -126,7 +131,25 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
             f"supported. Tensor is of size {list(tensor.array.shape)} while the given forward gradient is of size "
             f"{list(tangent.array.shape)}."
         )
-    return _dual(tensor, tangent, level)
+    return _dual(tensor, _fitted(tangent, tensor), level)
+
+
+def _fitted(tangent: Tensor, tensor: Tensor) -> Tensor:
+    """The tangent in the tensor's dtype, laid out as the tensor: in memory of as many elements, at the same place."""
+    if tangent.dtype is not tensor.dtype and (tensor.dtype.is_complex or not tangent.dtype.is_complex):
+        tangent = call("to", (tangent, tensor.dtype), {})
+    if (tensor.signature | tangent.signature) & (BATCHED | FUNCTIONALIZE) or not tensor.numel():
+        return tangent
+    shape, strides, offset = geometry_of(tensor)
+    _, own, start = geometry_of(tangent)
+    sizes = [t.untyped_storage().nbytes() // t.itemsize for t in (tensor, tangent)]
+    alike = all(a == b or n == 1 for a, b, n in zip(own, strides, shape, strict=True))
+    if (alike and start == offset and sizes[0] == sizes[1]) or has_internal_overlap(shape, strides) is not False:
+        return tangent
+    F = tensor_namespace()
+    memory = F.new_zeros(tangent.detach(), [sizes[0]])
+    laid_out: Tensor = F.copy_(F.as_strided(memory, list(shape), list(strides), offset), tangent)
+    return laid_out
 
 
 def _dual(tensor: Tensor, tangent: Tensor, level: int) -> Tensor:

@@ -133,6 +133,10 @@ class Backend:
         """Whether ``result``, which a view op made of ``array``, is in the same memory (it copied otherwise)."""
         return True
 
+    def memory_size(self, array: Array) -> int | None:
+        """The bytes of the memory an array lies in, of which it may be a part; None where nobody tells."""
+        return None
+
     def may_keep(self, array: Array) -> bool:
         """Whether an array may become a leaf's gradient without a copy: none other sees its memory, it is row-major."""
         return False

@@ -121,13 +121,15 @@ class ExtraMethods:
         if self.device.type != "cpu":
             kind = self.type()  # type: ignore[attr-defined]
             raise RuntimeError(f"cannot pin '{kind}' only dense CPU tensors can be pinned")
-        if "cuda" not in registry.BY_DEVICE:
+        there = [kind for kind in registry.BY_DEVICE if kind not in ("cpu", "meta")]
+        if not there:
             try:
                 registry.load("cuda")
             except RuntimeError as error:
                 text = "Cannot access accelerator device when none is available."
                 raise RuntimeError(f"{text} pin_memory() needs one that copies by itself. {error}") from None
-        pinned = registry.BY_DEVICE["cuda"].backend.pin(self.array)
+        kind = "cuda" if "cuda" in registry.BY_DEVICE else there[0]
+        pinned = registry.BY_DEVICE[kind].backend.pin(self.array)
         if pinned is self.array:
             return self
         out = call("clone", (self,), {})  # with its place in the graph
@@ -404,6 +406,9 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         t: Any = self._tensor
+        told = t.binding.backend.memory_size(t.array)
+        if told is not None:
+            return told
         owner = t if t.base is None else t.base
         elements = storage_size(tuple(owner.array.shape), owner.stride(), owner.storage_offset())
         return int(elements * owner.dtype.itemsize)

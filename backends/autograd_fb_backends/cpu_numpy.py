@@ -66,6 +66,9 @@ class NumpyBackend(Backend):
         base = result.base
         return result is array or (base is not None and (base is array or base is array.base))
 
+    def memory_size(self, array: Array) -> int | None:
+        return int(memory_owner(array).nbytes)
+
     def may_keep(self, array: Array) -> bool:
         flags = array.flags
         return bool(flags.owndata and flags.c_contiguous)

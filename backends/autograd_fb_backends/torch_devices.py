@@ -158,6 +158,9 @@ class TorchBackend(Backend):
     def as_strided(self, array: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
         return torch.as_strided(array, tuple(size), tuple(stride), offset)
 
+    def memory_size(self, array: Array) -> int | None:
+        return int(array.untyped_storage().nbytes())
+
     def as_array(self, value: Any) -> Array:
         return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, device=self.native)
 
