@@ -24,7 +24,7 @@ row = partial(op, family="pointwise")
 
 def conj(F: Any, value: Any) -> Any:
     """The conjugate, without a copy where there is nothing to conjugate."""
-    return F.conj_physical(value) if is_complex(value) and type(value) is not complex else value
+    return F._conj_physical(value) if is_complex(value) and type(value) is not complex else value
 
 
 def real(F: Any, value: Any) -> Any:
@@ -516,10 +516,12 @@ row("real(Tensor(a) self) -> Tensor(a)", kernel=k.real, backward={"self": _real_
 row("imag(Tensor(a) self) -> Tensor(a)", kernel=k.imag, linear=("self",),
     backward={"self": lambda F, grad: F.complex(F.zeros_like(grad), grad)})
 # Not a view with a pending conjugation as in PyTorch: the values are conjugated at once.
-row("conj(Tensor self) -> Tensor", kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)}, linear=("self",),
-    out=False)
-row("conj_physical(Tensor self) -> Tensor", POINTWISE, kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)},
-    linear=("self",))
+row("_conj(Tensor self) -> Tensor", POINTWISE, kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)},
+    linear=("self",), inplace=False, out=False, method=False, function=False)
+row("_conj_physical(Tensor self) -> Tensor", POINTWISE, kernel=k.conj, backward={"self": lambda F, grad: conj(F, grad)},
+    linear=("self",), inplace=False, out=False, method=False, function=False)
+row("conj(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: F._conj(self) if is_complex(self) else self)
+row("conj_physical(Tensor self) -> Tensor", inplace=True, out=True, composite=conj)
 row("resolve_conj(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)
 row("resolve_neg(Tensor(a) self) -> Tensor(a)", composite=lambda F, self: self)
 row("angle(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=k.angle, inplace=False,

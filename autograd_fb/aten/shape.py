@@ -15,7 +15,6 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
-from autograd_fb.aten.pointwise import conj
 from autograd_fb.aten.row import TABLE, op
 from autograd_fb.core.dtype import as_dtype, described
 from autograd_fb.core.geometry import (
@@ -302,13 +301,13 @@ def _matrix_transpose(F: Any, self: Any, name: str) -> Any:
 def _adjoint(F: Any, self: Any, name: str = "adjoint()") -> Any:
     if self.ndim < 2:
         raise RuntimeError(f"{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
-    return conj(F, F.transpose(self, -2, -1))
+    return F.conj(F.transpose(self, -2, -1))
 
 
 def _matrix_h(F: Any, self: Any) -> Any:
     if self.ndim not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-    return conj(F, F.transpose(self, 0, 1) if self.ndim else F.alias(self))
+    return F.conj(F.transpose(self, 0, 1) if self.ndim else F.alias(self))
 
 
 def _movedim(F: Any, self: Any, source: Any, destination: Any) -> Any:

@@ -60,9 +60,10 @@ NoFormula.__name__ = "NotImplemented"
 
 def qualified(made: type[Node]) -> type[Node]:
     """The class; where PyTorch wrote the node by hand, ``name()`` says its namespace."""
-    if made.__name__ != "CopyBackwards":
+    if made.__name__ not in ("CopyBackwards", "NotImplemented"):
         return made
-    return type(made.__name__, (made,), {"__slots__": (), "name": lambda self: "torch::autograd::CopyBackwards"})
+    name = f"torch::autograd::{made.__name__}"
+    return type(made.__name__, (made,), {"__slots__": (), "name": lambda self: name})
 
 
 class Steps(PlainNode):

@@ -60,7 +60,7 @@ RESHAPED = {
     "SqueezeBackward2": "SqueezeBackward5", "TBackward0": "TBackward1", "TransposeBackward0": "TransposeBackward1",
     "UnsqueezeBackward0": "UnsqueezeBackward1", "AsStridedBackward0": "AsStridedBackward1",
 }  # fmt: skip
-# In-place forms that PyTorch records without a derivative: an error arrives with the gradient.
+# What PyTorch records without a derivative: an error arrives with the gradient.
 NOT_IMPLEMENTED = frozenset({
     "floor_divide", "floor_divide.Scalar", "heaviside", "scatter.reduce", "scatter.value_reduce",
 })  # fmt: skip
@@ -86,6 +86,8 @@ def node_name(row: Row, variant: object = None, number: bool = False, written: b
         found = VARIANTS[row.key][1].get(variant)
         if found is not None:
             return found
+    if row.key in NOT_IMPLEMENTED:
+        return "NotImplemented"
     if row.key in _NAMES:
         return _NAMES[row.key]
     index = _NUMBERS.get(row.key)

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.aten.pointwise import conj as conj_of
 from autograd_fb.aten.row import PLAIN, Row
 from autograd_fb.autograd.saved import ResultRef, check_versions, released, result_of
 from autograd_fb.autograd.saved_hooks import saved_tensor, unpacked
@@ -389,7 +390,7 @@ class NodeWriter:
 
 def _conj(which: str, scope: dict[str, Any]) -> Callable[[Any], Any]:
     def conj(value: Any) -> Any:
-        return value.conjugate() if isinstance(value, (bool, int, float, complex)) else scope[which].conj(value)
+        return value.conjugate() if isinstance(value, (bool, int, float, complex)) else conj_of(scope[which], value)
 
     return conj
 

@@ -151,7 +151,7 @@ class Conversions:
         if ndim not in (0, 2):
             hint = " For batches of matrices, consider using tensor.mH" if ndim > 2 else ""
             raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor.{hint}")
-        return self.t().conj()  # type: ignore[attr-defined]
+        return call("matrix_H", (self,), {})
 
     @property
     def mH(self) -> Any:

@@ -27,6 +27,9 @@ NAMES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "ExpBackward0": lambda M, x, v: x.exp(),
     "Log1PBackward0": lambda M, x, v: M.log1p(x),
     "ClampBackward1": lambda M, x, v: x.clamp(0, 1),
+    "NotImplemented": lambda M, x, v: M.floor_divide(x, 2),
+    "ConjBackward0": lambda M, x, v: M.complex(x, x).conj(),
+    "ConjPhysicalBackward0": lambda M, x, v: M.complex(x, x).conj_physical(),
     "WhereBackward0": lambda M, x, v: M.where(x > 0, x, 0.0),
     "SumBackward0": lambda M, x, v: x.sum(),
     "SumBackward1": lambda M, x, v: x.sum(0),
@@ -205,3 +208,18 @@ def test_histories_of_indices_are_called_as_in_pytorch(index: Any) -> None:
         pytest.skip("PyTorch is not installed")
     names = [type(m.ones(3, 4, 1, requires_grad=True)[index].grad_fn).__name__ for m in (torch, reference)]
     assert names[0] == names[1]
+
+
+def test_a_real_tensor_is_its_own_conjugate() -> None:
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    assert x.conj() is torch.conj(x) is x.conj_physical() is x
+    h = x.H
+    assert type(h.grad_fn).__name__ == type(x.mH.grad_fn).__name__ == "TransposeBackward0"
+    with torch.no_grad():
+        h[2, 1] = 50.0
+        x.mH[0, 0] = -1.0
+    assert x.tolist() == [[-1.0, 1.0, 2.0], [3.0, 4.0, 50.0]]
+    z = torch.complex(x.detach(), x.detach())
+    assert z.conj() is not z
+    assert torch.equal(z.H, z.t().conj())
+    assert z.adjoint()[0, 0] == -1 + 1j

@@ -733,7 +733,7 @@ def complex(real: Any, imag: Any, *, out: Any = None) -> Any:
 
 
 def conj(input: Any) -> Any:
-    """``conj(Tensor self) -> Tensor``"""
+    """``conj(Tensor(a) self) -> Tensor(a)``"""
     return _conj.entry(input)
 
 

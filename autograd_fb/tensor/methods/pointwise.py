@@ -475,7 +475,7 @@ class PointwiseMethods:
         return _call("clip_", (self, *args), kwargs)
 
     def conj(self) -> Any:
-        """``conj(Tensor self) -> Tensor``"""
+        """``conj(Tensor(a) self) -> Tensor(a)``"""
         return _conj[self.signature & _state.mask](self)
 
     def conj_physical(self) -> Any:

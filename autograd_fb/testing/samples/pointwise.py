@@ -358,6 +358,7 @@ def _isclose(rng: Any, dtype: str) -> list[Sample]:
 # --- complex numbers
 
 unary("real", "conj", "conj_physical", "resolve_conj", "resolve_neg", takes="fc")
+unary("_conj", "_conj_physical", takes="c")
 unary("imag", takes="c")
 unary("angle", takes="fci")
 
