@@ -5,6 +5,7 @@ from __future__ import annotations
 from autograd_fb.aten import activations as activations
 from autograd_fb.aten import complex_views as complex_views
 from autograd_fb.aten import compound as compound
+from autograd_fb.aten import copies as copies
 from autograd_fb.aten import creation as creation
 from autograd_fb.aten import fft as fft
 from autograd_fb.aten import indexing as indexing

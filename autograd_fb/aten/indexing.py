@@ -895,6 +895,20 @@ def _isin(xp: Any, elements: Any, test_elements: Any, invert: bool) -> Array:
 
 op("nonzero(Tensor self) -> Tensor", family="indexing", kernel=_nonzero, differentiable=False,
    doc="The positions of the elements that are not zero, one row each.")
+def _nonzero_static(xp: Any, self: Array, *, size: int, fill_value: int = -1) -> Array:
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = _nonzero(xp, self)
+    found = found[: min(size, found.shape[0]), ...]
+    missing = size - found.shape[0]
+    rest = xp.full((missing, self.ndim), fill_value, dtype=xp.int64, device=device_of(self))
+    return xp.concat([found, rest], axis=0) if missing else xp.asarray(found, copy=True)
+
+
+op("nonzero_static(Tensor self, *, SymInt size, int fill_value=-1) -> Tensor", family="indexing",
+   kernel=_nonzero_static, differentiable=False,
+   meta=lambda xp, self, *, size, fill_value=-1: xp.empty((size, self.ndim), dtype=xp.int64, device=device_of(self)),
+   doc="The first ``size`` positions of elements that are not zero, then ``fill_value``.")
 op("nonzero_numpy(Tensor self) -> Tensor[]", family="indexing", kernel=_nonzero_numpy, differentiable=False,
    method=False,
    function=False)

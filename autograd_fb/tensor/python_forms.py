@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autograd_fb.core.geometry import normalize_dims
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.tensor_base import TensorBase
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cdist",
     "chain_matmul",
-    "einsum", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index",
+    "einsum", "empty_permuted", "gradient", "meshgrid", "nonzero", "norm", "split", "tensordot", "unravel_index",
 ]  # fmt: skip
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -173,3 +174,98 @@ def norm(
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
     return call("linalg_vector_norm", (input, 2 if p == "fro" or p is None else p, dims), keywords)
+
+
+def empty_permuted(
+    size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool | None = None,
+) -> Any:  # fmt: skip
+    """A tensor of ``size`` whose dims lie in memory in the order ``physical_layout``, outermost first; no values yet.
+
+    >>> import autograd_fb as torch
+    >>> torch.empty_permuted((2, 3, 5), (0, 2, 1)).stride()
+    (15, 1, 3)
+    """
+    sizes, order = list(size), list(physical_layout)
+    if len(sizes) != len(order):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
+            f"{len(sizes)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    seen: set[int] = set()
+    for d in order:
+        if not 0 <= d < len(sizes):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(sizes) - 1}, but got {d} at index "
+                f"{order.index(d)}).  NB: negative dims not currently supported; file an issue if you want it."
+            )
+        if d in seen:
+            raise RuntimeError("Duplicate dim not allowed")
+        seen.add(d)
+    strides, step = [0] * len(sizes), 1
+    for d in reversed(order):
+        strides[d] = step
+        step *= max(sizes[d], 1)
+    options = {"dtype": dtype, "layout": layout, "device": device, "pin_memory": pin_memory}
+    made = call("empty_strided", (sizes, strides), options)
+    return made.requires_grad_() if requires_grad else made
+
+
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Any, ...]:
+    """Derivatives along dims of values on a grid: central differences, one-sided ones (of order 1 or 2) at the ends.
+
+    ``spacing`` is a number, one number for each dim, or for each dim a 1-d tensor of coordinates.
+
+    >>> import autograd_fb as torch
+    >>> torch.gradient(torch.tensor([1.0, 4.0, 9.0]))
+    (tensor([3., 4., 5.]),)
+    """
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    given = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = normalize_dims(tuple(given), input.dim())
+    steps = list(spacing) if isinstance(spacing, (list, tuple)) else [1 if spacing is None else spacing] * len(dims)
+    if len(steps) != len(dims):
+        raise RuntimeError(
+            "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have the "
+            f"same length, but got a spacing argument of length {len(steps)} and a dim argument of length {len(dims)}."
+        )
+    out = []
+    for d, step in zip(dims, steps, strict=True):
+        size = input.shape[d]
+        if size < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        out.append(_slopes(input, d, step, edge_order))
+    return tuple(out)
+
+
+def _slopes(x: Any, d: int, step: Any, edge_order: int) -> Any:
+    """Derivatives along one dim; ``step`` is a number or coordinates."""
+    size = x.shape[d]
+
+    def part(start: int, length: int) -> Any:
+        return x.narrow(d, start, length)
+
+    first = last = second = third = before = after = step  # distances, from the ends inwards and around each place
+    if isinstance(step, TensorBase) and step.ndim:
+        if step.shape[0] != size:  # type: ignore[attr-defined]
+            raise RuntimeError(
+                "torch.gradient expected each element of spacing to have the same size as the corresponding dimension, "
+                f"but got {size} and {step.shape[0]}"  # type: ignore[attr-defined]
+            )
+        gaps = (step[1:] - step[:-1]).reshape([-1 if i == d else 1 for i in range(x.dim())])  # type: ignore[index]
+        before, after = gaps.narrow(d, 0, size - 2), gaps.narrow(d, 1, size - 2)
+        first, last = gaps.narrow(d, 0, 1), gaps.narrow(d, size - 2, 1)
+        if edge_order == 2:
+            second, third = gaps.narrow(d, 1, 1), gaps.narrow(d, size - 3, 1)
+    low = (part(1, 1) - part(0, 1)) / first
+    high = (part(size - 1, 1) - part(size - 2, 1)) / last
+    inner = part(0, size - 2) * (-after / (before * (before + after)))
+    inner = inner + part(1, size - 2) * ((after - before) / (before * after))
+    inner = inner + part(2, size - 2) * (before / (after * (before + after)))
+    if edge_order == 2:
+        share = first / (first + second)
+        low = low * (1 + share) - (part(2, 1) - part(1, 1)) / second * share
+        share = last / (last + third)
+        high = high * (1 + share) - (part(size - 2, 1) - part(size - 3, 1)) / third * share
+    return call("cat", ([low, inner, high], d), {})

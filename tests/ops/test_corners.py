@@ -69,6 +69,13 @@ SAME: dict[str, Expression] = {
     "adaptive maxima of volumes": lambda M: M.nn.AdaptiveMaxPool3d((2, None, 1), return_indices=True)(
         numbers(M, 1, 4, 3, 5)),
     "p-norms of windows": lambda M: M.nn.functional.lp_pool1d(numbers(M, 1, 2, 7).abs(), 3, 3, 2),
+    "slopes on a grid": lambda M: M.gradient(
+        numbers(M, 4, 5), spacing=(
+            M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
+        edge_order=2),
+    "slopes along one dim": lambda M: M.gradient(M.tensor([[1, 4, 9], [2, 2, 3]]), dim=1),
+    "strides of a layout": lambda M: M.tensor(M.empty_permuted((2, 3, 5), (1, 2, 0)).stride()),
+    "places, as many as asked for": lambda M: M.nonzero_static(M.tensor([[0, 1], [2, 0]]), size=3, fill_value=-7),
     "bags of rows": lambda M: [M.nn.functional.embedding_bag(
         M.tensor([1, 0, 2, 2]), numbers(M, 3, 2), M.tensor([0, 1, 1]), mode=mode, padding_idx=0)
         for mode in ("sum", "mean", "max")],
@@ -103,6 +110,8 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "slopes of one value": lambda M: M.gradient(M.ones(1)),
+    "a layout of fewer dims": lambda M: M.empty_permuted((2, 3), (0,)),
     "a class for each": lambda M: M.nn.functional.multi_margin_loss(M.ones(3, 2), M.zeros(2, dtype=M.int64)),
     "dims of a triplet": lambda M: M.nn.functional.triplet_margin_loss(M.ones(3, 2), M.ones(3, 2), M.ones(3)),
     "dims of a ranking": lambda M: M.nn.functional.margin_ranking_loss(M.ones(3, 2), M.ones(3, 2), M.ones(3)),

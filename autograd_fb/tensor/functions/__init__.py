@@ -8,6 +8,7 @@ from __future__ import annotations
 from autograd_fb.tensor.functions import activations as _activations
 from autograd_fb.tensor.functions import complex_views as _complex_views
 from autograd_fb.tensor.functions import compound as _compound
+from autograd_fb.tensor.functions import copies as _copies
 from autograd_fb.tensor.functions import creation as _creation
 from autograd_fb.tensor.functions import fft as _fft
 from autograd_fb.tensor.functions import indexing as _indexing
@@ -31,6 +32,7 @@ from autograd_fb.tensor.functions import special_gamma as _special_gamma
 from autograd_fb.tensor.functions.activations import *
 from autograd_fb.tensor.functions.complex_views import *
 from autograd_fb.tensor.functions.compound import *
+from autograd_fb.tensor.functions.copies import *
 from autograd_fb.tensor.functions.creation import *
 from autograd_fb.tensor.functions.fft import *
 from autograd_fb.tensor.functions.indexing import *
@@ -59,6 +61,7 @@ __all__ = (
     _activations.__all__
     + _complex_views.__all__
     + _compound.__all__
+    + _copies.__all__
     + _creation.__all__
     + _fft.__all__
     + _indexing.__all__

@@ -32,6 +32,7 @@ __all__ = [
     "masked_scatter",
     "masked_scatter_",
     "masked_select",
+    "nonzero_static",
     "put",
     "put_",
     "scatter",
@@ -45,6 +46,7 @@ __all__ = [
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")
+_nonzero_static = _plans("nonzero_static", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
 
@@ -192,6 +194,16 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
             {"out": out},
         )
     return _masked_select.entry(input, mask)
+
+
+def nonzero_static(input: Any, *, size: int, fill_value: int = -1, out: Any = None) -> Any:
+    """The first ``size`` positions of elements that are not zero, then ``fill_value``.
+
+    ``nonzero_static(Tensor self, *, SymInt size, int fill_value=-1) -> Tensor``
+    """
+    if out is not None:
+        return _call("nonzero_static", (input,), {"size": size, "fill_value": fill_value, "out": out})
+    return _nonzero_static.entry(input, size, fill_value)
 
 
 def put(input: Any, index: Any, source: Any, accumulate: bool = False, *, out: Any = None) -> Any:

@@ -15,6 +15,7 @@ INTERNAL_FRAMES = True  # see Note [Internal frames]
 _argwhere = _plans("argwhere", "default")
 _masked_scatter = _plans("masked_scatter", "default")
 _masked_select = _plans("masked_select", "default")
+_nonzero_static = _plans("nonzero_static", "default")
 _put = _plans("put", "default")
 _take = _plans("take", "default")
 _take_along_dim = _plans("take_along_dim", "default")
@@ -95,6 +96,10 @@ class IndexingMethods:
     def masked_select(self, mask: Any) -> Any:
         """The elements where ``mask`` is True, as a vector."""
         return _masked_select.entry(self, mask)
+
+    def nonzero_static(self, *, size: int, fill_value: int = -1) -> Any:
+        """The first ``size`` positions of elements that are not zero, then ``fill_value``."""
+        return _nonzero_static.entry(self, size, fill_value)
 
     def put(self, index: Any, source: Any, accumulate: bool = False) -> Any:
         """``put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor``"""

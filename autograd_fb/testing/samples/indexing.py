@@ -317,3 +317,9 @@ def _zero(rng: Any, dtype: str) -> list[Sample]:
 def _copy(rng: Any, dtype: str) -> list[Sample]:
     return [Sample((array(rng, dtype, (3, 4)), array(rng, dtype, shape)), name=str(shape)) for shape in ((3, 4), (4,),
         (), (3, 1))]
+
+
+@samples("nonzero_static")
+def _nonzero_static(rng: Any, dtype: str) -> list[Sample]:
+    x = array(rng, dtype, (3, 4), 0, 3)
+    return [Sample((x,), {"size": size}, f"size {size}", grad=False) for size in (0, 3, 20)]
