@@ -247,7 +247,7 @@ def _slopes(x: Any, d: int, step: Any, edge_order: int) -> Any:
         return x.narrow(d, start, length)
 
     first = last = second = third = before = after = step  # distances, from the ends inwards and around each place
-    if isinstance(step, TensorBase) and step.ndim:
+    if isinstance(step, TensorBase) and step.dim():  # type: ignore[attr-defined]
         if step.shape[0] != size:  # type: ignore[attr-defined]
             raise RuntimeError(
                 "torch.gradient expected each element of spacing to have the same size as the corresponding dimension, "
