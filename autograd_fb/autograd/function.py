@@ -10,7 +10,15 @@ from typing import Any
 
 from autograd_fb.autograd.delayed_error import DelayedError
 from autograd_fb.autograd.function_jvp import forward_mode_off, push_function
-from autograd_fb.autograd.saved import Packed, ResultRef, check_versions, released, result_of, versions_of
+from autograd_fb.autograd.saved import (
+    Packed,
+    ResultRef,
+    check_versions,
+    kept_result,
+    released,
+    result_of,
+    versions_of,
+)
 from autograd_fb.autograd.saved_hooks import saved_tensor
 from autograd_fb.autograd.tangents import levels_among
 from autograd_fb.autograd.views import check_inplace, gradient_edge, rebase
@@ -533,7 +541,7 @@ def _save(ctx: FunctionNode, values: list[Any], placed: list[Any]) -> None:
         # A modified view has its base's history: kept itself it would hold the node that holds it.
         modified = nr is not None and placed[nr] is t and any(t is d for d in ctx.dirty_tensors)
         if nr is not None and isinstance(placed[nr], Tensor) and (placed[nr].grad_fn is ctx or modified):
-            saved.append(ResultRef(placed[nr], nr))
+            saved.append(kept_result(placed[nr], nr))
         else:
             saved.append(t)
     check_saved(saved)

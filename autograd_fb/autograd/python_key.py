@@ -22,8 +22,9 @@ from autograd_fb.core.keys import (
     DispatchKeySet,
     parse_key,
 )
-from autograd_fb.dispatch import fallbacks, user_kernel
-from autograd_fb.dispatch.kernel import Kernel
+from autograd_fb.core.schema import parse_schema
+from autograd_fb.dispatch import fallbacks, registry, user_kernel
+from autograd_fb.dispatch.kernel import Kernel, fallthrough_kernel
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.tensor.dispatching import dispatches
@@ -112,6 +113,20 @@ _KERNEL = Kernel(
     None, parse_key("Python"), "autograd_fb/autograd/python_key.py", kind="fallback", specialize=_plan, owner="python"
 )
 fallbacks.add(_KERNEL)
+
+
+def _define_item() -> None:
+    """The operator that classes are asked for when somebody wants the number in a tensor of theirs."""
+    op = registry.define(parse_schema("aten::_local_scalar_dense(Tensor self) -> Scalar"), __file__)
+    op.add(Kernel(_item, parse_key("CompositeExplicitAutograd"), __file__))
+    op.add(Kernel(fallthrough_kernel, parse_key("Autograd"), __file__, kind="fallthrough"))
+
+
+def _item(t: Tensor) -> Any:
+    return t.item()
+
+
+_define_item()
 
 
 def push(mode: Any) -> None:

@@ -107,7 +107,7 @@ class Packed:
 
     def restored(self, node: Node) -> Tensor | ResultRef:
         """What stands in a node's `saved` where nothing is packed."""
-        return self.tensor(node) if self.nr is None else ResultRef(self.tensor(node), self.nr)
+        return self.tensor(node) if self.nr is None else kept_result(self.tensor(node), self.nr)
 
     def tensor(self, node: Node | None) -> Tensor:
         """The tensor again, in its place in the graph."""
@@ -118,7 +118,8 @@ class Packed:
         place = self.node if self.nr is None or node is None else edge_of(node, self.nr)
         if place is None and not self.tangents and not got.signature & (REQUIRES_GRAD | HAS_TANGENT):
             return got
-        out = make(got.array, got.signature & ~(REQUIRES_GRAD | HAS_TANGENT) | (0 if place is None else REQUIRES_GRAD))
+        out = shell(got) if got.signature & PYTHON else make(got.array, got.signature & ~(REQUIRES_GRAD | HAS_TANGENT))
+        out.signature |= 0 if place is None else REQUIRES_GRAD
         out.node = place
         for level, tangent in (self.tangents or {}).items():
             give(out, level, tangent)

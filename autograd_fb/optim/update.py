@@ -28,8 +28,12 @@ from typing import Any
 from autograd_fb.backend.protocol import Backend
 from autograd_fb.backend.registry import Binding
 from autograd_fb.core.dtype import DType
+from autograd_fb.core.keys import PYTHON
+from autograd_fb.dispatch.state import changed
 from autograd_fb.kernels.inplace import bump
+from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.kernels.promote import constant, constant_table
+from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.memory import put
 from autograd_fb.tensor.tensor import Tensor, share
@@ -44,6 +48,8 @@ BLOCKED = 1 << 18  # from this many on
 
 def zeros_for(p: Tensor, fill: float = 0.0) -> Tensor:
     """A state tensor of the parameter's shape, dtype and device."""
+    if p.signature & PYTHON:  # as its class has it
+        return call("full_like", (p.detach(), fill), {})
     xp, value = p.binding.xp, complex(fill, fill) if p.dtype.is_complex else fill
     with p.binding.backend.device_guard(p.device.index or 0):
         return wrap(xp.full_like(p.array, value) if fill else xp.zeros_like(p.array), p.binding)
@@ -67,6 +73,11 @@ def update(make_rule: Callable[[Number], Rule], items: Items) -> None:
     """
     p = items[0][0]
     binding = p.binding
+    if p.signature & PYTHON:
+        rest = _run_over_tensors(make_rule(float), items)
+        if rest:
+            update(make_rule, rest)
+        return
     dtype, traits = binding.dtype(p.array.dtype), binding.backend.traits
     at_once = traits.strided and not traits.asynchronous
     number = _constants(dtype.to_real(), binding) if at_once and not binding.multi else float
@@ -127,6 +138,21 @@ def _run(rule: Rule, binding: Binding, items: Items, blocked: float) -> Items:
                         _put(t, new, binding)
         storage = p.storage or share(p)
         storage.version += 1
+    return others
+
+
+def _run_over_tensors(rule: Rule, items: Items) -> Items:
+    """Update the parameters whose classes answer for operators, by operators, and return the others."""
+    others = []
+    for targets in items:
+        if not targets[0].signature & PYTHON:
+            others.append(targets)
+            continue
+        with changed(grad_mode=False):
+            after = rule(tensor_namespace(), targets[0].grad, *targets)
+            for t, new in zip(targets, after, strict=True):
+                if new is not t:
+                    call("copy_", (t, new), {})
     return others
 
 

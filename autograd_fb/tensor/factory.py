@@ -17,6 +17,7 @@ from autograd_fb.dispatch.overrides import NOT_OVERRIDDEN
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import PlainNode
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.dispatching import asks
 from autograd_fb.tensor.extra_methods import with_class
 from autograd_fb.tensor.interop import check_native
 from autograd_fb.tensor.levels import give, levels, tangents_of
@@ -321,6 +322,10 @@ def to(
     same_dtype = dtype is None or dtype is t.dtype
     if same_device and same_dtype:
         return t.clone() if copy else t
+    if state.dispatch_modes or asks(t):  # they see the operator
+        named = {"dtype": dtype, "device": device, "non_blocking": non_blocking}
+        seen: Tensor = call("_to_copy", (t,), {k: v for k, v in named.items() if v})
+        return seen
     array = t.array
     if not same_dtype:
         assert dtype is not None

@@ -328,8 +328,12 @@ def as_index(value: Any, beside: Any) -> Any:
     array = numpy(value)
     if array.dtype.kind == "f" and array.size == 0:
         array = array.astype("int64")
-    binding = beside.binding
-    return wrap(binding.backend.from_numpy(array, binding.backend.device_index(beside.array)), binding)
+    if beside.signature & PYTHON:  # its array may not be where it says
+        binding, place = registry.load(beside.device.type), beside.device.index or 0
+    else:
+        binding = beside.binding
+        place = binding.backend.device_index(beside.array)
+    return wrap(binding.backend.from_numpy(array, place), binding)
 
 
 def _as_value(target: Any, value: Any) -> Any:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autograd_fb.core.dtype import ALL_DTYPES
-from autograd_fb.core.keys import FIRST_DTYPE_BIT
+from autograd_fb.core.keys import FIRST_DTYPE_BIT, PYTHON
 from autograd_fb.core.warn_once import Once
 from autograd_fb.dispatch.state import state
 from autograd_fb.tensor.calls import call, plans
+from autograd_fb.tensor.dispatching import asks
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -129,6 +130,8 @@ class Operators:
         count = self.numel()
         if count != 1:
             raise RuntimeError(f"a Tensor with {count} elements cannot be converted to Scalar")
+        if self.signature & PYTHON and asks(self):
+            return call("_local_scalar_dense", (self,), {})
         backend = self.binding.backend
         if not backend.traits.has_values:
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")

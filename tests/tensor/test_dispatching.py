@@ -11,6 +11,7 @@ import pytest
 
 import autograd_fb as torch
 from autograd_fb import Tensor
+from autograd_fb.utils import _python_dispatch
 from autograd_fb.utils._mode_utils import all_same_mode, no_dispatch
 from autograd_fb.utils._python_dispatch import TorchDispatchMode
 from autograd_fb.utils._pytree import tree_map
@@ -310,3 +311,86 @@ def test_a_class_that_turns_it_off_is_not_asked() -> None:
     assert type(torch.ones(2).as_subclass(Off) + 1) is Tensor and not asked
     with pytest.raises(TypeError, match="Off must define __torch_dispatch__"):
         Tensor._make_wrapper_subclass(Off, (2,))
+
+
+METHODS: list[Callable[[Any], Any]] = [
+    lambda x: x.to(torch.float32), lambda x: x.half(), lambda x: x[x > 1], lambda x: x[[1, 0]], lambda x: x[..., None],
+    lambda x: x.T, lambda x: x.new_zeros(2), lambda x: torch.zeros_like(x), lambda x: 2 - x, lambda x: 2 / x,
+    lambda x: torch.where(x > 1, x, -x), lambda x: x.masked_fill(x > 1, 0), lambda x: x.unique(), lambda x: x.nonzero(),
+    lambda x: torch.einsum("ij,kj->ik", x, x), lambda x: torch.cat((x, torch.zeros(1, 3))), lambda x: x.sort()[0],
+    lambda x: torch.nn.functional.dropout(x, 0.5, False), lambda x: torch.nn.functional.pad(x, (1, 1)),
+    lambda x: x.std(), lambda x: x.contiguous(), lambda x: x.softmax(0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(METHODS)))
+def test_methods_and_functions_reach_the_class(number: int) -> None:
+    plain = torch.tensor([[0.5, 1.5, 2.5], [3.0, 0.0, 1.0]], dtype=torch.float64)
+    expected, result = METHODS[number](plain), METHODS[number](Boxed(plain))
+    assert type(result) is Boxed and torch.equal(result.held, expected)
+    assert (result.shape, result.dtype, result.device) == (expected.shape, expected.dtype, expected.device)
+
+
+def test_writes_reach_the_class() -> None:
+    x = Boxed(torch.zeros(3))
+    x[0], x[1:] = 5.0, torch.ones(2)
+    x.add_(1)
+    assert x.held.tolist() == [6.0, 2.0, 2.0] and x._version >= 1
+
+
+def test_the_number_in_an_instance() -> None:
+    x = Boxed(torch.tensor(2.5))
+    assert x.item() == float(x) == 2.5 and int(x) == 2 and bool(x)
+    assert names() == ["aten._local_scalar_dense.default"] * 4
+    assert torch.ops.aten._local_scalar_dense(torch.tensor(3)) == 3
+
+
+def test_saved_tensor_hooks_see_instances() -> None:
+    x, kinds = Boxed(torch.tensor([1.0]), requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kinds.append(type(t)), t)[1], lambda t: t):
+        y = x.exp() * x
+    y.sum().backward()
+    assert set(kinds) == {Boxed} and x.grad.held.item() == pytest.approx(2 * np.e)  # type: ignore[union-attr]
+    x.grad = None
+    torch.utils.checkpoint.checkpoint(lambda v: v.exp() * v, x, use_reentrant=False).sum().backward()
+    assert x.grad.held.item() == pytest.approx(2 * np.e)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop, torch.optim.Adagrad])
+def test_optimizers_update_instances(kind: Any) -> None:
+    ends = []
+    for make in (lambda v: v, Boxed):
+        p = torch.nn.Parameter(make(torch.tensor([1.0, -2.0], dtype=torch.float64)))
+        assert isinstance(p, torch.nn.Parameter) and p.is_leaf
+        optimizer = kind([p], lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+        ends.append(opened(p).detach())
+    np.testing.assert_allclose(ends[1].numpy(), ends[0].numpy(), rtol=1e-12)
+
+
+def test_helpers_for_wrappers() -> None:
+    class Flat(Boxed):
+        def __tensor_flatten__(self) -> Any:
+            return ["held"], None
+
+        @staticmethod
+        def __tensor_unflatten__(inner: Any, context: Any, size: Any, stride: Any) -> Any:
+            assert tuple(size) == (2,) and tuple(stride) == (1,)
+            return Flat(inner["held"])
+
+        @classmethod
+        def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = super().__torch_dispatch__(func, types, args, kwargs)
+            return _python_dispatch.return_and_correct_aliasing(func, args, kwargs, out)
+
+    x = Flat(torch.ones(2))
+    assert _python_dispatch.is_traceable_wrapper_subclass(x)
+    assert not any(map(_python_dispatch.is_traceable_wrapper_subclass, (torch.ones(1), Boxed(torch.ones(1)), 3)))
+    assert _python_dispatch.transform_subclass(x, lambda name, t: t * 3).held.tolist() == [3.0, 3.0]
+    assert torch.ops.aten.add_.Tensor(x, x) is x and x.held.tolist() == [2.0, 2.0]
+    out = Flat(torch.zeros(2))
+    assert torch.ops.aten.mul.out(x, x, out=out) is out and out.held.tolist() == [4.0, 4.0]
+    assert (x + 1) is not x and not _python_dispatch.is_in_torch_dispatch_mode()
