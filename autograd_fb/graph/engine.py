@@ -287,6 +287,8 @@ def _run(
             for root, grad in zip(roots, grads, strict=True):
                 _put(root, grad, values)
             with _Mode(record):
+                if task.needed is not None and len(starts) == 1 and starts[0] not in task.needed:
+                    _hooks_of_root(starts[0], values, record or tensors)
                 _loop(task, starts, values, captures or {}, found, record or tensors)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
@@ -301,6 +303,15 @@ def _run(
         if task.done is not None:
             task.done.set()
     return found
+
+
+def _hooks_of_root(node: Node, values: Values, record: bool) -> None:
+    """What hears, as in PyTorch, of the gradient of a lone root even where nothing that is wanted lies behind it."""
+    node.show()
+    if node.hooks is not None:
+        step = _Step(node, node.buffer, values, record)
+        step.tensor_hooks()
+        step.retain()
 
 
 def _loop(

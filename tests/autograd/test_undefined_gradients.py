@@ -214,3 +214,19 @@ def test_zeros_for_outputs_without_a_gradient_can_be_left_out(torch: Any) -> Non
     for zeros in (True, False):
         Parts.apply(x, zeros)[0].backward()
     assert seen == [[1.0, 0.0, 0.0], [1.0, None, 0.0]]
+
+
+def test_a_lone_root_tells_its_gradient_although_nothing_wanted_lies_behind_it(torch: Any) -> None:
+    x, w, seen = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True), []
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    y.grad_fn.register_prehook(lambda grads: seen.append("node"))
+    one = torch.ones(2)
+    assert torch.autograd.grad(y, w, one, allow_unused=True, retain_graph=True) == (None,)
+    torch.autograd.backward(y, one, inputs=[w], retain_graph=True)
+    assert seen == [[1.0, 1.0], [1.0, 1.0]]
+    assert y.grad.tolist() == [2.0, 2.0]
+    torch.autograd.backward([y, y * 2], [one, one], inputs=[w])
+    assert len(seen) == 2
+    assert (x.grad, w.grad) == (None, None)
