@@ -288,7 +288,7 @@ def _run(
                 _put(root, grad, values)
             with _Mode(record):
                 if task.needed is not None and len(starts) == 1 and starts[0] not in task.needed:
-                    _hooks_of_root(starts[0], values, record or tensors)
+                    _hooks_of_root(starts[0], values, record or tensors)  # type: ignore[arg-type]
                 _loop(task, starts, values, captures or {}, found, record or tensors)  # type: ignore[arg-type]
                 for callback in task.callbacks:
                     callback()
