@@ -755,6 +755,16 @@ op("slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None
    family="shape", kernel=_slice, linear=("self",), backward={"self": _slice_grad}, method=False, function=False,
    doc="A Python slice along ``dim``; negative steps are allowed.")
 op("narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)", family="shape", composite=_narrow)
+
+
+def _narrow_from_tensor(F: Any, self: Any, dim: int, start: Any, length: int) -> Any:
+    if start.ndim or as_dtype(start.dtype).kind not in "iu":
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
+    return _narrow(F, self, dim, int(start), length)
+
+
+op("narrow.Tensor(Tensor(a) self, int dim, Tensor start, SymInt length) -> Tensor(a)", family="shape",
+   composite=_narrow_from_tensor)
 op("diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)", family="shape", kernel=_diagonal,
    linear=("self",), doc="A diagonal of two dimensions, as the last dimension.",
    backward={"self": lambda F, grad, self_shape, offset, dim1, dim2: F.diagonal_backward(
@@ -1335,6 +1345,8 @@ def _roll(xp: Any, self: Array, shifts: int | Sequence[int], dims: int | Sequenc
         raise RuntimeError("`shifts` required")
     if not dims and len(shifts) == 1:
         return xp.reshape(xp.roll(xp.reshape(self, (-1,)), shifts[0], axis=0), tuple(self.shape))
+    if dims and not self.ndim:
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     return xp.roll(self, shifts,

@@ -49,7 +49,8 @@ def _channels(input: Tensor, p: float, training: bool, inplace: bool, batched: i
             stacklevel=4,
         )
     if input.ndim == batched - 1 and batched != 4:
-        return _run("feature_dropout", input.unsqueeze(0), p, training, inplace).squeeze(0)
+        out = _run("feature_dropout", input.unsqueeze(0), p, training, inplace)
+        return input if inplace else out.squeeze(0)
     return _run("feature_dropout", input, p, training, inplace)
 
 

@@ -30,7 +30,7 @@ load_tables()
 KEYS = sorted(key for key, row in TABLE.items() if row.family == "shape")
 OURS = {"as_strided_backward"}  # PyTorch has no operator for it
 NO_SAMPLES = {"view.dtype", "to.device", "to.dtype", "to.other", "to.dtype_layout",
-              "tensor_split.tensor_indices_or_sections"}
+              "tensor_split.tensor_indices_or_sections", "narrow.Tensor"}
 torch = pytest.importorskip("torch")
 
 

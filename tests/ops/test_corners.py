@@ -69,6 +69,7 @@ SAME: dict[str, Expression] = {
     "adaptive maxima of volumes": lambda M: M.nn.AdaptiveMaxPool3d((2, None, 1), return_indices=True)(
         numbers(M, 1, 4, 3, 5)),
     "p-norms of windows": lambda M: M.nn.functional.lp_pool1d(numbers(M, 1, 2, 7).abs(), 3, 3, 2),
+    "a part from a tensor on": lambda M: M.narrow(numbers(M, 5), 0, M.tensor(-3), 2),
     "slopes on a grid": lambda M: M.gradient(
         numbers(M, 4, 5), spacing=(
             M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
@@ -110,6 +111,9 @@ MESSAGES: dict[str, Expression] = {
     "renorm": lambda M: M.renorm(M.ones(()), 2, 0, 1.0),
     "parts of two dtypes": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.float64)),
     "parts that are integers": lambda M: M.complex(M.ones(2), M.ones(2, dtype=M.int64)),
+    "a part from no place": lambda M: M.narrow(M.ones(3), 0, M.tensor([1]), 1),
+    "rolled without dims": lambda M: M.roll(M.ones(()), 1, 0),
+    "slopes the wrong way": lambda M: M.nn.functional.rrelu(M.ones(2), 0.3, 0.1, training=True),
     "slopes of one value": lambda M: M.gradient(M.ones(1)),
     "a layout of fewer dims": lambda M: M.empty_permuted((2, 3), (0,)),
     "a class for each": lambda M: M.nn.functional.multi_margin_loss(M.ones(3, 2), M.zeros(2, dtype=M.int64)),

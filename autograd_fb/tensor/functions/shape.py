@@ -335,7 +335,9 @@ def movedim(*args: Any, **kwargs: Any) -> Any:
 
 
 def narrow(*args: Any, **kwargs: Any) -> Any:
-    """``narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)``"""
+    """``narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)``,
+    ``narrow.Tensor(Tensor(a) self, int dim, Tensor start, SymInt length) -> Tensor(a)``
+    """
     return _call("narrow", args, kwargs)
 
 

@@ -126,6 +126,7 @@ cases("unsafe_chunk", ((5, 3), 2), ((5, 3), 4, 0), ((0,), 3))
 cases("chunk", ((5, 3), 2), ((5, 3), 4, 0), ((7,), 3), ((0,), 3))
 cases("tensor_split.sections", ((7, 2), 3), ((2, 3), 4, 1))
 cases("tensor_split.indices", ((7, 2), [1, 4]), ((7,), [5, 3]), ((2, 3), [1], -1), ((7,), [2, -1]))
+cases("narrow.Tensor")  # looks at its argument, as the next one
 cases("tensor_split.tensor_indices_or_sections")  # takes what is on the CPU and is looked at: see test_corners
 cases("hsplit.int", ((2, 4), 2), ((6,), 3))
 cases("hsplit.array", ((2, 4), [1, 3]), ((6,), [2]))
