@@ -7,6 +7,7 @@ from typing import Any
 
 from autograd_fb.autograd.grad_mode import no_grad
 from autograd_fb.dispatch.registry import ops
+from autograd_fb.nn.utils import rnn as rnn
 from autograd_fb.tensor.factory import tensor as _tensor
 from autograd_fb.tensor.functions import cat, stack
 from autograd_fb.tensor.tensor import Tensor
