@@ -466,7 +466,11 @@ class _Step:
             else:
                 results = tuple(node.apply_tensors(value) if self.record else node.apply_raw(value))
         for fn in list(self.hooks.post_accumulate.values()):
-            if fn(node.variable) is not None:  # type: ignore[attr-defined]  # leaves alone have such hooks
+            leaf: Any = node.variable  # type: ignore[attr-defined]  # leaves alone have such hooks
+            answer = fn(leaf)
+            if answer is not None and answer is not leaf:
+                if not hasattr(answer, "grad_fn"):
+                    raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
         return self.post_hooks(results, grads)
 

@@ -72,9 +72,21 @@ class ExtraMethods:
         """Whether it was made under `inference_mode`."""
         return bool(self.signature & INFERENCE)
 
-    def dim_order(self) -> tuple[int, ...]:
-        """The dims from the outermost in memory to the innermost."""
+    def dim_order(self, *, ambiguity_check: Any = False) -> tuple[int, ...]:
+        """The dims from the outermost in memory to the innermost.
+
+        With ``ambiguity_check`` RuntimeError where dims of one element or equal strides allow several orders; a list
+        of memory formats allows that where the tensor has exactly one of these.
+        """
+        if not isinstance(ambiguity_check, (bool, list)):
+            raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
         steps = self.stride()
+        if ambiguity_check and (1 in self.array.shape or len(set(steps)) < len(steps)):
+            formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+            if sum(self.is_contiguous(memory_format=f) for f in formats) != 1:
+                raise RuntimeError(
+                    "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+                )
         return tuple(sorted(range(len(steps)), key=lambda d: (-steps[d], d)))
 
     def is_set_to(self, tensor: Any) -> bool:

@@ -24,6 +24,7 @@ from autograd_fb.core.promotion import category_of, scalar_dtype
 from autograd_fb.core.promotion import result_type as _result_type
 from autograd_fb.core.size import Size, size_of
 from autograd_fb.tensor.calls import call
+from autograd_fb.tensor.extra_methods import UntypedStorage
 from autograd_fb.tensor.factory import tensor
 from autograd_fb.tensor.interop import from_numpy
 from autograd_fb.tensor.tensor import Tensor
@@ -67,8 +68,8 @@ def is_tensor(obj: Any) -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    """Whether ``obj`` is a storage; tensors hold arrays of their libraries, so nothing is."""
-    return False
+    """Whether ``obj`` is what `Tensor.untyped_storage` gives."""
+    return isinstance(obj, UntypedStorage)
 
 
 def _asked(name: str, value: Any) -> Tensor:
@@ -172,7 +173,9 @@ def broadcast_shapes(*shapes: Any) -> Size:
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor over the memory of any array that speaks DLPack."""
+    """A tensor over the memory of any array that speaks DLPack, or of a capsule of one on the CPU."""
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Capsule(ext_tensor)
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.clone() if copy else ext_tensor.detach()
     binding = registry.binding_of(ext_tensor)
@@ -182,6 +185,19 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     array = binding.xp.from_dlpack(ext_tensor)
     out = wrap(array, binding)
     return out.clone() if copy else out if device is None else out.to(device)
+
+
+class _Capsule:
+    """A DLPack capsule as an array that gives it."""
+
+    def __init__(self, capsule: Any):
+        self.capsule = capsule
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
 
 
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:

@@ -257,9 +257,12 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
-    """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where it would have to."""
+    """``obj`` as a tensor; ``copy=True`` always copies, ``copy=False`` raises ValueError where it would have to.
+
+    A tensor keeps its history, unless ``requires_grad`` is False.
+    """
     shared = as_tensor(obj) if isinstance(obj, Tensor) or registry.owner_of(obj) is not None else None
     out = as_tensor(obj, dtype=dtype, device=device)
     if copy is False and (shared is None or out.array is not shared.array):
@@ -267,6 +270,8 @@ def asarray(
         raise ValueError(f"can't alias {kind}.")
     if copy and (shared is not None and out.array is shared.array):
         out = out.clone()
+    if out.requires_grad and requires_grad is False:
+        return out.detach()
     return out._require_grad() if requires_grad and not out.requires_grad else out
 
 

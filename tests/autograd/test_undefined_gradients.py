@@ -86,9 +86,20 @@ def test_hooks_over_several_tensors_count_undefined_gradients(torch: Any) -> Non
 
 def test_post_accumulate_hooks_return_nothing(torch: Any) -> None:
     x = torch.ones(2, requires_grad=True)
-    x.register_post_accumulate_grad_hook(lambda t: t.grad)
+    hook = x.register_post_accumulate_grad_hook(lambda t: t.grad)
     with pytest.raises(RuntimeError, match="hooks should return None"):
         x.sum().backward()
+    hook.remove()
+    hook = x.register_post_accumulate_grad_hook(lambda t: 1)
+    with pytest.raises(TypeError, match="expected Variable, but hook returned 'int'"):
+        x.sum().backward()
+    hook.remove()
+    x.grad = None
+    x.register_post_accumulate_grad_hook(lambda t: t.sub_(t.grad))  # an in-place op gives the leaf itself
+    with torch.no_grad():
+        y = torch.ones(2)
+    (x * y).sum().backward()
+    assert x.tolist() == [0, 0]
 
 
 def test_hooks_of_a_leaf_that_backward_is_limited_to(torch: Any) -> None:

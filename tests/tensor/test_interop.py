@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,39 @@ def test_memory_is_shared() -> None:
     assert not np.shares_memory(torch.tensor(a).array, a)
     assert not np.shares_memory(torch.asarray(a, copy=True).array, a)
     assert torch.as_tensor(a, dtype=torch.float32).dtype is torch.float32
+
+
+def test_capsules_share_memory() -> None:
+    a = torch.arange(4.0)
+    b = torch.from_dlpack(torch.utils.dlpack.to_dlpack(a[1:]))
+    b[0] = 7
+    assert a.tolist() == [0, 7, 2, 3] and b.tolist() == [7, 2, 3]
+
+
+def test_asarray_keeps_history_unless_told_otherwise() -> None:
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    assert torch.asarray(y) is y and torch.asarray(y, requires_grad=True) is y
+    cut = torch.asarray(y, requires_grad=False)
+    assert not cut.requires_grad and cut.grad_fn is None and cut.data_ptr() == y.data_ptr()
+    assert torch.asarray([1.0], requires_grad=True).requires_grad
+
+
+def test_ambiguous_orders_of_dims() -> None:
+    formats = [torch.contiguous_format, torch.channels_last]
+    assert torch.ones(2, 3).t().dim_order(ambiguity_check=True) == (1, 0)
+    x = torch.ones(1, 2, 3, 4)
+    assert x.dim_order() == x.dim_order(ambiguity_check=formats) == (0, 1, 2, 3)
+    for shape, check in (((1, 2), True), ((1, 1, 1, 1), formats), ((2, 1), [])):
+        with pytest.raises(RuntimeError, match="does not have unique dim order") if check else nullcontext():
+            torch.ones(*shape).dim_order(ambiguity_check=check)
+    with pytest.raises(TypeError, match="must be a bool or a list of memory formats"):
+        torch.ones(2).dim_order(ambiguity_check="NCHW")
+
+
+def test_what_is_a_storage() -> None:
+    x = torch.ones(2)
+    assert torch.is_storage(x.untyped_storage()) and not torch.is_storage(x)
 
 
 def test_layouts_are_kept() -> None:
