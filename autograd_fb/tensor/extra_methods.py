@@ -83,7 +83,8 @@ class ExtraMethods:
         steps = self.stride()
         if ambiguity_check and (1 in self.array.shape or len(set(steps)) < len(steps)):
             formats = ambiguity_check if isinstance(ambiguity_check, list) else []
-            if sum(self.is_contiguous(memory_format=f) for f in formats) != 1:
+            told: Any = self
+            if sum(told.is_contiguous(memory_format=f) for f in formats) != 1:
                 raise RuntimeError(
                     "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
                 )
