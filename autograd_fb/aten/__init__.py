@@ -15,6 +15,7 @@ from autograd_fb.aten import linalg_factor as linalg_factor
 from autograd_fb.aten import linalg_lu as linalg_lu
 from autograd_fb.aten import nn_conv as nn_conv
 from autograd_fb.aten import nn_embedding as nn_embedding
+from autograd_fb.aten import nn_grid as nn_grid
 from autograd_fb.aten import nn_loss as nn_loss
 from autograd_fb.aten import nn_norm as nn_norm
 from autograd_fb.aten import nn_pool as nn_pool

@@ -70,6 +70,10 @@ SAME: dict[str, Expression] = {
         numbers(M, 1, 4, 3, 5)),
     "p-norms of windows": lambda M: M.nn.functional.lp_pool1d(numbers(M, 1, 2, 7).abs(), 3, 3, 2),
     "a part from a tensor on": lambda M: M.narrow(numbers(M, 5), 0, M.tensor(-3), 2),
+    "an image turned": lambda M: M.nn.functional.grid_sample(
+        numbers(M, 1, 2, 4, 5), M.nn.functional.affine_grid(
+            M.tensor([[[0.8, -0.6, 0.1], [0.6, 0.8, 0.0]]], dtype=M.float64), (1, 2, 3, 3), align_corners=False),
+        mode="bicubic", padding_mode="reflection", align_corners=False),
     "slopes on a grid": lambda M: M.gradient(
         numbers(M, 4, 5), spacing=(
             M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
@@ -114,6 +118,9 @@ MESSAGES: dict[str, Expression] = {
     "a part from no place": lambda M: M.narrow(M.ones(3), 0, M.tensor([1]), 1),
     "rolled without dims": lambda M: M.roll(M.ones(()), 1, 0),
     "slopes the wrong way": lambda M: M.nn.functional.rrelu(M.ones(2), 0.3, 0.1, training=True),
+    "a grid of another batch": lambda M: M.nn.functional.grid_sample(
+        M.ones(2, 1, 3, 3), M.ones(1, 1, 2, 2), align_corners=True),
+    "a map of volumes": lambda M: M.nn.functional.affine_grid(M.ones(1, 3, 4), (1, 1, 3, 3), align_corners=True),
     "slopes of one value": lambda M: M.gradient(M.ones(1)),
     "a layout of fewer dims": lambda M: M.empty_permuted((2, 3), (0,)),
     "a class for each": lambda M: M.nn.functional.multi_margin_loss(M.ones(3, 2), M.zeros(2, dtype=M.int64)),

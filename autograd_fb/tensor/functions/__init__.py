@@ -18,6 +18,7 @@ from autograd_fb.tensor.functions import linalg_factor as _linalg_factor
 from autograd_fb.tensor.functions import linalg_lu as _linalg_lu
 from autograd_fb.tensor.functions import nn_conv as _nn_conv
 from autograd_fb.tensor.functions import nn_embedding as _nn_embedding
+from autograd_fb.tensor.functions import nn_grid as _nn_grid
 from autograd_fb.tensor.functions import nn_loss as _nn_loss
 from autograd_fb.tensor.functions import nn_norm as _nn_norm
 from autograd_fb.tensor.functions import nn_pool as _nn_pool
@@ -42,6 +43,7 @@ from autograd_fb.tensor.functions.linalg_factor import *
 from autograd_fb.tensor.functions.linalg_lu import *
 from autograd_fb.tensor.functions.nn_conv import *
 from autograd_fb.tensor.functions.nn_embedding import *
+from autograd_fb.tensor.functions.nn_grid import *
 from autograd_fb.tensor.functions.nn_loss import *
 from autograd_fb.tensor.functions.nn_norm import *
 from autograd_fb.tensor.functions.nn_pool import *
@@ -71,6 +73,7 @@ __all__ = (
     + _linalg_lu.__all__
     + _nn_conv.__all__
     + _nn_embedding.__all__
+    + _nn_grid.__all__
     + _nn_loss.__all__
     + _nn_norm.__all__
     + _nn_pool.__all__
