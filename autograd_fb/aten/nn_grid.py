@@ -107,8 +107,8 @@ def _check(input: Any, grid: Any, interpolation: int) -> None:
         )
     if input.shape[0] != grid.shape[0]:
         raise RuntimeError(
-            f"{name}: expected grid and input to have same batch size, but got input with sizes {list(input.shape)} and "
-            f"grid with sizes {list(grid.shape)}"
+            f"{name}: expected grid and input to have same batch size, but got input with sizes {list(input.shape)} "
+            f"and grid with sizes {list(grid.shape)}"
         )
     if grid.shape[-1] != input.ndim - 2:
         raise RuntimeError(
@@ -117,8 +117,8 @@ def _check(input: Any, grid: Any, interpolation: int) -> None:
         )
     if 0 in input.shape[2:]:
         raise RuntimeError(
-            f"{name}: expected input to have non-empty spatial dimensions, but input has sizes {list(input.shape)} with "
-            f"dimension {2 + list(input.shape[2:]).index(0)} being empty"
+            f"{name}: expected input to have non-empty spatial dimensions, but input has sizes {list(input.shape)} "
+            f"with dimension {2 + list(input.shape[2:]).index(0)} being empty"
         )
     if input.ndim == 5 and interpolation == BICUBIC:
         raise RuntimeError(f"{name}: bicubic interpolation only supports 4D input")
