@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from autograd_fb.backend import discovery
 from autograd_fb.core.keys import device_keys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,16 @@ CONTRACTS = (
     # compiling every operator for every shape takes JAX a second an operator, dask's graphs half of that
     Contract("jax", "xla", "jax", 40, 40),
     Contract("dask", "lazy", "dask", 6, 14),
+    Contract("dpnp", "xpu.dpnp", "dpnp", 1, 14),
 )
+
+
+def lacking(contract: Contract) -> str:
+    """Why a contract cannot be run here, "" if it can: a library that is not installed, or one that finds no device."""
+    if importlib.util.find_spec(contract.library) is None:
+        return f"{contract.library} is not installed"
+    candidate = next((c for c in discovery.candidates() if c.entry == contract.name), None)
+    return "" if candidate is None else discovery.ask(candidate, discovery.make(candidate))
 
 
 class Row(NamedTuple):
@@ -76,8 +86,12 @@ ROWS = (
         "on arrays of several chunks, a cluster of two workers), `tests/backends/test_functional.py`",
         "eigenvalues, the full SVD, bfloat16, and every result whose shape depends on values: NotImplementedError; "
         "wrong indices and the like are told of when the values are computed"),
+    Row("xpu", "dpnp", "`xpu.dpnp`", "where dpnp is installed (the extra `dpnp`, 3 GB): the contract, "
+        "`tests/backends/test_dpnp.py`, on the CPU through OpenCL, and on its two halves as two devices",
+        "never run on a GPU; bfloat16; writes to windows that overlap; layouts: results of reductions, products and "
+        "scans are row-major; streams"),
     Row("xpu", "torch", "`xpu`", "the contract, over torch's CPU memory under this key",
-        "never run on the device; dpnp, which reaches it too, has no backend yet"),
+        "never run on the device; serves where dpnp is not installed or finds no device"),
     Row("mps", "torch", "`mps`", "the same code as `xpu`; simulated",
         "never run on the device; no float64 and complex128"),
     Row("hpu", "torch", "`hpu`", "the same code as `xpu`; simulated",
@@ -185,8 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for contract in CONTRACTS:
         if chosen.only and contract.label not in chosen.only:
             continue
-        if importlib.util.find_spec(contract.library) is None:
-            print(f"{contract.label} is left out: {contract.library} is not installed")
+        if reason := lacking(contract):
+            print(f"{contract.label} is left out: {reason}")
             continue
         row = measured(contract)
         _save({contract.label: row})

@@ -106,7 +106,8 @@ def element_offset(array: Array) -> int:
     while hasattr(getattr(owner, "base", None), "__array_interface__"):
         owner = owner.base
     if owner is array or not hasattr(array, "__array_interface__"):
-        return 0
+        sycl = getattr(array, "__sycl_usm_array_interface__", None)
+        return int(sycl["offset"]) if sycl is not None else 0
     distance = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
     return int(distance // array.itemsize)
 

@@ -39,6 +39,7 @@ OWN: tuple[tuple[str, str], ...] = (
     ("cpu", "autograd_fb_backends.cpu_numpy:make_backend"),
     ("meta", "autograd_fb_backends.meta:make_backend"),
     ("cpu.torch", "autograd_fb_backends.torch_devices:make_cpu"),
+    ("xpu.dpnp", "autograd_fb_backends.xpu_dpnp:make_backend"),
     ("xpu", "autograd_fb_backends.torch_devices:make_xpu"),
     ("mps", "autograd_fb_backends.torch_devices:make_mps"),
     ("hpu", "autograd_fb_backends.torch_devices:make_hpu"),

@@ -115,10 +115,17 @@ class Conversions:
 
     def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
         """The tensor on a CUDA device, by default the current one."""
+        return self._to_kind("cuda", device, non_blocking)
+
+    def xpu(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
+        """The tensor on an XPU, by default the first one."""
+        return self._to_kind("xpu", device, non_blocking)
+
+    def _to_kind(self, kind: str, device: Any, non_blocking: Any) -> Any:
         number = isinstance(device, int) and not isinstance(device, bool)
-        where = Device("cuda") if device is None else Device("cuda", device) if number else Device(device)
-        if where.type != "cuda":
-            raise RuntimeError(f"Invalid device, must be cuda device, but got: {where}")
+        where = Device(kind) if device is None else Device(kind, device) if number else Device(device)
+        if where.type != kind:
+            raise RuntimeError(f"Invalid device, must be {kind} device, but got: {where}")
         return self.to(where, non_blocking=bool(non_blocking))
 
     def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any:

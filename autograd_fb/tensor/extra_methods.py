@@ -28,6 +28,10 @@ _contiguous = plans("contiguous")
 INTERNAL_FRAMES = True  # see Note [Internal frames]
 
 
+def _is_on(kind: str) -> property:
+    return property(lambda self: self.device.type == kind, doc=f"Whether the tensor is on a device of type ``{kind}``.")
+
+
 class ExtraMethods:
     """Mixed into Tensor."""
 
@@ -52,8 +56,9 @@ class ExtraMethods:
     def layout(self) -> Layout:
         return strided
 
-    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = False
-    is_vulkan = is_ipu = is_maia = is_mtia = False
+    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = False
+    is_mps, is_xpu, is_xla, is_vulkan = _is_on("mps"), _is_on("xpu"), _is_on("xla"), _is_on("vulkan")
+    is_ipu, is_maia, is_mtia = _is_on("ipu"), _is_on("maia"), _is_on("mtia")
     name = None
 
     def is_conj(self) -> bool:

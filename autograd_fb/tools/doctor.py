@@ -14,7 +14,10 @@ OPTIONAL = (
     "array_api_compat", "scipy", "ml_dtypes", "array_api_strict", "cupy", "jax", "dask", "distributed", "torch", "dpnp",
     "mlx", "ndonnx", "safetensors",
 )  # fmt: skip
-VARIABLES = ("AUTOGRAD_FB_", "OMP_NUM_THREADS", "OPENBLAS_", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS")
+VARIABLES = (
+    "AUTOGRAD_FB_", "OMP_NUM_THREADS", "OPENBLAS_", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS", "ONEAPI_",
+    "OCL_ICD_",
+)  # fmt: skip
 
 
 def facts(version: str = "") -> dict[str, str]:

@@ -6,7 +6,6 @@ Of backends that compile each operator some are taken (`ci.backends.CONTRACTS`),
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from typing import Any
 
@@ -14,15 +13,15 @@ import pytest
 
 from autograd_fb.testing.backend_suite import check_backend
 from autograd_fb.testing.op_suite import keys
-from ci.backends import CONTRACTS, Contract
+from ci.backends import CONTRACTS, Contract, lacking
 
 PARTS = 4
 CASES = [(c, part) for c in CONTRACTS for part in range(PARTS if c.tested == 1 else 1)]
 
 
 def checked(contract: Contract, ops: tuple[str, ...], services: bool) -> Any:
-    if importlib.util.find_spec(contract.library) is None:
-        pytest.skip(f"{contract.library} is not installed")
+    if reason := lacking(contract):
+        pytest.skip(reason)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the samples make libraries say: NaN, all of them zeros, deprecated names
         return check_backend(contract.name, ops=ops, services=services)

@@ -84,6 +84,13 @@ def test_the_list_shows_what_is_there() -> None:
     assert f"numpy {np.__version__}" in text
 
 
+def test_dpnp_comes_before_torch() -> None:
+    assert [c.entry for c in discovery.candidates("xpu")] == ["xpu.dpnp", "xpu"]
+    dpnp = line("autograd_fb_backends.xpu_dpnp")
+    assert (dpnp.device_type, dpnp.keys, dpnp.library) == ("xpu", ("XPU", "AutogradXPU"), "dpnp")
+    assert dpnp.available or dpnp.reason == "dpnp and dpctl are not installed" or "SYCL" in dpnp.reason
+
+
 def test_simulated_devices_are_listed_while_they_last() -> None:
     with torch.simulate("hpu", 2):
         (info,) = [b for b in torch.backends.list() if b.name == "simulated hpu"]

@@ -228,6 +228,12 @@ def test_devices_are_named() -> None:
         assert torch.device(1) == torch.device("cuda:1")
         assert x.to("cuda:1").device.index == 1 and x.cpu().device.type == "cpu" and x.to(x) is x
         assert torch.ones(1).cuda(1).device.index == 1
+        with torch.simulate("xpu", 2):
+            there = torch.ones(1).xpu(1)
+            assert there.device == torch.device("xpu:1") and there.is_xpu and not there.is_cuda and not x.is_xpu
+            assert torch.nn.Linear(2, 1).xpu().weight.is_xpu and torch.ones(1).xpu().device.index == 0
+            with pytest.raises(RuntimeError, match="Invalid device, must be xpu device, but got: cuda:1"):
+                there.xpu("cuda:1")
         with torch.device("cuda:1"):
             assert torch.arange(2).device.index == 1 and torch.tensor(1.0).device.index == 1
         z = torch.ones(2, device="cuda:1")

@@ -61,9 +61,10 @@ def test_the_entry_points_say_what_is_missing() -> None:
     names = {c.entry for c in discovery.candidates() if c.module == "autograd_fb_backends.torch_devices"}
     assert names == {"cpu.torch", "xpu", "mps", "hpu"}
     for name in ("xpu", "mps", "hpu"):
-        if devices.TorchBackend(name).is_available():
+        if any(b.available for b in torch.backends.list() if b.device_type == name):
             continue
-        with pytest.raises(RuntimeError, match=rf"No backend serves the device type '{name}' here\. {name} \(torch\)"):
+        text = rf"No backend serves the device type '{name}' here\..* {name} \(torch\)"
+        with pytest.raises(RuntimeError, match=text):
             torch.zeros(1, device=name)
 
 

@@ -295,6 +295,9 @@ class Module(Hooked, StateDict, Traversal):
     def cuda(self: T, device: Any = None) -> T:
         return self._apply(lambda t: t.cuda(device))
 
+    def xpu(self: T, device: Any = None) -> T:
+        return self._apply(lambda t: t.xpu(device))
+
     def to_empty(self: T, *, device: Any, recurse: bool = True) -> T:
         """Move to a device without copying values."""
         return self._apply(lambda t: empty_like(t, device=Device(device)), recurse)
