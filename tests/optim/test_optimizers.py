@@ -32,6 +32,18 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "weight_decay": 0.1}),
     ("Adagrad", {"lr": 0.1}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1, "maximize": True}),
+    ("Adamax", {"lr": 0.01}),
+    ("Adamax", {"lr": 0.01, "betas": (0.5, 0.9), "weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.01}),
+    ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "momentum_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.01}),
+    ("RAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("Rprop", {"lr": 0.05}),
+    ("Rprop", {"lr": 0.3, "etas": (0.3, 1.5), "step_sizes": (0.01, 0.4)}),
+    ("ASGD", {"lr": 0.1}),
+    ("ASGD", {"lr": 0.1, "t0": 2, "weight_decay": 0.1, "lambd": 0.1}),
 ]
 IDS = [f"{name}-{'-'.join(str(v) for v in options.values())}" for name, options in CASES]
 
@@ -248,8 +260,9 @@ def test_rules_work_on_values_that_cannot_be_written_to(name: str, options: dict
     """Python floats stand for the arrays of libraries whose arrays are values."""
 
     class Floats:
-        sqrt = staticmethod(math.sqrt)
-        maximum = staticmethod(max)
+        sqrt, abs = staticmethod(math.sqrt), staticmethod(abs)
+        maximum, sign = staticmethod(max), staticmethod(lambda x: math.copysign(float(x != 0), x))
+        where, full_like = staticmethod(lambda c, x, y: x if c else y), staticmethod(lambda like, x: x)
 
     p = autograd_fb.tensor(2.0, requires_grad=True, dtype=autograd_fb.float64)
     optimizer = getattr(optim, name)([p], **options)
@@ -257,7 +270,7 @@ def test_rules_work_on_values_that_cannot_be_written_to(name: str, options: dict
     make = optimizer.rule
 
     def record(group: Any, stage: Any, number: Any) -> Any:
-        values = [v.item() for k, v in optimizer.state[p].items() if k != "step"]
+        values = [v.item() for k, v in optimizer.state[p].items() if k not in ("step", "eta", "mu", "mu_product")]
         seen.append((make(group, stage, float), p.item(), values))
         return make(group, stage, number)
 
