@@ -163,7 +163,8 @@ class BatchedTensor(Tensor):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         raise refusal_in_transform("requires_grad_", " (or perhaps using torch.autograd.functional.* APIs)")
 
-    _require_grad = requires_grad_
+    def _require_grad(self, requires_grad: bool = True) -> Tensor:
+        return self if requires_grad == self.requires_grad else self.requires_grad_(requires_grad)
 
     def retain_grad(self) -> None:
         raise refusal_in_transform("retain_grad")
@@ -224,6 +225,9 @@ class BatchedTensor(Tensor):
 
     def __bool__(self) -> bool:
         raise RuntimeError(_BOOL)
+
+    def data_ptr(self) -> int:
+        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
 
     def tolist(self) -> Any:
         raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")

@@ -167,3 +167,27 @@ def test_debug_unwrap() -> None:
 
     torch.vmap(torch.vmap(look))(torch.ones(3, 4, 2))
     assert seen == [torch.Size([3, 4, 2])]
+
+
+def test_modules_with_backward_hooks_in_vmap_and_in_forward_mode() -> None:
+    module = torch.nn.Linear(2, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    seen: list[Any] = []
+    module.register_full_backward_hook(lambda module, grads, outputs: seen.append(outputs[0].tolist()))
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    out = torch.vmap(lambda row: (module(row) * row).sum())(x)
+    assert out.tolist() == [27, 133]
+    out.sum().backward()
+    assert module.weight.grad.tolist() == [[10, 14], [14, 20]] and seen == [x.tolist()]
+    fwAD = torch.autograd.forward_ad
+    with fwAD.dual_level():
+        pushed = fwAD.unpack_dual(module(fwAD.make_dual(x, x.detach() * 2))).tangent
+    assert pushed.tolist() == [[10, 22], [22, 50]]
+
+
+def test_a_batched_tensor_has_no_address() -> None:
+    with pytest.raises(RuntimeError, match="Cannot access data pointer of Tensor"):
+        torch.vmap(lambda v: v.data_ptr())(torch.ones(2))
+    with pytest.warns(UserWarning, match="To copy construct from a tensor"):
+        assert torch.vmap(lambda v: torch.tensor(v) * 2)(torch.ones(2)).tolist() == [2, 2]

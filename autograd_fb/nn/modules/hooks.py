@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from autograd_fb.autograd.batched_tensor import plain, rewrap
 from autograd_fb.autograd.views import gradient_edge
-from autograd_fb.core.keys import IS_VIEW
+from autograd_fb.core.keys import HAS_TANGENT, IS_VIEW
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.node import Handle, Output, PlainNode
+from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.tensor import Tensor, make, share
 
 INTERNAL_FRAMES = True  # calls only pass through
@@ -46,8 +48,12 @@ def _through(values: tuple[Any, ...], places: list[int]) -> tuple[tuple[Any, ...
     node.count, node.saved = len(places), ()
     out = list(values)
     for number, i in enumerate(places):
-        t = out[i] = make(values[i].array, values[i].signature & ~IS_VIEW)
-        t.storage, t.node = share(values[i]), Output(node, number)
+        inner = plain(values[i])
+        t = make(inner.array, inner.signature & ~(IS_VIEW | HAS_TANGENT))
+        t.storage, t.node = share(inner), Output(node, number)
+        for level, tangent in (tangents_of(inner) or {}).items():
+            give(t, level, tangent)
+        out[i] = rewrap(t, values[i])
     return tuple(out), node
 
 
