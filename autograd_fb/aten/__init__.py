@@ -19,6 +19,7 @@ from autograd_fb.aten import nn_grid as nn_grid
 from autograd_fb.aten import nn_loss as nn_loss
 from autograd_fb.aten import nn_norm as nn_norm
 from autograd_fb.aten import nn_pool as nn_pool
+from autograd_fb.aten import nn_sequence as nn_sequence
 from autograd_fb.aten import pointwise as pointwise
 from autograd_fb.aten import random as random
 from autograd_fb.aten import reduction as reduction

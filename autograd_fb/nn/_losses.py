@@ -19,6 +19,7 @@ _bce, _bce_logits = _op("binary_cross_entropy"), _op("binary_cross_entropy_with_
 _poisson, _soft_margin, _triplet = _op("poisson_nll_loss"), _op("soft_margin_loss"), _op("triplet_margin_loss")
 _cosine, _ranking, _hinge = _op("cosine_embedding_loss"), _op("margin_ranking_loss"), _op("hinge_embedding_loss")
 _log_sigmoid = _op("log_sigmoid")
+_ctc_by_list, _ctc_by_tensor = _op("ctc_loss", "IntList"), _op("ctc_loss", "Tensor")
 _multi_margin, _multilabel_margin = _op("multi_margin_loss"), _op("multilabel_margin_loss")
 
 
@@ -307,3 +308,20 @@ def multilabel_margin_loss(
 ) -> Tensor:  # fmt: skip
     """The mean of ``max(0, 1 - input[label] + input[other])`` over labels, which end at the first -1, and others."""
     return _multilabel_margin.entry(input, target, _code(_legacy(size_average, reduce, reduction)))
+
+
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
+    reduction: str = "mean", zero_infinity: bool = False,
+) -> Tensor:  # fmt: skip
+    """Connectionist temporal classification: log-probabilities ``(T, N, C)`` against targets ``(N, S)`` without blanks,
+    or all targets behind each other; the lengths of both are given.
+
+    >>> import autograd_fb as torch
+    >>> halves = torch.full((2, 1, 2), 0.5).log()
+    >>> torch.nn.functional.ctc_loss(halves, torch.tensor([[1]]), [2], [1])
+    tensor(0.2877)
+    """
+    args = (log_probs, targets, input_lengths, target_lengths, blank, _code(reduction), zero_infinity)
+    by_tensor = isinstance(input_lengths, Tensor) and isinstance(target_lengths, Tensor)
+    return (_ctc_by_tensor if by_tensor else _ctc_by_list).entry(*args)

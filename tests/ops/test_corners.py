@@ -74,6 +74,8 @@ SAME: dict[str, Expression] = {
         numbers(M, 1, 2, 4, 5), M.nn.functional.affine_grid(
             M.tensor([[[0.8, -0.6, 0.1], [0.6, 0.8, 0.0]]], dtype=M.float64), (1, 2, 3, 3), align_corners=False),
         mode="bicubic", padding_mode="reflection", align_corners=False),
+    "a sequence alone": lambda M: M.nn.functional.ctc_loss(
+        numbers(M, 6, 3).log_softmax(1), M.tensor([2, 1, 1]), M.tensor(6), M.tensor(3), reduction="none"),
     "slopes on a grid": lambda M: M.gradient(
         numbers(M, 4, 5), spacing=(
             M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
@@ -121,6 +123,10 @@ MESSAGES: dict[str, Expression] = {
     "a grid of another batch": lambda M: M.nn.functional.grid_sample(
         M.ones(2, 1, 3, 3), M.ones(1, 1, 2, 2), align_corners=True),
     "a map of volumes": lambda M: M.nn.functional.affine_grid(M.ones(1, 3, 4), (1, 1, 3, 3), align_corners=True),
+    "lengths of another batch": lambda M: M.nn.functional.ctc_loss(
+        M.ones(4, 2, 3), M.ones(2, 2, dtype=M.int64), [4], [2, 2]),
+    "a blank that is no class": lambda M: M.nn.functional.ctc_loss(
+        M.ones(4, 1, 3), M.ones(1, 2, dtype=M.int64), [4], [2], blank=3),
     "slopes of one value": lambda M: M.gradient(M.ones(1)),
     "a layout of fewer dims": lambda M: M.empty_permuted((2, 3), (0,)),
     "a class for each": lambda M: M.nn.functional.multi_margin_loss(M.ones(3, 2), M.zeros(2, dtype=M.int64)),

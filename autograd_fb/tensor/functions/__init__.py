@@ -22,6 +22,7 @@ from autograd_fb.tensor.functions import nn_grid as _nn_grid
 from autograd_fb.tensor.functions import nn_loss as _nn_loss
 from autograd_fb.tensor.functions import nn_norm as _nn_norm
 from autograd_fb.tensor.functions import nn_pool as _nn_pool
+from autograd_fb.tensor.functions import nn_sequence as _nn_sequence
 from autograd_fb.tensor.functions import pointwise as _pointwise
 from autograd_fb.tensor.functions import random as _random
 from autograd_fb.tensor.functions import reduction as _reduction
@@ -47,6 +48,7 @@ from autograd_fb.tensor.functions.nn_grid import *
 from autograd_fb.tensor.functions.nn_loss import *
 from autograd_fb.tensor.functions.nn_norm import *
 from autograd_fb.tensor.functions.nn_pool import *
+from autograd_fb.tensor.functions.nn_sequence import *
 from autograd_fb.tensor.functions.pointwise import *
 from autograd_fb.tensor.functions.random import *
 from autograd_fb.tensor.functions.reduction import *
@@ -77,6 +79,7 @@ __all__ = (
     + _nn_loss.__all__
     + _nn_norm.__all__
     + _nn_pool.__all__
+    + _nn_sequence.__all__
     + _pointwise.__all__
     + _random.__all__
     + _reduction.__all__
