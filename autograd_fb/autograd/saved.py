@@ -62,6 +62,7 @@ def kept_result(t: Any, nr: int = 0) -> ResultRef:
 class Hooks(NamedTuple):
     pack: Callable[[Tensor], Any]
     unpack: Callable[[Any], Tensor]
+    after: Callable[[Any, int], None] | None = None  # told of each call: its last result's node, how many it packed
 
 
 def without_grad(fn: Callable[[Any], Any], given: Any) -> Any:

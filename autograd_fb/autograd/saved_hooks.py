@@ -90,13 +90,16 @@ def pack_results(result: Any) -> None:
     """
     if not hooks_stack.hooks or not state.grad_mode:  # without grad mode, as in hooks, nothing is saved
         return
+    hooks, node, packed = hooks_stack.hooks[-1], None, 0
     for t in result if isinstance(result, (tuple, list)) else (result,):
         node = getattr(t, "node", None)
         node = node.node if type(node) is Output else node
         if not isinstance(node, Node) or not node.saved or node.saved is RELEASED:
             continue
         if node.sequence >= hooks_stack.since[-1]:
-            pack_node(node, hooks_stack.hooks[-1])
+            packed += pack_node(node, hooks)
+    if hooks.after is not None:
+        hooks.after(node, packed)
 
 
 def pack_input(t: Tensor) -> Callable[[], Tensor]:
@@ -119,7 +122,8 @@ def _map(saved: Any, change: Callable[[Any], Any]) -> Any:
     return type(saved)(_map(s, change) if type(s) in (tuple, list) else change(s) for s in saved)
 
 
-def pack_node(node: Node, hooks: Hooks) -> None:
+def pack_node(node: Node, hooks: Hooks) -> int:
+    """Pack what a node saved; how many tensors that were."""
     if any(isinstance(s, (Tensor, ResultRef)) for s in node.saved):
         check_versions(node)
     found: list[Packed] = []
@@ -134,6 +138,7 @@ def pack_node(node: Node, hooks: Hooks) -> None:
     if found:
         node.saved, node.versions = saved, None
         unpack_when_run(node)
+    return len(found)
 
 
 def unpack_when_run(node: Node) -> None:

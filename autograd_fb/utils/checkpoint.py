@@ -3,9 +3,10 @@
 Note [Checkpoint by hooks over saved tensors]
     The part runs under a pack hook that keeps a numbered placeholder instead of each tensor. The first placeholder
     that a backward unpacks runs the part again, under a pack hook that counts as well and puts the tensors of the same
-    numbers beside the placeholders, and stops once it has them all. A placeholder dies with the node that holds it, so
-    nothing is kept for nodes that were freed. Tensors are put there per run of backward, and taken out when they are
-    unpacked: a second backward over a retained graph computes them again.
+    numbers beside the placeholders, and stops once it has them all: see Note [The last call of a second forward]. A
+    placeholder dies with the node that holds it, so nothing is kept for nodes that were freed. Tensors are put there
+    per run of backward, and taken out when they are unpacked: a second backward over a retained graph computes them
+    again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Any
 
 from autograd_fb.autograd.function import Function
 from autograd_fb.autograd.grad_mode import enable_grad, no_grad
-from autograd_fb.autograd.graph import saved_tensors_hooks
 from autograd_fb.autograd.saved_hooks import pack_input
 from autograd_fb.dispatch.state import state
 from autograd_fb.graph.engine import running
@@ -27,6 +27,7 @@ from autograd_fb.random import fork_rng, get_rng_state, set_rng_state
 from autograd_fb.tensor.backward import backward as run_backward
 from autograd_fb.tensor.tensor import Tensor
 from autograd_fb.utils.call_log import CallLog
+from autograd_fb.utils.last_call import Calls, LastCall
 from autograd_fb.utils.selective import CheckpointPolicy as CheckpointPolicy
 from autograd_fb.utils.selective import SelectiveCheckpointContext as SelectiveCheckpointContext
 from autograd_fb.utils.selective import create_selective_checkpoint_contexts as create_selective_checkpoint_contexts
@@ -145,11 +146,12 @@ class _Stop(Exception):
 class _Frame:
     """One checkpointed call: how to repeat it, and its placeholders in the order in which they were made."""
 
-    def __init__(self, repeat: Callable[[], Any], early_stop: bool, metadata: Callable[[Tensor], Any]):
+    def __init__(self, repeat: Callable[..., Any], early_stop: bool, metadata: Callable[[Tensor], Any]):
         self.repeat, self.early_stop, self.metadata = repeat, early_stop, metadata
         self.placeholders: list[weakref.ref[_Placeholder]] = []
         self.expected: list[Any] = []
         self.complete = False
+        self.last: LastCall | None = None
         self.explain: Callable[[CheckpointError], CheckpointError] = lambda error: error
 
     def pack(self, x: Tensor) -> _Placeholder:
@@ -185,9 +187,11 @@ class _Frame:
     def recompute(self, run: Any) -> None:
         """The second forward: every placeholder that is alive gets its tensor."""
         second = _Second(self, run)
+        calls = Calls(second.pack, second.unpack)
+        last = self.last if self.early_stop else None
         try:
-            with saved_tensors_hooks(second.pack, second.unpack), enable_grad():
-                self.repeat()
+            with calls.counted(), enable_grad():
+                self.repeat(lambda: calls.until(last, second.pack_last))
         except _Stop as stop:
             if stop.args[0] is not second:
                 raise
@@ -223,6 +227,13 @@ class _Second:
 
     def unpack(self, x: Tensor) -> Tensor:
         return x
+
+    def pack_last(self, tensors: list[Tensor]) -> None:
+        """Pack what the last call will save, unless it is not what is waited for."""
+        expected = self.frame.expected[self.count :]
+        if None not in expected and [self.frame.metadata(t) for t in tensors] == expected:
+            for t in tensors:
+                self.pack(t)
 
     def check(self) -> None:
         """CheckpointError unless as many tensors were saved as before, of the same metadata."""
@@ -262,20 +273,21 @@ def _without_reentrant(
     inputs = [_kept(a) for a in args]
     rng = get_rng_state() if preserve else None
 
-    def repeat() -> None:
+    def repeat(until_last: Callable[[], AbstractContextManager[None]]) -> None:
         with fork_rng(enabled=preserve):
             if rng is not None:
                 set_rng_state(rng)
-            with second:
+            with second, until_last():
                 function(*[get() for get in inputs], **kwargs)
 
     early_stop = early_stop if _settings.early_stop is None else _settings.early_stop
     frame = _Frame(repeat, early_stop, METADATA[determinism_check])
     if log is not None:
         frame.explain = lambda error: CheckpointError(log.report(error))
-    with saved_tensors_hooks(frame.pack, frame.unpack), first:
+    calls = Calls(frame.pack, frame.unpack, first=True)
+    with calls.counted(), first:
         result = function(*args, **kwargs)
-    frame.complete = True
+    frame.complete, frame.last = True, calls.last()
     return result
 
 
