@@ -296,7 +296,8 @@ row("_prelu_kernel(Tensor self, Tensor weight) -> Tensor", POINTWISE, kernel=_pr
     slope={"self": lambda F, self, weight: F.where(self > 0, 1, weight),
            "weight": lambda F, self: F.where(self > 0, 0, self)})
 row("selu(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_selu, method=False, out=False,
-    backward={"self": lambda F, grad, result: F.elu_backward(grad, SELU_ALPHA, SELU_SCALE, 1, True, result)},
+    backward={"self": lambda F, grad, self: F.elu_backward(grad, SELU_ALPHA, SELU_SCALE, 1, False, self)},
+    inplace_backward={"self": lambda F, grad, result: F.elu_backward(grad, SELU_ALPHA, SELU_SCALE, 1, True, result)},
     forward=lambda F, self_t, result: F.elu_backward(self_t, SELU_ALPHA, SELU_SCALE, 1, True, result))
 row("celu(Tensor self, Scalar alpha=1.0) -> Tensor", POINTWISE_FLOAT, kernel=_celu, method=False, out=False,
     backward={"self": lambda F, grad, self, alpha: F.elu_backward(grad, alpha, 1, 1.0 / alpha, False, self)},

@@ -702,18 +702,10 @@ def _as_strided(
     return gather_strided(xp, self, size, stride, offset)
 
 
-def _geometry_of(array: Any) -> tuple[Shape, int]:
-    """Strides and offset in elements of a tensor or a raw array (row-major from 0 where they do not exist)."""
-    strides = element_strides(array)
-    if strides is None:
-        return contiguous_strides(array.shape), 0
-    return strides, element_offset(array)
-
-
-def _as_strided_grad(F: Any, grad: Any, self: Any, size: Any, stride: Any, storage_offset: int | None) -> Any:
-    own_stride, own_offset = _geometry_of(self)
+def _as_strided_grad(F: Any, grad: Any, self_geometry: Any, size: Any, stride: Any, storage_offset: int | None) -> Any:
+    shape, own_stride, own_offset = self_geometry
     offset = own_offset if storage_offset is None else storage_offset
-    return F.as_strided_backward(grad, tuple(self.shape), own_stride, own_offset, size, stride, offset)
+    return F.as_strided_backward(grad, list(shape), list(own_stride), own_offset, size, stride, offset)
 
 
 def _as_strided_backward(

@@ -28,6 +28,7 @@ from autograd_fb.dispatch.state import AutoDispatchBelowADInplaceOrView
 from autograd_fb.graph.node import Kind, Node, Output, next_sequence
 from autograd_fb.kernels.plans import Plan, Writer, by_numbers
 from autograd_fb.kernels.rounding import narrow_dtype
+from autograd_fb.tensor.memory import geometry_of
 from autograd_fb.tensor.storage import AutogradMeta, Storage
 from autograd_fb.tensor.tensor import Tensor
 
@@ -231,6 +232,9 @@ class TapedWriter(Writer):
 
     def _attribute(self, n: str) -> str:
         base, _, what = n.rpartition("_")
+        if what == "geometry":
+            self.scope["geometry_of"] = geometry_of
+            return f"geometry_of({python_name(base)})"
         if what.endswith("s"):
             return f"tuple(x.{what[:-1]} for x in {self.values[base]})"
         if base in self.rules.returns:

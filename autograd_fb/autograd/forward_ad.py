@@ -141,6 +141,8 @@ def _fitted(tangent: Tensor, tensor: Tensor) -> Tensor:
     if (tensor.signature | tangent.signature) & (BATCHED | FUNCTIONALIZE) or not tensor.numel():
         return tangent
     shape, strides, offset = geometry_of(tensor)
+    if min(strides, default=0) < 0:  # of a slice taken backwards, which as_strided cannot make
+        return tangent
     _, own, start = geometry_of(tangent)
     sizes = [t.untyped_storage().nbytes() // t.itemsize for t in (tensor, tangent)]
     alike = all(a == b or n == 1 for a, b, n in zip(own, strides, shape, strict=True))

@@ -33,6 +33,7 @@ from autograd_fb.kernels.promote import NUMBERS
 from autograd_fb.kernels.rounding import narrow_dtype
 from autograd_fb.tensor.dispatching import note_in_graphs
 from autograd_fb.tensor.levels import give, tangents_of
+from autograd_fb.tensor.memory import geometry_of
 from autograd_fb.tensor.tensor import Tensor, make
 
 # Rows whose rules use the result where PyTorch's use what was there before, of which it keeps a copy: the result may be
@@ -99,6 +100,8 @@ _STEPS: dict[str, type[Steps]] = {}
 def _attribute(name: str, named: dict[str, Any]) -> Any:
     base, _, what = name.rpartition("_")
     value = named[base]
+    if what == "geometry":
+        return geometry_of(value)
     if what.endswith("s"):
         return tuple(getattr(t.array, what[:-1]) for t in value)
     if not isinstance(value, Tensor):
@@ -149,7 +152,7 @@ def specialize(op: OpOverload, signature: int, key: DispatchKey) -> Plan:
     if signature & HAS_TANGENT:
         return inplace_plan(op, signature, key, specialize)
     if not is_recorded(signature):
-        return op.compose_below(signature & ~REQUIRES_GRAD, key)
+        return op.compose_below(signature, key)  # under no_grad, which the count of versions has to know: see `bump`
     return RecordedInplace(op, signature)
 
 

@@ -109,7 +109,7 @@ class Rules:
             return "result"
         if name == "results":
             return "results"
-        for suffix in ("_shape", "_dtype", "_shapes", "_dtypes"):
+        for suffix in ("_shape", "_dtype", "_shapes", "_dtypes", "_geometry"):
             base = name.removesuffix(suffix)
             if base != name and base in self.tensors + self.lists + self.returns + ["result"]:
                 return "attribute"

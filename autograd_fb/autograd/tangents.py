@@ -33,6 +33,7 @@ from autograd_fb.graph.node import Output
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad
 from autograd_fb.tensor.levels import below, copy_below, give, levels, tangent_at, tangents_of
+from autograd_fb.tensor.memory import geometry_of
 from autograd_fb.tensor.tensor import Tensor
 
 INTERNAL_FRAMES = True  # see Note [Internal frames]
@@ -133,6 +134,8 @@ class Values(dict[str, Any]):
 
 def _attribute(value: Any, what: str) -> Any:
     if isinstance(value, Tensor):
+        if what == "geometry":
+            return geometry_of(value)
         return tuple(value.array.shape) if what == "shape" else value.dtype
     return () if what == "shape" and value is not None else None  # a number, or an argument that was not given
 
@@ -320,7 +323,7 @@ class _Ways(dict[int, Callable[[Sequence[Any], Sequence[Any], Any], Any]]):
         base, _, what = p.rpartition("_")
         if what == "t" and base in names:
             return f"m[{names.index(base)}]" if base in moving else "None"
-        if what in ("shape", "dtype") and (base in names or base in results):
+        if what in ("shape", "dtype", "geometry") and (base in names or base in results):
             return f"attribute({self.value(base, moving)}, {what!r})"
         return None
 

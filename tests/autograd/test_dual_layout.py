@@ -62,5 +62,14 @@ def test_a_tangent_of_another_dtype_follows_writes_through_views(torch: Any, our
     assert not ours or tangent.dtype is torch.float32
 
 
+def test_duals_of_slices_taken_backwards(torch: Any, ours: bool) -> None:
+    if not ours:
+        pytest.skip("PyTorch has no negative steps")
+    x = torch.arange(3.0)[::-1]
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.tensor([1.0, 2.0, 3.0]))
+        assert torch.autograd.forward_ad.unpack_dual(dual * x).tangent.tolist() == [2.0, 2.0, 0.0]
+
+
 def test_the_memory_a_detached_view_is_part_of(torch: Any) -> None:
     assert len(torch.zeros(5)[:4].detach().untyped_storage()) == 20

@@ -154,3 +154,27 @@ def test_one_write_through_a_stale_view_counts_one_version(torch: Any) -> None:
     y = target.exp_()  # saves what it wrote
     y.sum().backward()
     assert x.grad.tolist() == pytest.approx([2.718281828])
+
+
+@pytest.mark.parametrize("write", [
+    lambda t, other: t.mul_(2), lambda t, other: t.mul_(other), lambda t, other: t.add_(other, alpha=2),
+    lambda t, other: t.zero_(), lambda t, other: t.copy_(other), lambda t, other: t.clamp_(0, 1),
+])  # fmt: skip
+def test_writes_under_no_grad_end_the_history_of_parts(torch: Any, write: Callable[[Any, Any], Any]) -> None:
+    base = torch.ones(4, requires_grad=True) * 1
+    part, other = base.split(2)[0], torch.full((4,), 2.0)
+    with torch.no_grad():
+        write(base, other)
+    with pytest.raises(RuntimeError, match="its base or another view of its base has been modified inplace"):
+        part.sum()
+
+
+def test_a_strided_view_saves_where_it_lies_and_no_tensor(torch: Any) -> None:
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    base = x.clone()
+    column = base.as_strided((2,), (2,), 1)
+    used = column * 3
+    base.mul_(10)
+    column.mul_(2)
+    (used.sum() + column.sum()).backward()
+    assert x.grad.tolist() == [[0.0, 23.0], [0.0, 23.0]]

@@ -26,6 +26,15 @@ def test_activations_in_place_are_differentiated_by_their_result(torch: Any, nam
         y.sum().backward()
 
 
+@pytest.mark.parametrize("name", ["leaky_relu", "elu", "celu", "selu", "gelu", "silu"])
+def test_results_of_activations_may_be_written_to(torch: Any, name: str) -> None:
+    x = torch.tensor([-1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    y = getattr(torch.nn.functional, name)(x)
+    (expected,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    y.add_(1)
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], expected)
+
+
 @pytest.mark.parametrize(
     "activate", [lambda F, t: F.leaky_relu_(t, -2), lambda F, t: F.elu_(t, alpha=-2), lambda F, t: F.celu_(t, alpha=-2),
                  lambda F, t: F.rrelu_(t, -5.0, 1.0)], ids=["leaky_relu_", "elu_", "celu_", "rrelu_"]
