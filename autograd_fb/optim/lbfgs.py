@@ -187,9 +187,8 @@ def strong_wolfe(
         return t, value, found, float(found.dot(direction))
 
     before: Point = (0.0, loss, gradient.clone(), slope)
-    now, evaluations, steps = point(length), 1, 0
+    now, evaluations, steps, done = point(length), 1, 0, False
     bracket: list[Point] = []
-    done = False
     while steps < max_ls:  # until an interval is found that holds such a length
         t, value, _, there = now
         if value > loss + c1 * t * slope or (steps > 1 and value >= before[1]):
