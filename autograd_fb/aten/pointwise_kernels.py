@@ -344,7 +344,8 @@ def lcm(xp: Any, self: Any, other: Any) -> Any:
     if native is not None:
         return native(self, other)
     divisor = gcd(xp, self, other)
-    return xp.abs(xp.floor_divide(self, xp.where(divisor == 0, xp.ones_like(divisor), divisor)) * other)
+    divisor = xp.where(divisor == 0, xp.ones_like(divisor), divisor)
+    return xp.floor_divide(xp.abs(self), divisor) * xp.abs(other)  # what is too large wraps, and keeps that sign
 
 
 # --- rounding, limits and selection

@@ -107,6 +107,18 @@ def floor_divide(x1: Any, x2: Any, /, out: Array | None = None) -> Array:
     return out
 
 
+def bitwise_right_shift(x1: Any, x2: Any, /, out: Array | None = None) -> Array:
+    """Only the sign is left by a count that is negative, as by one that is too large; dpnp gives 0 for the former."""
+    if isinstance(x2, dpnp.ndarray):
+        result = dpnp.bitwise_right_shift(x1, dpnp.where(x2 < 0, 8 * x2.itemsize, x2))
+    else:
+        result = dpnp.bitwise_right_shift(x1, x2 if x2 >= 0 else 8 * x1.itemsize)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
 class _Namespace:
     """dpnp, whose namespace is that of the standard, with what shared kernels ask for beside it, and mended."""
 
@@ -115,7 +127,11 @@ class _Namespace:
     empty_strided = staticmethod(empty_strided)
     floor_divide = staticmethod(floor_divide)
 
+    bitwise_right_shift = staticmethod(bitwise_right_shift)
+
     def __getattr__(self, name: str) -> Any:
+        if name == "lcm":  # dpnp's drops the sign of what wrapped in int8 and int16: the shared kernel has its own
+            raise AttributeError(name)
         value = getattr(dpnp, name)
         if getattr(value, "nin", 0) == 2 and getattr(value, "binary_inplace_fn_", self) is None:
             value = _in_place_too(value)

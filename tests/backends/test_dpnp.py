@@ -261,6 +261,16 @@ def test_floor_division_leaves_the_remainder() -> None:
     np.testing.assert_array_equal(x.floor_divide_(y).cpu().numpy(), wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64])
+def test_integers_wrap_and_shift_as_on_the_cpu(dtype: Any) -> None:
+    a, b = torch.tensor([-1, -7, 7, 100, -128], dtype=dtype), torch.tensor([-1, -1, -1, 40, 9], dtype=dtype)
+    x, y = a.to("xpu"), b.to("xpu")
+    for op in (torch.bitwise_right_shift, torch.bitwise_left_shift, torch.lcm, torch.gcd):
+        assert op(x, y).tolist() == op(a, b).tolist()
+    assert (x >> 100).tolist() == (a >> 100).tolist()
+    assert x.bitwise_right_shift_(y).tolist() == (a >> b).tolist()
+
+
 def test_wrong_indices_harm_nothing_and_are_found_in_debug_mode() -> None:
     x, index = torch.arange(3.0, device="xpu"), torch.tensor([0, 7], device="xpu")
     assert x[index].tolist()[0] == 0.0
