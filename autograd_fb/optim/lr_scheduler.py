@@ -6,7 +6,7 @@ import math
 import warnings
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autograd_fb.optim.optimizer import Optimizer
@@ -273,7 +273,29 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [self.eta_min + (base - self.eta_min) * half for base in self.base_lrs]
 
 
-class OneCycleLR(LRScheduler):
+class _WithMomentum(LRScheduler):
+    """Schedules that move momentum against the rate."""
+
+    def _begin_momentum(self, base: Any, top: Any, last_epoch: int) -> None:
+        """Note the bounds in the groups, and start at the upper one. ValueError for optimizers without momentum."""
+        optimizer = self.optimizer
+        if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+        self.use_beta1 = "betas" in optimizer.defaults
+        lows = _per_group(base, optimizer, "values for base_momentum")
+        highs = _per_group(top, optimizer, "values for max_momentum")
+        for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True) if last_epoch == -1 else ():
+            self._set_momentum(group, high)
+            group["base_momentum"], group["max_momentum"] = low, high
+
+    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
+        if self.use_beta1:
+            group["betas"] = (value, *group["betas"][1:])
+        else:
+            group["momentum"] = value
+
+
+class OneCycleLR(_WithMomentum):
     """One rise to ``max_lr`` and one fall far below the start, with momentum going the other way."""
 
     def __init__(
@@ -306,21 +328,9 @@ class OneCycleLR(LRScheduler):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"], group["min_lr"] = top, group["initial_lr"] / final_div_factor
         if cycle_momentum:
-            if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-            self.use_beta1 = "betas" in optimizer.defaults
-            lows = _per_group(base_momentum, optimizer, "values for base_momentum")
-            highs = _per_group(max_momentum, optimizer, "values for max_momentum")
-            for group, low, high in zip(groups, lows, highs, strict=True) if last_epoch == -1 else ():
-                self._set_momentum(group, high)
-                group["base_momentum"], group["max_momentum"] = low, high
+            self.optimizer = optimizer
+            self._begin_momentum(base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
-
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
     def _between(self, start: float, end: float, share: float) -> float:
         if self._linear:
@@ -344,6 +354,108 @@ class OneCycleLR(LRScheduler):
             if self.cycle_momentum:
                 self._set_momentum(group, self._between(group[from_momentum], group[to_momentum], share))
         return rates
+
+
+class CyclicLR(_WithMomentum):
+    """Rises from ``base_lr`` to ``max_lr`` and falls back, again and again (Smith 2015, https://arxiv.org/abs/1506.01186).
+
+    ``mode`` says how the height goes on: "triangular" keeps it, "triangular2" halves it with each cycle, "exp_range"
+    multiplies it by ``gamma`` with each step; or ``scale_fn`` of the cycle or, with ``scale_mode="iterations"``, of the
+    step does. ValueError for another mode.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
+        step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle", cycle_momentum: bool = True,
+        base_momentum: Any = 0.8, max_momentum: Any = 0.9, last_epoch: int = -1,
+    ):  # fmt: skip
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.optimizer = optimizer
+        lows = _per_group(base_lr, optimizer, "values for base_lr")
+        if last_epoch == -1:
+            for group, low in zip(optimizer.param_groups, lows, strict=True):
+                group["lr"] = low
+        self.max_lrs = _per_group(max_lr, optimizer, "values for max_lr")
+        down = step_size_up if step_size_down is None else step_size_down
+        self.total_size = float(step_size_up) + float(down)
+        self.step_ratio = float(step_size_up) / self.total_size
+        self.mode, self.gamma, self._scale_fn = mode, gamma, scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self._begin_momentum(base_momentum, max_momentum, last_epoch)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = lows
+
+    def scale_fn(self, x: float) -> float:
+        """The height of a cycle, or at a step."""
+        if self._scale_fn is not None:
+            return self._scale_fn(x)
+        return {"triangular": 1.0, "triangular2": 0.5 ** (x - 1), "exp_range": self.gamma**x}[self.mode]
+
+    def get_lr(self) -> list[float]:
+        position = self.last_epoch / self.total_size
+        cycle = math.floor(1 + position)
+        x = 1.0 + position - cycle
+        share = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        share *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        for group in self.optimizer.param_groups if self.cycle_momentum else ():
+            low, high = group["base_momentum"], group["max_momentum"]
+            self._set_momentum(group, high - (high - low) * share)
+        return [low + (high - low) * share for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and a function of one's own."""
+        return {k: v for k, v in super().state_dict().items() if k != "_scale_fn"}
+
+
+class ChainedScheduler(LRScheduler):
+    """Several schedules at once, each of which changes the rates that the one before has set."""
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):
+        if len(schedulers) < 1:
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler."
+            )
+        optimizer = optimizer or schedulers[0].optimizer
+        for i, scheduler in enumerate(schedulers):
+            if scheduler.optimizer is not optimizer:
+                raise ValueError(
+                    f"{type(self).__name__} expects all schedulers to belong to the same optimizer, but got scheduler "
+                    f"{type(scheduler).__name__} at index {i} has {scheduler.optimizer}, which is different from "
+                    f"{optimizer.__class__.__name__}."
+                )
+        self._schedulers, self.optimizer = list(schedulers), optimizer
+        self._last_lr = self._rates
+
+    def step(self, epoch: int | None = None) -> None:
+        for scheduler in self._schedulers:
+            scheduler.step()
+        self._last_lr = self._rates
+
+    def state_dict(self) -> dict[str, Any]:
+        return _states_of(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _load_states(self, state_dict)
+
+
+def _states_of(scheduler: Any) -> dict[str, Any]:
+    """The state of a schedule made of others, with theirs."""
+    state = {k: v for k, v in scheduler.__dict__.items() if k not in ("optimizer", "_schedulers")}
+    state["_schedulers"] = [s.state_dict() for s in scheduler._schedulers]
+    return state
+
+
+def _load_states(scheduler: Any, state_dict: dict[str, Any]) -> None:
+    state = dict(state_dict)
+    for part, values in zip(scheduler._schedulers, state.pop("_schedulers"), strict=True):
+        part.load_state_dict(values)
+    scheduler.__dict__.update(state)
 
 
 def _neighbours(values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -387,15 +499,10 @@ class SequentialLR(LRScheduler):
         self._last_lr = scheduler.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
-        state["_schedulers"] = [s.state_dict() for s in self._schedulers]
-        return state
+        return _states_of(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state = dict(state_dict)
-        for scheduler, values in zip(self._schedulers, state.pop("_schedulers"), strict=True):
-            scheduler.load_state_dict(values)
-        self.__dict__.update(state)
+        _load_states(self, state_dict)
 
 
 class ReduceLROnPlateau(LRScheduler):

@@ -27,6 +27,11 @@ SCHEDULES: list[Any] = [
     lambda s, o: s.OneCycleLR(
         o, max_lr=[1.0, 0.3], epochs=4, steps_per_epoch=5, anneal_strategy="linear", three_phase=True
     ),
+    lambda s, o: s.CyclicLR(o, 0.1, 1.0, step_size_up=3),
+    lambda s, o: s.CyclicLR(o, [0.1, 0.2], 1.0, 2, 4, mode="triangular2", base_momentum=0.5, max_momentum=0.7),
+    lambda s, o: s.CyclicLR(o, 0.1, 1.0, 2, 3, mode="exp_range", gamma=0.9, cycle_momentum=False),
+    lambda s, o: s.CyclicLR(o, 0.1, 1.0, 2, scale_fn=lambda x: 1 / x, scale_mode="cycle"),
+    lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)]),
     lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [4]),
 ]
 
