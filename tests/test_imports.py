@@ -52,7 +52,7 @@ def test_each_package_is_typed(package):
 
 
 def test_the_packages_are_light():
-    """What is installed stays under 3.5 MB of sources, what is downloaded under 1.2 MB (docs/architecture.md)."""
+    """What is installed stays under 3.8 MB of sources, what is downloaded under 1.2 MB (docs/architecture.md)."""
     installed = 0
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
@@ -63,7 +63,7 @@ def test_the_packages_are_light():
                 if f.is_file() and "__pycache__" not in f.parts:
                     installed += f.stat().st_size
                     wheel.write(f)
-    assert 0 < installed < 3_500_000, installed
+    assert 0 < installed < 3_800_000, installed
     assert len(archive.getvalue()) < 1_200_000, len(archive.getvalue())
 
 
