@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from autograd_fb.core.dtype import DType
 from autograd_fb.core.geometry import has_internal_overlap
-from autograd_fb.core.keys import BATCHED, FUNCTIONALIZE
+from autograd_fb.core.keys import BATCHED, FUNCTIONALIZE, PYTHON
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.calls import call
 from autograd_fb.tensor.levels import copy_below, give, levels, part, tangent_at, tangents_of, without
@@ -138,7 +138,7 @@ def _fitted(tangent: Tensor, tensor: Tensor) -> Tensor:
     """The tangent in the tensor's dtype, laid out as the tensor: in memory of as many elements, at the same place."""
     if tangent.dtype is not tensor.dtype and (tensor.dtype.is_complex or not tangent.dtype.is_complex):
         tangent = call("to", (tangent, tensor.dtype), {})
-    if (tensor.signature | tangent.signature) & (BATCHED | FUNCTIONALIZE) or not tensor.numel():
+    if (tensor.signature | tangent.signature) & (BATCHED | FUNCTIONALIZE | PYTHON) or not tensor.numel():
         return tangent
     shape, strides, offset = geometry_of(tensor)
     if min(strides, default=0) < 0:  # of a slice taken backwards, which as_strided cannot make

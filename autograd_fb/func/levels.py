@@ -20,7 +20,7 @@ from typing import Any
 from autograd_fb.autograd.batched_tensor import fits_levels, in_all_levels, like, plain, rewrap
 from autograd_fb.autograd.delayed_error import Error
 from autograd_fb.autograd.tangents import DIFFERENTIABLE_BITS
-from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, AUTOGRAD_OTHER, HAS_TANGENT, INFERENCE
+from autograd_fb.core.keys import AD_INPLACE_OR_VIEW, AUTOGRAD, AUTOGRAD_OTHER, HAS_TANGENT, INFERENCE, PYTHON
 from autograd_fb.dispatch.state import changed, state
 from autograd_fb.graph.node import Output
 from autograd_fb.kernels.namespace import tensor_namespace
@@ -197,6 +197,8 @@ def _check_levels(output: Tensor, inputs: Sequence[Tensor]) -> None:
 
 
 def _ones(like: Tensor) -> Tensor:
+    if like.signature & PYTHON:
+        return tensor_namespace().ones_like(_constant(like))
     array, b = like.array, like.binding
     device = b.backend.native_device(b.backend.device_index(array))
     return wrap(b.xp.ones(tuple(array.shape), dtype=array.dtype, device=device), b)

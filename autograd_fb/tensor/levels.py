@@ -14,7 +14,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT
+from autograd_fb.core.keys import FUNCTIONALIZE, HAS_TANGENT, PYTHON
+from autograd_fb.tensor.dispatching import shell
 from autograd_fb.tensor.memory import share_memory
 from autograd_fb.tensor.storage import AutogradMeta
 from autograd_fb.tensor.tensor_base import make, refresh, share
@@ -111,7 +112,8 @@ def give(t: Tensor, level: int, tangent: Tensor) -> None:
 
 def copy_below(t: Tensor, level: int) -> Tensor:
     """The same tensor, in the same place of the graph, with the tangents of lower levels only."""
-    out = make(t.array, t.signature & ~HAS_TANGENT)
+    out = shell(t) if t.signature & PYTHON else make(t.array, t.signature)
+    out.signature = t.signature & ~HAS_TANGENT
     out.node, out.base, out.storage = t.node, t.base, t.storage or share(t)
     if t.signature & FUNCTIONALIZE:
         share_memory(t, out)

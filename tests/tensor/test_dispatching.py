@@ -11,6 +11,7 @@ import pytest
 
 import autograd_fb as torch
 from autograd_fb import Tensor
+from autograd_fb.autograd import forward_ad
 from autograd_fb.utils import _python_dispatch
 from autograd_fb.utils._mode_utils import all_same_mode, no_dispatch
 from autograd_fb.utils._python_dispatch import TorchDispatchMode
@@ -228,6 +229,26 @@ def test_a_plain_loss_over_a_class_that_was_saved() -> None:
     assert type(loss) is Tensor
     loss.backward()
     assert w.grad is not None and type(w.grad) is Tensor and w.grad.tolist() == [3.0, 4.0]
+
+
+def test_tangents_and_transforms() -> None:
+    def numbers(t: Any) -> Any:
+        assert type(t) is Boxed
+        return t.held.tolist()
+
+    x = Boxed(torch.tensor([1.0, 2.0]))
+    with forward_ad.dual_level():
+        p = Boxed(torch.tensor([1.0, 2.0])).requires_grad_()
+        primal, tangent = forward_ad.unpack_dual((forward_ad.make_dual(p, x) ** 3).sum())
+        assert [numbers(primal), numbers(tangent)] == [9.0, 27.0]
+        assert numbers(torch.autograd.grad(tangent, p)[0]) == [6.0, 24.0]
+        written = forward_ad.make_dual(x, torch.ones(2)).clone()  # a plain tangent stays one
+        assert forward_ad.unpack_dual(written.mul_(x).add_(1)).tangent.tolist() == [1.0, 2.0]
+    cubes = torch.func.grad(lambda v: (v**3).sum())
+    assert numbers(cubes(x)) == [3.0, 12.0]
+    assert [numbers(v) for v in torch.func.jvp(cubes, (x,), (x,))] == [[3.0, 12.0], [6.0, 24.0]]
+    for jacobian in (torch.func.jacrev, torch.func.jacfwd):
+        assert numbers(jacobian(lambda v: v * v)(x)) == [[2.0, 0.0], [0.0, 4.0]]
 
 
 def test_functions_hooks_and_modules() -> None:
