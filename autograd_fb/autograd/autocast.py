@@ -10,6 +10,7 @@ Note [Autocast]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from autograd_fb.core.dtype import DType, bfloat16, float16, float32, float64
@@ -168,3 +169,14 @@ def _flat(values: Any) -> Iterator[Any]:
             yield from v
         else:
             yield v
+
+
+def surroundings() -> Callable[[], AbstractContextManager[None]]:
+    """Autocast as it is in this thread now: a function that makes contexts in which it is so again, on any thread."""
+    bits, dtypes, caches = state.autocast, state.autocast_dtypes, state.autocast_caches
+
+    def again() -> AbstractContextManager[None]:
+        general = state.general + bool(bits) - bool(state.autocast)
+        return changed(autocast=bits, autocast_dtypes=dtypes, autocast_caches=caches, general=general)
+
+    return again

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from autograd_fb.autograd import autocast
 from autograd_fb.autograd.function import Function
 from autograd_fb.autograd.grad_mode import enable_grad, no_grad
 from autograd_fb.autograd.saved_hooks import pack_input
@@ -272,12 +273,13 @@ def _without_reentrant(
         return function(*args, **kwargs)
     inputs = [_kept(a) for a in args]
     rng = get_rng_state() if preserve else None
+    as_before = autocast.surroundings()
 
     def repeat(until_last: Callable[[], AbstractContextManager[None]]) -> None:
         with fork_rng(enabled=preserve):
             if rng is not None:
                 set_rng_state(rng)
-            with second, until_last():
+            with as_before(), second, until_last():
                 function(*[get() for get in inputs], **kwargs)
 
     early_stop = early_stop if _settings.early_stop is None else _settings.early_stop
@@ -351,6 +353,7 @@ class CheckpointFunction(Function):
         check_backward_validity(args)
         ctx.run_function, ctx.preserve = run_function, preserve
         ctx.rng = get_rng_state() if preserve else None
+        ctx.as_before = autocast.surroundings()
         ctx.inputs = [None if isinstance(a, Tensor) else a for a in args]
         ctx.positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*(args[i] for i in ctx.positions))
@@ -372,7 +375,7 @@ class CheckpointFunction(Function):
             if ctx.preserve:
                 set_rng_state(ctx.rng)
             detached = detach_variable(tuple(inputs))
-            with enable_grad():
+            with enable_grad(), ctx.as_before():
                 outputs = ctx.run_function(*detached)
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         pairs = [(o, g) for o, g in zip(outputs, grads, strict=False) if isinstance(o, Tensor) and o.requires_grad]

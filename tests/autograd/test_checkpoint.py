@@ -307,6 +307,32 @@ def test_backwards_of_a_group_share_the_second_forward():
             pass
 
 
+@BOTH
+@pytest.mark.parametrize("on", [True, False])
+def test_autocast_is_as_it_was(reentrant, on):
+    """Backward is called outside of autocast, or inside another."""
+    x, w = (t.detach().float().requires_grad_() for t in leaves())
+    seen = []
+
+    def part(x, w):
+        y = x.sin() @ w
+        seen.append((y.dtype, torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()))
+        return (y * 2).exp()
+
+    with torch.autocast("cpu", enabled=on, dtype=torch.float16, cache_enabled=False):
+        part(x, w).sum().backward()
+        expected = x.grad, w.grad
+        x.grad = w.grad = None
+        y = checkpoint(part, x, w, use_reentrant=reentrant)
+    with torch.autocast("cpu", enabled=not on, dtype=torch.bfloat16):
+        y.sum().backward()
+        assert torch.is_autocast_enabled("cpu") is not on
+    assert seen == [(torch.float16 if on else torch.float32, torch.float16, False)] * 3
+    assert not torch.is_autocast_enabled("cpu") and torch.is_autocast_cache_enabled()
+    torch.testing.assert_close(x.grad, expected[0])
+    torch.testing.assert_close(w.grad, expected[1])
+
+
 # --- selective
 
 
