@@ -208,7 +208,11 @@ def _check_target(target: Any, level: int) -> None:
 
 def _written(functional: OpOverload, place: int, args: Sequence[Any]) -> Any:
     target = args[place]
-    rest = args if len(args) == functional.arity else (*args[:place], *args[place + 1 :])
+    given, F = args, tensor_namespace()
+    if state.grad_mode and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+        before = F.clone(target)  # what the functional form saves is not what is written to afterwards
+        given = [before if a is target else a for a in args]
+    rest = given if len(args) == functional.arity else (*given[:place], *given[place + 1 :])
     result, level = functional.entry(*rest), level_of(args)
     if isinstance(result, BatchedTensor) and not (isinstance(target, BatchedTensor) and target.level >= level):
         shape = [int(result.value.array.shape[result.bdim]), *result.array.shape]
@@ -221,7 +225,7 @@ def _written(functional: OpOverload, place: int, args: Sequence[Any]) -> Any:
         raise RuntimeError(
             f"output with shape {list(target.array.shape)} doesn't match the broadcast shape {list(result.array.shape)}"
         )
-    return tensor_namespace().copy_(target, result)
+    return F.copy_(target, result)
 
 
 def _copy(op: OpOverload, level: int, args: Sequence[Any]) -> Any:

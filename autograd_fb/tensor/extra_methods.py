@@ -16,6 +16,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.tensor import python_forms
 from autograd_fb.tensor.calls import call, plans
 from autograd_fb.tensor.dispatching import without_memory
+from autograd_fb.tensor.levels import give, tangents_of
 from autograd_fb.tensor.memory import replace, share_memory
 from autograd_fb.tensor.tensor_base import TensorBase, renew, share
 
@@ -273,6 +274,8 @@ class ExtraMethods:
         self.array, self.node = view.array, view.node if state.grad_mode else self.node
         if self.signature & FUNCTIONALIZE:
             share_memory(view, self)  # type: ignore[arg-type]
+        for level, tangent in (tangents_of(view) or {}).items():
+            give(self, level, tangent)  # type: ignore[arg-type]
         return self
 
     def squeeze_(self, *args: Any, **kwargs: Any) -> Any:

@@ -186,3 +186,34 @@ def test_logcumsumexp_differentiates_twice() -> None:
     for outer in (torch.func.jacrev, torch.func.jacfwd):
         for inner in (torch.func.jacrev, torch.func.jacfwd):
             np.testing.assert_allclose(outer(inner(loss))(x).numpy(), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("call", ["t_", "unsqueeze_", "squeeze_", "transpose_", "as_strided_"])
+def test_tangents_of_tensors_that_are_reshaped_in_place(both: Any, call: str) -> None:
+    def reshaped(t: Any, x: Any) -> Any:
+        y = x.clone()
+        if call == "as_strided_":
+            y.as_strided_((3, 2), (1, 3))
+        else:
+            getattr(y, call)(*{"unsqueeze_": (1,), "transpose_": (0, 1)}.get(call, ()))
+        y.sin_()
+        return y * t.arange(6, dtype=t.float64).reshape(y.shape)
+
+    x = M.reshape(1, 2, 3) if call == "squeeze_" else M
+    both(lambda t, f, x: f.jvp(lambda v: reshaped(t, v), (x,), (x.cos(),)), x)
+    if call != "as_strided_":  # PyTorch has no rule for it in vmap
+        both(lambda t, f, x: f.jacfwd(lambda v: reshaped(t, v))(x), x)
+        both(lambda t, f, x: f.vmap(f.hessian(lambda v: reshaped(t, v).sum()))(t.stack([x, x * 2])), x)
+
+
+def test_in_place_ops_of_examples_save_what_was_there_before(both: Any) -> None:
+    def written(t: Any, x: Any, w: Any) -> Any:
+        y = x * 1.0
+        y.sin_()
+        y.mul_(w).pow_(2)
+        y[0] = y[1] * 2
+        return (y * y).sum()
+
+    both(lambda t, f, x: f.vmap(f.grad(lambda v, w: written(t, v, w), (0, 1)))(x, x.cos()), M)
+    both(lambda t, f, x: f.grad(lambda v: f.vmap(lambda r: written(t, r, r.cos()))(v).sum())(x), M)
+    both(lambda t, f, x: f.vmap(f.hessian(lambda v: written(t, v, v.cos())))(x), M)
