@@ -602,6 +602,82 @@ def _histc(xp: Any, self: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> A
     return xp.astype(counted(xp, place, bins, None), self.dtype)
 
 
+def _in_bins(xp: Any, self: Any, edges: Any, weight: Any, density: bool) -> tuple[Any, Any]:
+    """How many values, or how much weight, lie between neighbouring edges; the last bin has both of its edges."""
+    if weight is not None and tuple(weight.shape) != tuple(self.shape):
+        raise RuntimeError(
+            "torch.histogramdd(): if weight tensor is provided it should have the same shape as the input tensor "
+            f"excluding its innermost dimension, but got input with shape {[prod(self.shape), 1]} and weight with "
+            f"shape {list(weight.shape)}"
+        )
+    x, bins = xp.reshape(self, (-1,)), edges.shape[0] - 1
+    place = xp.searchsorted(edges, x, side="right") - 1
+    place = xp.where(x == edges[bins], xp.full_like(place, bins - 1), place)
+    inside = (x >= edges[0]) & (x <= edges[bins])
+    share = xp.ones_like(x) if weight is None else xp.reshape(weight, (-1,))
+    share = xp.where(inside, share, xp.zeros_like(share))
+    place = xp.where(inside, place, xp.zeros_like(place))
+    found = xp.astype(counted(xp, xp.astype(place, xp.int64), bins, share), self.dtype)
+    if density:
+        found = found / xp.sum(found) / (edges[1:] - edges[:-1])
+    return found, edges
+
+
+def _histogram(
+    xp: Any, self: Any, bins: int = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> tuple[Any, Any]:
+    if described(self.dtype).name not in ("float32", "float64"):
+        raise unsupported("histogram_cpu", self.dtype)
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if range is not None:
+        if len(range) != 2:
+            raise RuntimeError(
+                "torch.histogramdd(): for a 1-dimensional histogram range should have 2 elements, but got "
+                f"{len(range)}"
+            )
+        low, high = map(float, range)
+    elif prod(self.shape):
+        low, high = float(xp.min(self)), float(xp.max(self))
+    else:
+        low, high = 0.0, 1.0
+    if not (abs(low) < inf and abs(high) < inf):
+        raise RuntimeError(f"torch.histogram(): dimension 0's range [{low:g}, {high:g}] is not finite")
+    if low > high:
+        raise RuntimeError(
+            f"torch.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for dimension 0"
+        )
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = xp.linspace(low, high, bins + 1, dtype=self.dtype, device=device_of(self))
+    return _in_bins(xp, self, edges, weight, density)
+
+
+def _histogram_between(
+    xp: Any, self: Any, bins: Any, *, weight: Any = None, density: bool = False
+) -> tuple[Any, Any]:
+    if bins.ndim != 1 or not bins.shape[0]:
+        raise RuntimeError(
+            f"torch.histogramdd(): bins tensor should have one dimension, but got {bins.ndim} dimensions in the bins "
+            "tensor for dimension 0"
+        )
+    if bins.dtype != self.dtype:
+        raise RuntimeError(
+            "torch.histogramdd(): input tensor and bins tensors should have the same dtype, but got input with dtype "
+            f"{described(self.dtype).torch_name} and bins for dimension 0 with dtype {described(bins.dtype).torch_name}"
+        )
+    return _in_bins(xp, self, xp.asarray(bins, copy=True), weight, density)
+
+
+op("histogram.bin_ct(Tensor self, int bins=100, *, float[]? range=None, Tensor? weight=None, bool density=False) "
+   "-> (Tensor hist, Tensor bin_edges)", family=_FAMILY, kernel=_histogram, differentiable=False,
+   meta=lambda xp, self, bins=100, *, range=None, weight=None, density=False: (
+       xp.empty((bins,), dtype=self.dtype, device=device_of(self)),
+       xp.empty((bins + 1,), dtype=self.dtype, device=device_of(self))),
+   doc="How many values lie in each of bins of one width, and where the bins end.")
+op("histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) "
+   "-> (Tensor hist, Tensor bin_edges)", family=_FAMILY, kernel=_histogram_between, differentiable=False,
+   doc="How many values lie between neighbouring edges.")
 op("bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor", family=_FAMILY, kernel=_bincount,
    backward={"weights": no_derivative("derivative for aten::bincount is not implemented")},
    doc="How often each non-negative integer occurs.")

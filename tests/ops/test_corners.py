@@ -81,6 +81,8 @@ SAME: dict[str, Expression] = {
         numbers(M, 12, seed=4), numbers(M, 1, 1, 4, seed=5), numbers(M, 1, 1, 4, seed=6), True, 0.0,
         numbers(M, 4, 4, seed=7), None, key_padding_mask=M.tensor([[False] * 5, [True] + [False] * 4]),
         attn_mask=M.ones(3, 5).triu(1) > 0, average_attn_weights=False),
+    "weights between edges": lambda M: tuple(M.histogram(
+        M.tensor([0.0, 1.0, 1.5, 2.0, 3.0]), M.tensor([0.0, 1.0, 2.0]), weight=M.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))),
     "slopes on a grid": lambda M: M.gradient(
         numbers(M, 4, 5), spacing=(
             M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
@@ -131,6 +133,8 @@ MESSAGES: dict[str, Expression] = {
     "lengths of another batch": lambda M: M.nn.functional.ctc_loss(
         M.ones(4, 2, 3), M.ones(2, 2, dtype=M.int64), [4], [2, 2]),
     "attention of another width": lambda M: M.nn.MultiheadAttention(4, 2)(*[M.ones(2, 1, 3)] * 3),
+    "a range the wrong way": lambda M: M.histogram(M.ones(3), 2, range=(2.0, 1.0)),
+    "no bins": lambda M: M.histogram(M.ones(3), 0),
     "a blank that is no class": lambda M: M.nn.functional.ctc_loss(
         M.ones(4, 1, 3), M.ones(1, 2, dtype=M.int64), [4], [2], blank=3),
     "slopes of one value": lambda M: M.gradient(M.ones(1)),

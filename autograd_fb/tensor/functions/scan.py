@@ -28,6 +28,7 @@ __all__ = [
     "diff",
     "dist",
     "histc",
+    "histogram",
     "kthvalue",
     "linalg_vector_norm",
     "logcumsumexp",
@@ -197,6 +198,15 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0, *, out: Any =
             {"out": out},
         )
     return _histc.entry(input, bins, min, max)
+
+
+def histogram(*args: Any, **kwargs: Any) -> Any:
+    """How many values lie in each of bins of one width, and where the bins end.
+
+    ``histogram.bin_ct(Tensor self, int bins=100, *, float[]? range=None, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)``,
+    ``histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)``
+    """
+    return _call("histogram", args, kwargs)
 
 
 def kthvalue(*args: Any, **kwargs: Any) -> Any:

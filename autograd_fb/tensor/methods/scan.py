@@ -23,6 +23,7 @@ _cumsum = _plans("cumsum", "default")
 _diff = _plans("diff", "default")
 _dist = _plans("dist", "default")
 _histc = _plans("histc", "default")
+_histogram_bin_ct = _plans("histogram", "bin_ct")
 _kthvalue = _plans("kthvalue", "default")
 _logcumsumexp = _plans("logcumsumexp", "default")
 _median = _plans("median", "default")
@@ -124,6 +125,16 @@ class ScanMethods:
     def histc(self, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
         """How many elements fall into each of equal bins."""
         return _histc.entry(self, bins, min, max)
+
+    def histogram(self, *args: Any, **kwargs: Any) -> Any:
+        """How many values lie in each of bins of one width, and where the bins end."""
+        if not kwargs:
+            match args:
+                case ():
+                    return _histogram_bin_ct[self.signature & _state.mask](self, 100, None, None, False)
+                case (bins,) if bins.__class__ is int:
+                    return _histogram_bin_ct[self.signature & _state.mask](self, bins, None, None, False)
+        return _call("histogram", (self, *args), kwargs)
 
     def kthvalue(self, *args: Any, **kwargs: Any) -> Any:
         """The k-th smallest."""

@@ -447,3 +447,22 @@ def _cov(rng: Any, dtype: str) -> Samples:
 @samples("corrcoef")
 def _corrcoef(rng: Any, dtype: str) -> Samples:
     return [Sample((array(rng, dtype, (3, 5)),), name="matrix")] if _floating(dtype) else []
+
+
+@samples("histogram.bin_ct")
+def _histogram(rng: Any, dtype: str) -> list[Sample]:
+    if dtype not in ("float32", "float64"):
+        return []
+    x = array(rng, dtype, (3, 4))
+    return [Sample((x, 4), name="bins", grad=False), Sample((x, 3), {"range": [-1.0, 1.0]}, "range", grad=False),
+            Sample((x, 3), {"range": [-2.5, 2.0], "density": True}, "density", grad=False)]
+
+
+@samples("histogram.bins_tensor")
+def _histogram_between(rng: Any, dtype: str) -> list[Sample]:
+    import numpy as np
+
+    if dtype not in ("float32", "float64"):
+        return []
+    edges = np.asarray([-2.0, -0.5, 0.5, 1.0], dtype)
+    return [Sample((array(rng, dtype, (5,)), edges), name="edges", grad=False)]
