@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from autograd_fb.core.dtype import DType, bfloat16, float16, float32, float64
-from autograd_fb.core.keys import FIRST_BACKEND_BIT, SIGNATURE_BITS, DispatchKey, key_of_device, parse_key
-from autograd_fb.core.pytree import tree_map
+from autograd_fb.core.keys import AUTOCAST, FIRST_BACKEND_BIT, SIGNATURE_BITS, DispatchKey, key_of_device, parse_key
+from autograd_fb.core.pytree import tree_leaves, tree_map
 from autograd_fb.dispatch.kernel import Kernel
 from autograd_fb.dispatch.operator import OpOverload, Plan
 from autograd_fb.dispatch.registry import find
@@ -103,6 +103,14 @@ def enable(device: str, enabled: bool) -> None:
 
 def is_enabled(device: str) -> bool:
     return bool(state.autocast & key_of_device(device).bits & BACKEND_BITS)
+
+
+def casts(op: OpOverload, args: tuple[Any, ...]) -> bool:
+    """Whether a call goes to autocast's kernel, which makes it again with other arguments."""
+    if not state.autocast or state.excluded & AUTOCAST:
+        return False
+    devices = {t.device.type for t in tree_leaves(args) if isinstance(t, Tensor)}
+    return any(is_enabled(d) and op.direct(autocast_key(d)) is not None for d in devices)
 
 
 def _register(device: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
+from autograd_fb.autograd.autocast import casts
 from autograd_fb.autograd.replay import can_replay, detached, replay
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import OpOverloadPacket, ops
@@ -110,8 +111,9 @@ class _Context(AbstractContextManager[None]):
         self.open.pop().close()
 
     def call(self, op: OpOverload, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
-        # Composites are asked about part by part; views and writes cost no second computation.
-        if self.inside or not can_replay(op):
+        # Composites are asked about part by part, what autocast casts when it is cast; views and writes cost no second
+        # computation.
+        if self.inside or not can_replay(op) or casts(op, args):
             return run()
         place = self.counts.get(op, 0)
         self.counts[op] = place + 1

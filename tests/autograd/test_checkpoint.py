@@ -454,6 +454,26 @@ def test_operators_of_ones_own_are_kept(define, keep):
         assert torch.equal(selective(policy, body, x), body(x))
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_policies_see_what_autocast_casts(keep):
+    x, w = (t.detach().float().requires_grad_() for t in leaves())
+    asked = []
+
+    def policy(ctx, op, *args, **kwargs):
+        asked.append((str(op), args[0].dtype))
+        return ck.CheckpointPolicy.MUST_SAVE if keep else ck.CheckpointPolicy.PREFER_RECOMPUTE
+
+    def body(x, w):
+        return torch.nn.functional.linear(x.sin(), w).exp()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, z = body(x, w), selective(policy, body, x, w)
+    names = "aten.sin.default", "aten.mm.default", "aten.exp.default"
+    assert asked == list(zip(names, (torch.float32, torch.bfloat16, torch.bfloat16), strict=True))
+    expected, got = (torch.autograd.grad(t.sum(), (x, w)) for t in (y, z))
+    assert all(map(torch.equal, got, expected))
+
+
 def test_selective_errors():
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(ValueError, match=r"to be an OpOverload but got: .* Please update the OpOverloadPacket"):
