@@ -298,7 +298,7 @@ row("div.Scalar(Tensor self, Scalar other) -> Tensor", POINTWISE_FLOAT, kernel=w
     other: self_t / other)
 row("div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor", POINTWISE, kernel=k.div_mode,
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0,
-           "other": lambda F, other, result, rounding_mode: -result / other if rounding_mode is None else 0})
+           "other": lambda F, self, other, rounding_mode: -(self / other) / other if rounding_mode is None else 0})
 row("div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", POINTWISE,
     kernel=with_number(k.div_mode),
     slope={"self": lambda F, other, rounding_mode: 1 / other if rounding_mode is None else 0})

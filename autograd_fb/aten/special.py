@@ -488,7 +488,7 @@ row("erf(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=erf,
 row("erfc(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_erfc,
     slope={"self": lambda F, self: (-2.0 / SQRT_PI) * F.exp(-(self * self))})
 row("erfinv(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_erfinv,
-    slope={"self": lambda F, result: (0.5 * SQRT_PI) * F.exp(result * result)})
+    slope={"self": lambda F, self: (0.5 * SQRT_PI) * F.exp(F.square(F.erfinv(self)))})
 row("lgamma(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_lgamma, slope={"self": lambda F, self: F.digamma(self)})
 row("digamma(Tensor self) -> Tensor", POINTWISE_FLOAT, kernel=_digamma,
     slope={"self": lambda F, self: F.polygamma(1, self)})

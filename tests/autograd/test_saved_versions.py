@@ -64,3 +64,30 @@ def test_a_number_made_of_a_tensor_in_a_graph_warns_once(torch: Any) -> None:
         warnings.simplefilter("always")
         assert float(x) == 1.0 and float(x * 2) == 2.0
     assert len(seen) <= 1 and all("Converting a tensor with requires_grad=True" in str(w.message) for w in seen)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        lambda M, x: M.nn.functional.selu(x), lambda M, x: M.erfinv(x),
+        lambda M, x: M.div(x, x + 2, rounding_mode=None),
+        lambda M, x: M.nn.functional.celu(x), lambda M, x: M.log1p(x),
+    ],
+)  # fmt: skip
+def test_results_that_are_not_needed_may_be_written_to(torch: Any, op: Any) -> None:
+    x = torch.tensor([0.25, -0.5], dtype=torch.float64, requires_grad=True)
+    y = op(torch, x)
+    expected = torch.autograd.grad(y.sum(), x, retain_graph=True)[0].tolist()
+    y.add_(1)
+    y.sum().backward()
+    assert x.grad.tolist() == expected
+
+
+def test_as_strided_keeps_no_values(torch: Any) -> None:
+    x = torch.arange(6.0, requires_grad=True)
+    y = (x * 1).reshape(2, 3)
+    part = (y.t().as_strided((2,), (1,), 1) * 3).sum()
+    y.add_(1)
+    y.t_()
+    part.backward()
+    assert x.grad.tolist() == [0, 3, 3, 0, 0, 0]
