@@ -26,6 +26,7 @@ from autograd_fb import optim as optim
 from autograd_fb import overrides as overrides
 from autograd_fb import random as random
 from autograd_fb import return_types as return_types
+from autograd_fb import signal as signal
 from autograd_fb import special as special
 from autograd_fb import testing as testing
 from autograd_fb import types as types

@@ -83,6 +83,12 @@ SAME: dict[str, Expression] = {
         attn_mask=M.ones(3, 5).triu(1) > 0, average_attn_weights=False),
     "weights between edges": lambda M: tuple(M.histogram(
         M.tensor([0.0, 1.0, 1.5, 2.0, 3.0]), M.tensor([0.0, 1.0, 2.0]), weight=M.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))),
+    "windows": lambda M: [getattr(M.signal.windows, name)(6, sym=sym, dtype=M.float64) for sym in (True, False)
+                          for name in ("bartlett", "blackman", "cosine", "exponential", "gaussian", "hamming", "hann",
+                                       "kaiser", "nuttall")],
+    "windows of one's own": lambda M: [
+        M.signal.windows.general_cosine(4, a=[0.4, 0.3, 0.3]), M.signal.windows.general_hamming(1, alpha=0.6),
+        M.signal.windows.exponential(5, center=0, tau=2.0, sym=False), M.signal.windows.kaiser(0)],
     "slopes on a grid": lambda M: M.gradient(
         numbers(M, 4, 5), spacing=(
             M.tensor([0.0, 2.0, 4.5, 5.0], dtype=M.float64), M.tensor([0.0, 1.0, 1.5, 3.0, 3.5], dtype=M.float64)),
@@ -135,6 +141,9 @@ MESSAGES: dict[str, Expression] = {
     "attention of another width": lambda M: M.nn.MultiheadAttention(4, 2)(*[M.ones(2, 1, 3)] * 3),
     "a range the wrong way": lambda M: M.histogram(M.ones(3), 2, range=(2.0, 1.0)),
     "no bins": lambda M: M.histogram(M.ones(3), 0),
+    "a window of integers": lambda M: M.signal.windows.hann(3, dtype=M.int64),
+    "a window below nothing": lambda M: M.signal.windows.gaussian(-1),
+    "a bell without width": lambda M: M.signal.windows.gaussian(3, std=0.0),
     "a blank that is no class": lambda M: M.nn.functional.ctc_loss(
         M.ones(4, 1, 3), M.ones(1, 2, dtype=M.int64), [4], [2], blank=3),
     "slopes of one value": lambda M: M.gradient(M.ones(1)),
