@@ -26,7 +26,7 @@ from autograd_fb.dispatch.state import state
 from autograd_fb.kernels.namespace import tensor_namespace
 from autograd_fb.tensor.backward import grad, of_batched
 from autograd_fb.tensor.calls import call
-from autograd_fb.tensor.indexing import _parse, _steps, general
+from autograd_fb.tensor.indexing import _parse, _steps, general, without_leading_ones
 from autograd_fb.tensor.levels import copy_below, give, tangents_of
 from autograd_fb.tensor.overriding import disabled
 from autograd_fb.tensor.tensor import Tensor, refusal_in_transform
@@ -260,7 +260,7 @@ class BatchedTensor(Tensor):
         if is_basic(key):
             target = self[key]
             if hasattr(value, "signature"):
-                call("copy_", (target, value), {})
+                call("copy_", (target, without_leading_ones(value, target.array.ndim)), {})
             else:
                 call("fill_", (target, value), {})
             return

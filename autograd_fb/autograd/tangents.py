@@ -19,13 +19,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograd_fb.autograd.batched_tensor import fits_levels, in_levels, levels_in
+from autograd_fb.autograd.batched_tensor import fits_levels, levels_in
 from autograd_fb.autograd.rules import Rules, constant_slope, fit_tensor, parameters
 from autograd_fb.autograd.saved import ResultRef
 from autograd_fb.autograd.views import view_of_tangent, zeros_laid_out_like
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.keys import FIRST_DTYPE_BIT, HAS_TANGENT, REQUIRES_GRAD, DispatchKey
-from autograd_fb.core.layout import contiguous_format
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.dispatch.registry import find
 from autograd_fb.dispatch.state import changed, state
@@ -481,9 +480,10 @@ def put(t: Tensor, level: int, pushed: Tensor | None) -> None:
         give(t, level, F.clone(fitted(pushed, t)))
     else:
         if whole is None or not fits_levels(pushed, whole):
-            whole = zeros_laid_out_like(base) if whole is None else whole
-            if levels_in(pushed):  # in a vmap that only the tangent is batched in
-                whole = F.clone(in_levels(whole, levels_in(pushed)), memory_format=contiguous_format)
+            room = zeros_laid_out_like(base, levels_in(pushed))  # batched where only tangents are
+            if whole is not None:
+                F.copy_(room, whole)
+            whole = room
             give(base, level, whole)
         part = whole if base is t else view_of_tangent(t, whole)
         F.copy_(part, pushed)

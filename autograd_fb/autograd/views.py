@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd_fb.autograd.batched_tensor import fits_levels
+from autograd_fb.autograd.batched_tensor import fits_levels, in_levels
 from autograd_fb.autograd.grad_mode import is_view_replay_enabled
 from autograd_fb.autograd.node_names import RESHAPED
 from autograd_fb.autograd.saved import released
 from autograd_fb.core.dtype import ALL_DTYPES
 from autograd_fb.core.geometry import has_internal_overlap, storage_size
 from autograd_fb.core.keys import FIRST_DTYPE_BIT, GRAD_MODE, HAS_TANGENT, REQUIRES_GRAD
+from autograd_fb.core.layout import contiguous_format
 from autograd_fb.core.promotion import dtype_bits
 from autograd_fb.dispatch.operator import OpOverload
 from autograd_fb.graph.node import RELEASED, Node, Output, PlainNode, edge_of, forward_name, shown_edge
@@ -310,14 +311,14 @@ def rename_reshaped(node: Node) -> None:
         node.__class__ = _reshaped[made]
 
 
-def zeros_laid_out_like(base: Tensor) -> Tensor:
-    """Zeros with the strides of a tensor, so that a view of it has its like in them."""
+def zeros_laid_out_like(base: Tensor, sizes: dict[int, int]) -> Tensor:
+    """Zeros with the strides of a tensor, so that a view of it has its like in them; batched in ``sizes``."""
     F = tensor_namespace()
     zeros: Tensor = F.zeros_like(base.detach())
-    if zeros.stride() != base.stride() and min(base.stride(), default=0) >= 0:
+    if (sizes or zeros.stride() != base.stride()) and min(base.stride(), default=0) >= 0:
         shape, strides = list(base.array.shape), list(base.stride())
-        memory = zeros.new_zeros([max(storage_size(shape, strides), 1)])
-        zeros = F.as_strided(memory, shape, strides, 0)
+        memory = in_levels(zeros.new_zeros([max(storage_size(shape, strides), 1)]), sizes)
+        zeros = F.as_strided(F.clone(memory, memory_format=contiguous_format) if sizes else memory, shape, strides, 0)
     return zeros
 
 

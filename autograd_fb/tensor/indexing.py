@@ -99,10 +99,8 @@ class Indexing:
         if hasattr(value, "signature"):
             if value is target:
                 return
-            shape, room = tuple(value.array.shape), len(target.array.shape)
-            while len(shape) > room and shape[0] == 1:  # leading ones of the value are dropped, as in PyTorch
-                value, shape = call("squeeze", (value, 0), {}), shape[1:]
-            if shape != target.array.shape:
+            value = without_leading_ones(value, len(target.array.shape))
+            if tuple(value.array.shape) != target.array.shape:
                 value = call("expand", (value, list(target.array.shape)), {})
             _copy.entry(target, value, False)
         elif isinstance(value, (bool, int, float, complex)):
@@ -119,6 +117,13 @@ def _places(t: Any, key: tuple[Any, ...]) -> list[Any] | None:
         if item.__class__ is not tensor_base._class or item.signature & DTYPE_MASK != _INT64 or not item.array.ndim:
             return None
     return list(key)
+
+
+def without_leading_ones(value: Any, rank: int) -> Any:
+    """What is assigned to an index of ``rank`` dims, less leading dims of one element that it has besides."""
+    while len(value.array.shape) > rank and value.array.shape[0] == 1:
+        value = call("squeeze", (value, 0), {})
+    return value
 
 
 def basic(t: Any, key: Any, grad_mode: int) -> Any:

@@ -217,3 +217,26 @@ def test_in_place_ops_of_examples_save_what_was_there_before(both: Any) -> None:
     both(lambda t, f, x: f.vmap(f.grad(lambda v, w: written(t, v, w), (0, 1)))(x, x.cos()), M)
     both(lambda t, f, x: f.grad(lambda v: f.vmap(lambda r: written(t, r, r.cos()))(v).sum())(x), M)
     both(lambda t, f, x: f.vmap(f.hessian(lambda v: written(t, v, v.cos())))(x), M)
+
+
+def test_tangents_written_through_views_of_a_transposed_base(both: Any) -> None:
+    def written(x: Any, y: Any) -> Any:
+        base = y * 1.0
+        view = base.movedim(0, -1)
+        base.t_()
+        view.mul_(x)
+        return (base.diagonal() ** 2).sum() + (view**3).sum()
+
+    x = np.arange(1.0, 10.0).reshape(3, 3) / 7
+    for name in ("jacfwd", "hessian"):
+        both(lambda t, f, x, name=name: getattr(f, name)(lambda v: written(v, x.cos()))(x), x)
+
+
+def test_assigned_values_lose_leading_ones_in_vmap(both: Any) -> None:
+    def assigned(t: Any, x: Any) -> Any:
+        y = t.zeros_like(x)
+        y[0] = x[1:] * 2
+        y[1] = x[None, None, 0]
+        return y
+
+    both(lambda t, f, x: f.vmap(lambda v: assigned(t, v))(t.stack([x, x.cos()])), M)
