@@ -5,8 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from autograd_fb.core.keys import HAS_TANGENT
+from autograd_fb.core.keys import HAS_TANGENT, PYTHON
 from autograd_fb.graph.node import Kind, PlainNode
+from autograd_fb.tensor.dispatching import note_in_graphs
 
 if TYPE_CHECKING:
     from autograd_fb.tensor.tensor import Tensor
@@ -62,6 +63,8 @@ class AccumulateGrad(PlainNode):
         self.meta = tensor.meta
         self.array, self.signature = tensor.array, tensor.signature & ~HAS_TANGENT
         self.leaf = weakref.ref(tensor)
+        if self.signature & PYTHON:
+            note_in_graphs(self)  # whatever reads it: a Function's result may be a plain tensor
 
     @property
     def variable(self) -> Tensor:

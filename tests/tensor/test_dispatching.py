@@ -251,6 +251,21 @@ def test_tangents_and_transforms() -> None:
         assert numbers(jacobian(lambda v: v * v)(x)) == [[2.0, 0.0], [0.0, 4.0]]
 
 
+def test_a_function_with_a_plain_result_gives_the_leaf_its_class() -> None:
+    class Open(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.held.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return Boxed(grad * 2)
+
+    x = Boxed(torch.ones(2), requires_grad=True)
+    Open.apply(x).sum().backward()
+    assert type(x.grad) is Boxed and x.grad.held.tolist() == [2.0, 2.0]
+
+
 def test_functions_hooks_and_modules() -> None:
     class Square(torch.autograd.Function):
         @staticmethod
