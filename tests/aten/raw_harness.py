@@ -173,7 +173,9 @@ def environment(row: Row, sample: Sample, outputs: tuple[Any, ...]) -> dict[str,
     values.update(sample.kwargs)
     for name in names_of(row):
         if isinstance(values.get(name), np.ndarray):
-            values[f"{name}_shape"], values[f"{name}_dtype"] = values[name].shape, values[name].dtype
+            array = values[name]
+            values[f"{name}_shape"], values[f"{name}_dtype"] = array.shape, array.dtype
+            values[f"{name}_geometry"] = array.shape, tuple(s // array.itemsize for s in array.strides), 0
     values["result"] = outputs[0] if len(outputs) == 1 else outputs
     values["results"] = outputs
     values.update({f"result{i}": out for i, out in enumerate(outputs)})
