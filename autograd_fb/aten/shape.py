@@ -191,7 +191,7 @@ def _same_size(xp: Any, self: Array) -> Array:
 
 
 def _check_view_dtype(self: Array, dtype: Any) -> None:
-    have, want = self.dtype.itemsize, dtype.itemsize
+    have, want = described(self.dtype).itemsize, described(dtype).itemsize
     if have != want and not self.ndim:
         raise RuntimeError("self.dim() cannot be 0 to view a tensor as a dtype of another element size")
     if self.ndim and self.shape[-1] * have % want:
@@ -202,6 +202,11 @@ def _check_view_dtype(self: Array, dtype: Any) -> None:
 
 def _view_dtype(xp: Any, self: Array, dtype: Any) -> Array:
     _check_view_dtype(self, dtype)
+    if not hasattr(self, "view"):
+        raise NotImplementedError(
+            f"view: {type(self).__module__} has no way to read the memory of an array as another dtype, here "
+            f"{described(dtype)!r}; x.to(dtype) converts the values"
+        )
     return self.view(dtype)
 
 

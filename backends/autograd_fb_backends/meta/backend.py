@@ -18,7 +18,7 @@ _VALUES = "the result's shape, or the result itself, depends on values"
 GAPS = {
     **{f"*:{name}": _VALUES for name in (
         "repeat_interleave.Tensor", "repeat_interleave.self_Tensor", "masked_select", "nonzero", "nonzero_numpy",
-        "argwhere", "where", "one_hot", "bincount", "histc", "_unique2", "unique_consecutive",
+        "argwhere", "where", "one_hot", "bincount", "histc", "_unique2", "unique_consecutive", "unique_dim",
     )},
     "forward:allclose": _VALUES,
 }  # fmt: skip
