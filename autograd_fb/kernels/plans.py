@@ -257,6 +257,7 @@ class Writer:
             call += f" if {' and '.join(tests)} else {kernel}" if tests else ""
         if self.row.key in self.inline:
             inlined = self.inline[self._inlined()].format(kernel=call, **self.values)
+            call = f"as_array({call})" if self.gives_arrays() else call
             self.add("try:", f"    r = {inlined}", "except ValueError:", f"    r = {call}")
             return
         if self.row.promotion is PLAIN:
@@ -286,7 +287,13 @@ class Writer:
         own = self.row.key in overrides(self.binding) or falls_back(self.binding)
         return None if own else self.row.plain
 
+    def gives_arrays(self) -> bool:
+        """Whether a backend's expression sees to it itself that results are arrays."""
+        return "as_array(" in self.inline.get(self.row.key, "")
+
     def fix_scalar(self, r: str = "r") -> None:
+        if self.gives_arrays():
+            return
         if self.binding.backend.traits.scalar_results and not (self.row.is_view and self.row.key in self.inline):
             self.add(f"if type({r}) is not ARRAY: {r} = as_array({r})")
 

@@ -21,8 +21,8 @@ EXPRESSIONS: Mapping[str, str] = {
     "relu": "np_maximum({self}, zero)",
     # the dot product with ones takes a third of the time of a reduction, and of few numbers it rounds as little; given
     # where to put it, it does not come as a scalar
-    "sum": "np_sum({self}, None) if {dtype} is None and "
-           f"((n_ := {{self}}.size) >= {FEW} or {{self}}.ndim != 1) else {{kernel}} if {{dtype}} is not None else "
+    "sum": "as_array({kernel}) if {dtype} is not None else as_array(np_sum({self}, None)) "
+           f"if (n_ := {{self}}.size) >= {FEW} or {{self}}.ndim != 1 else "
            "sum_ if {self}.dot(ones[n_], sum_ := empty((), dtype_)) is not None else None",
     "reshape": "{self}.reshape(*{shape}) if ({shape}.__class__ is tuple and {shape} in sizes) or are_sizes({shape}) "
                "else {kernel}",
