@@ -43,7 +43,7 @@ CONTRACTS = (
     Contract("array-api-strict", "autograd_fb_backends.strict", "array_api_strict"),
     Contract("torch, on its CPU memory", "autograd_fb_backends.torch_devices", "torch"),
     # compiling every operator for every shape takes JAX a second an operator, dask's graphs half of that
-    Contract("jax", "xla", "jax", 40, 40),
+    Contract("jax", "xla", "jax", 1, 40),
     Contract("dask", "lazy", "dask", 6, 14),
     Contract("dpnp", "xpu.dpnp", "dpnp", 1, 14),
 )
