@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided as _restride
 
 from autograd_fb.core.geometry import expand_strides, infer_size, normalize_dim
+from autograd_fb_backends.numpy_quiet import shared
 
 Array = Any
 _FULL = slice(None)
@@ -160,6 +161,15 @@ def as_strided(
     # The owner may be dense in any order of its dims, so its memory is walked from the first element.
     memory = _restride(owner[(0,) * owner.ndim + (...,)], (owner.size,), (owner.itemsize,)).view(self.dtype)
     return _restride(memory[offset:], tuple(size), tuple(s * step for s in stride), writeable=self.flags.writeable)
+
+
+def empty_strided(xp: Any, size: Sequence[int], stride: Sequence[int], **options: Any) -> Array:
+    """Memory with gaps, or with places that several elements share, where the strides ask for it."""
+    fits = len(size) == len(stride) and min(size, default=1) > 0 and min(stride, default=0) >= 0
+    count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if fits else 0
+    if not fits or count == prod(size):
+        return shared("empty_strided")(xp, size, stride, **options)
+    return as_strided(xp, shared("empty_strided")(xp, [count], [1], **options), size, stride)
 
 
 def as_strided_scatter(
@@ -549,6 +559,7 @@ def masked_fill(xp: Any, self: Array, mask: Array, value: Any) -> Array:
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
+    "empty_strided": empty_strided,
     "view": view,
     "reshape": reshape,
     "_unsafe_view": reshape,
