@@ -131,6 +131,16 @@ def check_overlap(t: Tensor) -> None:
         )
 
 
+def _check_base(result: Any, t: Tensor) -> None:
+    """RuntimeError for a base that is not of the result's dtype: `float_power_` alone does not cast back."""
+    dtype = t.binding.dtype(result.dtype)
+    if dtype is not t.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {t.dtype.torch_name} but the operation's result requires dtype "
+            f"{dtype.torch_name}"
+        )
+
+
 def check_cast(result: Any, t: Tensor) -> None:
     check_out("", t.binding.dtype(result.dtype), t.dtype)
 
@@ -206,6 +216,8 @@ def inplace_compute(op: OpOverload, row: Row, binding: Binding) -> Callable[...,
         result = raw.run(prepared)
         if row.key not in OVERLAP_ALLOWED or result.shape != array.shape:
             check_written(self, result.shape, op._schema.name)
+        if row.name == "float_power":
+            _check_base(result, self)
         check_cast(result, self)
         write(self, result)
 
