@@ -42,7 +42,8 @@ CONTRACTS = (
     Contract("simulated cuda", "simulated cuda", "numpy"),
     Contract("array-api-strict", "autograd_fb_backends.strict", "array_api_strict"),
     Contract("torch, on its CPU memory", "autograd_fb_backends.torch_devices", "torch"),
-    # compiling every operator for every shape takes JAX a second an operator, dask's graphs half of that
+    # compiling every operator for every shape takes JAX a second an operator (13 minutes in all), dask's graphs half
+    # of that: the test suite takes some
     Contract("jax", "xla", "jax", 1, 40),
     Contract("dask", "lazy", "dask", 6, 14),
     Contract("dpnp", "xpu.dpnp", "dpnp", 1, 14),
